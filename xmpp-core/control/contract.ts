@@ -1,0 +1,356 @@
+/**
+ * What agent and core say to each other on the control socket: one JSON document a line, both ways.
+ * The agent asks and the core answers by id; the core tells events, some of which the agent answers (`answer`).
+ * This is the only file of xmpp-core that the agent imports. DESIGN.md §6.
+ */
+import { z } from "zod";
+
+/** Each side understands the previous minor version; another major is refused by name. */
+export const contractVersion = { major: 1, minor: 0 } as const;
+
+// ---------------------------------------------------------------- words
+
+export const impact = z.enum(["live", "listener", "restart", "migrate"]);
+/** What a change costs: nobody notices, one port is rebound, the core process is replaced, the domain changes. */
+export type Impact = z.infer<typeof impact>;
+
+/** SCRAM keys as text, one per hash: `SCRAM-SHA-256$4096:<salt>$<StoredKey>:<ServerKey>` (base64). Never logged, never in the journal. */
+export const credentials = z.object({
+  sha1: z.string().optional(),
+  sha256: z.string().optional(),
+  sha512: z.string().optional(),
+});
+export type CredentialsText = z.infer<typeof credentials>;
+
+export const account = z.object({
+  name: z.string(),
+  /** The host's stable key of the person, if it has one. */
+  id: z.string().optional(),
+  displayName: z.string().optional(),
+  email: z.string().optional(),
+  enabled: z.boolean(),
+  /** Absent: the account cannot log in. */
+  credentials: credentials.optional(),
+});
+export type AccountWanted = z.infer<typeof account>;
+
+/** A shared roster group with Openfire's semantics (`sharedRoster.*`). */
+export const group = z.object({
+  name: z.string(),
+  displayName: z.string(),
+  showInRoster: z.enum(["nobody", "onlyGroup", "everybody"]),
+  groupList: z.array(z.string()),
+  members: z.union([z.literal("all"), z.array(z.string())]),
+});
+export type GroupWanted = z.infer<typeof group>;
+
+export const settings = z.object({
+  /** The served domain; absent keeps the one that is served. */
+  domain: z.string().optional(),
+  /** Localpart of the admin; absent: `admin`. */
+  admin: z.string().optional(),
+  externalAddress: z.string().optional(),
+  /** `sys.xmpp.java_options` as the host has it. */
+  runtimeOptions: z.string().optional(),
+  /** Server properties, Openfire's names and value syntax. */
+  properties: z.record(z.string(), z.string()),
+});
+export type SettingsWanted = z.infer<typeof settings>;
+
+export const desiredState = z.object({
+  settings,
+  groups: z.array(group),
+  supervisors: z.array(z.string()),
+  accounts: z.array(account),
+});
+/** What a snapshot asks of the server. Names and values are as the host wrote them; `canonical` gives the server's own form. */
+export type DesiredState = z.infer<typeof desiredState>;
+
+// ---------------------------------------------------------------- canonical
+
+export const rejection = z.object({ code: z.string(), rule: z.string(), hint: z.string() });
+export type RejectionReason = z.infer<typeof rejection>;
+
+/** The server's answer to one wanted setting. `setting` is `domain`, `admin`, `external-address`, `runtime-options` or `property:<key>`. */
+export const settingAnswer = z.object({
+  setting: z.string(),
+  /** Canonical text, or null when rejected. */
+  value: z.string().nullable(),
+  rejected: rejection.optional(),
+  impact,
+  /** honoured: changes behaviour; none: accepted and stored, no meaning here; later: stored, not yet honoured; unknown: passed on. */
+  effect: z.enum(["honoured", "none", "later", "unknown"]),
+  /** Why there is no effect, or what else a person should know (a sentence each). */
+  notes: z.array(z.string()),
+  /** Set when the value is weaker than our default: the sentence for the head of plan and status. */
+  weakens: z.string().optional(),
+  secret: z.boolean(),
+});
+export type SettingAnswer = z.infer<typeof settingAnswer>;
+
+/** The server's form of a name of an account or group, or why it can be none. */
+export const nameAnswer = z.object({ given: z.string(), name: z.string().nullable(), rejected: rejection.optional() });
+export type NameAnswer = z.infer<typeof nameAnswer>;
+
+export const canonicalAnswer = z.object({
+  settings: z.array(settingAnswer),
+  accounts: z.array(nameAnswer),
+  groups: z.array(nameAnswer),
+  /** What a change of domain would touch; present when the wanted domain differs from the served one. */
+  migration: z
+    .object({
+      from: z.string(),
+      to: z.string(),
+      accounts: z.number(),
+      rosterItems: z.number(),
+      archivedMessages: z.number(),
+      sessions: z.number(),
+      /** Stored foreign addresses under the new name that become local ones. */
+      foreignBecomingLocal: z.number(),
+      /** Accounts that such an address clashes with; the change is blocked while there are any. */
+      clashes: z.array(z.string()),
+      certificate: z.string(),
+      dns: z.array(z.string()),
+      notes: z.array(z.string()),
+    })
+    .optional(),
+});
+export type CanonicalAnswer = z.infer<typeof canonicalAnswer>;
+
+// ---------------------------------------------------------------- actual
+
+export const origin = z.enum(["host", "local"]);
+
+export const actualSettings = z.object({
+  domain: z.string(),
+  aliases: z.array(
+    z.object({ name: z.string(), since: z.string(), until: z.string().nullable(), sessions: z.number() }),
+  ),
+  /** Whether the domain is as the very first start found it: nothing to migrate then. */
+  fresh: z.boolean(),
+  admin: z.object({ value: z.string().nullable(), origin }),
+  externalAddress: z.object({ value: z.string().nullable(), origin }),
+  runtimeOptions: z.object({ value: z.string().nullable(), origin }),
+  /** Every property with a stored value. `beneath` is the local value that a host value covers. Secrets are hashes (`sha256:…`). */
+  properties: z.array(
+    z.object({ key: z.string(), value: z.string(), origin, beneath: z.string().optional(), secret: z.boolean() }),
+  ),
+});
+export type ActualSettings = z.infer<typeof actualSettings>;
+
+export const actualAccount = z.object({
+  name: z.string(),
+  id: z.string().optional(),
+  displayName: z.string().optional(),
+  email: z.string().optional(),
+  enabled: z.boolean(),
+  origin,
+  /** `sha256:` of the canonical credentials text, or absent without credentials. */
+  credentialsHash: z.string().optional(),
+  /** Set when the host no longer has this person; data is kept until then (ISO time). */
+  keptUntil: z.string().optional(),
+});
+export type ActualAccount = z.infer<typeof actualAccount>;
+
+export const actualGroup = group.extend({ origin });
+export type ActualGroup = z.infer<typeof actualGroup>;
+
+/** Actual state by part; a part whose hash the agent named is not sent again. */
+export const actualParts = z.object({
+  settings: z.object({ hash: z.string(), value: actualSettings.optional() }),
+  groups: z.object({ hash: z.string(), value: z.array(actualGroup).optional() }),
+  supervisors: z.object({ hash: z.string(), value: z.array(z.string()).optional() }),
+  accounts: z.object({ hash: z.string(), value: z.array(actualAccount).optional() }),
+});
+export type ActualParts = z.infer<typeof actualParts>;
+
+// ---------------------------------------------------------------- apply
+
+/** One difference, in the server's canonical form. */
+export const change = z.discriminatedUnion("kind", [
+  z.object({ kind: z.literal("setting"), setting: z.string(), to: z.string().nullable() }),
+  z.object({ kind: z.literal("account-set"), account, adopt: z.boolean().optional() }),
+  /** Same person under another name: keeps everything, the old name becomes an alias. */
+  z.object({ kind: z.literal("account-rename"), from: z.string(), account }),
+  /** The host no longer has the person: disabled, sessions end, data kept `keepDays`. */
+  z.object({ kind: z.literal("account-remove"), name: z.string(), keepDays: z.number() }),
+  z.object({ kind: z.literal("group-set"), group: group.omit({ members: true }) }),
+  z.object({
+    kind: z.literal("group-members"),
+    group: z.string(),
+    all: z.boolean().optional(),
+    add: z.array(z.string()),
+    remove: z.array(z.string()),
+  }),
+  z.object({ kind: z.literal("group-remove"), name: z.string() }),
+  z.object({ kind: z.literal("supervisor"), name: z.string(), grant: z.boolean() }),
+]);
+export type Change = z.infer<typeof change>;
+
+export const applyRequest = z.object({
+  /** Revision the agent believes to be in force; another one is `control/stale-revision`. */
+  expected: z.number(),
+  revision: z.number(),
+  /** Authenticated admin, or "local user NAME (claimed)". */
+  by: z.string(),
+  changes: z.array(change),
+  aliasDays: z.number(),
+});
+export type ApplyRequest = z.infer<typeof applyRequest>;
+
+export const applyAnswer = z.object({
+  revision: z.number(),
+  /** What was done beyond the database: ports rebound, sessions ended, pushes sent. Sentences. */
+  done: z.array(z.string()),
+  /** The core replaces itself in order to take the change; the agent reconnects. */
+  restarting: z.boolean(),
+});
+export type ApplyAnswer = z.infer<typeof applyAnswer>;
+
+// ---------------------------------------------------------------- status
+
+export const sessionStatus = z.object({
+  address: z.string(),
+  account: z.string(),
+  view: z.string(),
+  remote: z.string(),
+  since: z.string(),
+  tls: z.string().nullable(),
+  streamManaged: z.boolean(),
+  connected: z.boolean(),
+  presence: z.string(),
+});
+export type SessionStatus = z.infer<typeof sessionStatus>;
+
+export const coreStatus = z.object({
+  domain: z.string(),
+  aliases: actualSettings.shape.aliases,
+  revision: z.number(),
+  proven: z.number(),
+  /** Set when the gate booted the last proven revision after two failed boots of the newest. */
+  fellBackFrom: z.number().optional(),
+  startedAt: z.string(),
+  pid: z.number(),
+  version: z.string(),
+  listeners: z.array(
+    z.object({
+      name: z.string(),
+      address: z.string(),
+      port: z.number(),
+      state: z.enum(["open", "closed", "failed"]),
+      error: z.string().optional(),
+    }),
+  ),
+  certificates: z.array(
+    z.object({
+      name: z.string(),
+      names: z.array(z.string()),
+      until: z.string(),
+      sha256: z.string(),
+      selfSigned: z.boolean(),
+      problem: z.string().optional(),
+    }),
+  ),
+  sessions: z.number(),
+  detachedSessions: z.number(),
+  accounts: z.number(),
+  storage: z.string(),
+  weakens: z.array(z.string()),
+  notices: z.array(z.string()),
+});
+export type CoreStatus = z.infer<typeof coreStatus>;
+
+// ---------------------------------------------------------------- messages
+
+const empty = z.object({});
+
+/** Every request the agent may send: its parameters and its answer. */
+export const requests = {
+  /** First message on a connection. A core serves one agent: a second one gets `control/held` naming the holder. */
+  hello: {
+    ask: z.object({ agent: z.string(), version: z.object({ major: z.number(), minor: z.number() }) }),
+    answer: z.object({
+      instance: z.string(),
+      version: z.object({ major: z.number(), minor: z.number() }),
+      program: z.string(),
+      revision: z.number(),
+      proven: z.number(),
+      pid: z.number(),
+      gatePid: z.number(),
+      startedAt: z.string(),
+    }),
+  },
+  canonical: { ask: desiredState, answer: canonicalAnswer },
+  actual: { ask: z.object({ known: z.record(z.string(), z.string()) }), answer: actualParts },
+  apply: { ask: applyRequest, answer: applyAnswer },
+  /** Verify succeeded: the revision may be booted and returned to. */
+  prove: { ask: z.object({ revision: z.number() }), answer: empty },
+  /** Orderly restart of the core process; connections stay. */
+  restart: { ask: z.object({ by: z.string() }), answer: empty },
+  /** Orderly stop of gate and core: state is stored, connections are dropped without `</stream:stream>`. */
+  stop: { ask: z.object({ by: z.string() }), answer: empty },
+  status: { ask: empty, answer: coreStatus },
+  sessions: { ask: z.object({ limit: z.number().optional() }), answer: z.object({ sessions: z.array(sessionStatus) }) },
+  /** A throw-away account for one verify: invisible, without rights, gone afterwards, also after a crash. */
+  "probe-open": { ask: empty, answer: z.object({ name: z.string(), password: z.string(), domain: z.string() }) },
+  "probe-close": { ask: z.object({ name: z.string() }), answer: empty },
+  /** What a member of a shared group would see: names of the contacts of one roster group, for verification. */
+  "group-view": {
+    ask: z.object({ group: z.string() }),
+    answer: z.object({ exists: z.boolean(), displayName: z.string(), members: z.number() }),
+  },
+  /** The agent's answer to an event that asks (`console`). */
+  answer: {
+    ask: z.object({
+      to: z.number(),
+      ok: z.unknown().optional(),
+      error: z.object({ code: z.string(), message: z.string(), hint: z.string().optional() }).optional(),
+    }),
+    answer: empty,
+  },
+  /** What the console shows about the agent, pushed whenever it changes. */
+  agent: {
+    ask: z.object({
+      mode: z.string(),
+      held: z.string().nullable(),
+      pending: z.number(),
+      store: z.string(),
+      lastError: z.string().nullable(),
+    }),
+    answer: empty,
+  },
+} as const;
+export type RequestName = keyof typeof requests;
+export type Ask<N extends RequestName> = z.infer<(typeof requests)[N]["ask"]>;
+export type Answer<N extends RequestName> = z.infer<(typeof requests)[N]["answer"]>;
+
+export const failure = z.object({
+  code: z.string(),
+  message: z.string(),
+  hint: z.string().optional(),
+  fields: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])).optional(),
+});
+export type Failure = z.infer<typeof failure>;
+
+/** Agent to core. */
+export const requestLine = z.object({ id: z.number(), ask: z.string(), with: z.unknown() });
+/** Core to agent, in answer to `id`. */
+export const replyLine = z.object({ id: z.number(), ok: z.unknown().optional(), error: failure.optional() });
+
+/** Core to agent, unasked. */
+export const event = z.discriminatedUnion("event", [
+  /** An admin asks for something in the console; the agent replies by `answer` with the same number. */
+  z.object({
+    event: z.literal("console"),
+    number: z.number(),
+    /** Bare JID of the authenticated admin, for the journal. */
+    admin: z.string(),
+    ask: z.enum(["plan", "apply", "history", "rollback", "resume", "status"]),
+    with: z.record(z.string(), z.unknown()),
+  }),
+  /** Something of the actual state changed without the agent (a local edit, an expired alias). */
+  z.object({ event: z.literal("changed"), part: z.enum(["settings", "groups", "supervisors", "accounts"]) }),
+  /** A use of rights that belongs into the journal (supervisor or admin commands). */
+  z.object({ event: z.literal("used-right"), who: z.string(), what: z.string(), on: z.string() }),
+]);
+export type ControlEvent = z.infer<typeof event>;
