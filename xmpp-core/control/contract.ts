@@ -22,6 +22,11 @@ export const credentials = z.object({
 });
 export type CredentialsText = z.infer<typeof credentials>;
 
+/** The one text of a set of keys. `credentialsHash` of an account is `sha256:` and the hex SHA-256 of it. */
+export function canonicalCredentials(keys: CredentialsText): string {
+  return [keys.sha1 ?? "", keys.sha256 ?? "", keys.sha512 ?? ""].join("\n");
+}
+
 export const account = z.object({
   name: z.string(),
   /** The host's stable key of the person, if it has one. */
@@ -93,6 +98,10 @@ export const nameAnswer = z.object({ given: z.string(), name: z.string().nullabl
 export type NameAnswer = z.infer<typeof nameAnswer>;
 
 export const canonicalAnswer = z.object({
+  /**
+   * One answer for each wanted setting, and one for each setting that the host owns today and no longer wants:
+   * `value` null without `rejected`, with the impact of giving it up.
+   */
   settings: z.array(settingAnswer),
   accounts: z.array(nameAnswer),
   groups: z.array(nameAnswer),
@@ -131,7 +140,7 @@ export const actualSettings = z.object({
   admin: z.object({ value: z.string().nullable(), origin }),
   externalAddress: z.object({ value: z.string().nullable(), origin }),
   runtimeOptions: z.object({ value: z.string().nullable(), origin }),
-  /** Every property with a stored value. `beneath` is the local value that a host value covers. Secrets are hashes (`sha256:…`). */
+  /** Every property with a stored value. `beneath` is the local value that a host value covers. Secrets are `sha256:` and the hex SHA-256 of the value. */
   properties: z.array(
     z.object({ key: z.string(), value: z.string(), origin, beneath: z.string().optional(), secret: z.boolean() }),
   ),
@@ -169,12 +178,24 @@ export type ActualParts = z.infer<typeof actualParts>;
 /** One difference, in the server's canonical form. */
 export const change = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("setting"), setting: z.string(), to: z.string().nullable() }),
-  z.object({ kind: z.literal("account-set"), account, adopt: z.boolean().optional() }),
-  /** Same person under another name: keeps everything, the old name becomes an alias. */
+  /**
+   * `adopt`: a local account of that name becomes the host's; its sessions end, its tokens are void.
+   * `keepCredentials`: the keys the server has stay (rollback holds none). An `id` other than the stored one is
+   * another person: the former data is set aside.
+   */
+  z.object({
+    kind: z.literal("account-set"),
+    account,
+    adopt: z.boolean().optional(),
+    keepCredentials: z.boolean().optional(),
+  }),
+  /** Same person under another name: keeps everything, the old name becomes an alias; a removed holder of the new name is set aside. */
   z.object({ kind: z.literal("account-rename"), from: z.string(), account }),
   /** The host no longer has the person: disabled, sessions end, data kept `keepDays`. */
   z.object({ kind: z.literal("account-remove"), name: z.string(), keepDays: z.number() }),
-  z.object({ kind: z.literal("group-set"), group: group.omit({ members: true }) }),
+  /** Creates the group without members, or sets its texts. `adopt`: a local group of that name becomes the host's. */
+  z.object({ kind: z.literal("group-set"), group: group.omit({ members: true }), adopt: z.boolean().optional() }),
+  /** `all`: true makes everybody a member, false returns to the list, which then starts empty; absent keeps which it is. */
   z.object({
     kind: z.literal("group-members"),
     group: z.string(),
@@ -234,6 +255,7 @@ export const coreStatus = z.object({
   version: z.string(),
   listeners: z.array(
     z.object({
+      /** `c2s` (STARTTLS, and TLS by its first byte), `c2s-tls` (direct TLS), `proxy65`, `admin` (9090), `admin-tls` (9091). */
       name: z.string(),
       address: z.string(),
       port: z.number(),
