@@ -1,0 +1,115 @@
+import type { Property } from "../properties/property.ts";
+import type { Registry } from "../properties/registry.ts";
+import type { Report } from "../report.ts";
+import type { Accounts } from "../routing/accounts.ts";
+import type { Handlers, IqHandler } from "../routing/handlers.ts";
+import type { Names } from "../routing/names.ts";
+import type { Router } from "../routing/router.ts";
+import type { SessionState } from "../routing/session-state.ts";
+import type { Sessions } from "../routing/sessions.ts";
+import type { Migration, Storage } from "../storage/storage.ts";
+import type { Clock } from "../clock.ts";
+import type { Gate } from "../transport/gate.ts";
+import type { Xml } from "../xml/writer.ts";
+
+/** What a module is handed when it starts; it keeps nothing at module level, so that two servers live in one process. */
+export interface Core {
+  readonly clock: Clock;
+  /** Cryptographic randomness: n bytes. */
+  readonly random: (bytes: number) => Buffer;
+  readonly report: Report;
+  readonly properties: Registry;
+  readonly storage: Storage;
+  readonly names: Names;
+  readonly accounts: Accounts;
+  readonly sessions: Sessions;
+  readonly router: Router;
+  readonly gate: Gate;
+  /** Sortable ids for stored stanzas, strictly rising. */
+  readonly archiveIds: () => number;
+  /** The admin by DESIGN.md §3, the supervisors by role. */
+  readonly rights: Rights;
+  /** Typed points where modules meet without importing each other. */
+  offer<T>(point: Point<T>, value: T): void;
+  offered<T>(point: Point<T>): readonly T[];
+  /** Shorthand of `properties.watch` that stops with the module. Calls at once with the present value. */
+  watch<T>(property: Property<T>, listener: (value: T) => void): void;
+  /** Calls every `ms` until the module stops. */
+  every(ms: number, work: () => void): void;
+}
+
+export interface Rights {
+  isAdmin(accountId: number): boolean;
+  isSupervisor(accountId: number): boolean;
+  /** A use of rights that belongs into the agent's journal. */
+  used(who: string, what: string, on: string): void;
+}
+
+/** A typed extension point; its home is modules/points.ts. */
+export interface Point<T> {
+  readonly name: string;
+  /** Never set: carries the type. */
+  readonly type?: T;
+}
+
+export interface Implements {
+  /** `XEP-0199` or `RFC 6121`. */
+  readonly spec: string;
+  readonly section?: string;
+  readonly version?: string;
+  readonly status: "complete" | "partial";
+  readonly note?: string;
+}
+
+export interface Identity {
+  readonly category: string;
+  readonly type: string;
+  readonly name?: string;
+}
+
+/** A service of the domain: `<label>.<domain>`. */
+export interface Service {
+  readonly label: string;
+  readonly name: string;
+  readonly identities: readonly Identity[];
+  readonly features: readonly string[];
+}
+
+/**
+ * A place in payloads that carries an address: rendered when the reader's view differs from the one it was written
+ * under. `within` names the chain of containers from the stanza's child downwards; everything else stays as written.
+ */
+export interface AddressPlace {
+  readonly within?: readonly (readonly [ns: string, name: string])[];
+  readonly element: readonly [ns: string, name: string];
+  readonly attributes?: readonly string[];
+  /** The element's text is an address. */
+  readonly text?: boolean;
+}
+
+/** One capability: what it is, what it answers to, where it is specified, what it keeps. DESIGN.md §5. */
+export interface Module {
+  readonly name: string;
+  readonly implements: readonly Implements[];
+  /** Shown by disco#info of the server. */
+  readonly features?: readonly string[];
+  /** Shown by disco#info of an account's bare JID. */
+  readonly accountFeatures?: readonly string[];
+  readonly identities?: readonly Identity[];
+  readonly accountIdentities?: readonly Identity[];
+  readonly services?: readonly Service[];
+  /** Offered in stream features after login. */
+  readonly streamFeatures?: readonly Xml[];
+  readonly properties?: readonly Property<unknown>[];
+  readonly migrations?: readonly Migration[];
+  readonly sessionState?: readonly SessionState<unknown>[];
+  readonly addresses?: readonly AddressPlace[];
+  /** For capabilities without state. */
+  readonly iq?: readonly IqHandler[];
+  readonly start?: (core: Core) => Handlers | undefined;
+}
+
+/** Declares a capability; see STYLE in docs/architecture.md. */
+export function defineModule(module: Module): Module {
+  return module;
+}

@@ -1,0 +1,118 @@
+import type { Account } from "../routing/accounts.ts";
+import type { MessageFlow } from "../routing/handlers.ts";
+import type { Served } from "../routing/names.ts";
+import type { Session } from "../routing/session.ts";
+import type { Write } from "../storage/statement.ts";
+import type { Xml } from "../xml/writer.ts";
+import type { Element } from "ltx";
+import type { Identity, Point } from "./module.ts";
+import type { StanzaError } from "../formats/stanza-error.ts";
+import type { Jid } from "../jid/jid.ts";
+
+/** The typed points where modules meet. A module offers a value, others ask for all that is offered. */
+function point<T>(name: string): Point<T> {
+  return { name };
+}
+
+/** Who is blocked by whom. XEP-0191. */
+export interface Blocking {
+  /** Whether `account` blocks this address (full, bare, domain/resource or domain). */
+  blocks(account: Account, other: Jid): boolean;
+}
+export const blocking = point<Blocking>("blocking");
+
+/** Contacts that an account has without a roster item of its own: shared groups. Openfire's semantics. */
+export interface SharedContacts {
+  /** Contacts in no particular order; `groups` are display names. Contacts known only from the other side have subscription `from` and are never shown. */
+  contactsOf(account: Account): Iterable<SharedContact>;
+  contact(account: Account, other: Account): SharedContact | undefined;
+  /** Display names of groups that `account` may see (XEP-less Spark namespace, and refusal of personal items in them). */
+  groupNames(account: Account): readonly string[];
+  /** Changes at run time: each affected pair once. */
+  onChanged(listener: (changes: readonly SharedContactChange[]) => void): void;
+}
+export interface SharedContact {
+  readonly account: Account;
+  readonly subscription: "both" | "to" | "from";
+  readonly groups: readonly string[];
+}
+export interface SharedContactChange {
+  /** Whose roster. */
+  readonly account: Account;
+  readonly contact: Account;
+  /** Undefined: no shared contact any more. */
+  readonly now: SharedContact | undefined;
+  readonly before: SharedContact | undefined;
+}
+export const sharedContacts = point<SharedContacts>("shared contacts");
+
+/** What the roster and presence modules tell others. */
+export interface Presences {
+  /** Whether `account` shows its presence to this address (subscription from or both, or own). */
+  showsTo(account: Account, other: Jid): Promise<boolean>;
+  /** Available sessions' last presence stanza, rendered for a view, addressed to `to`. */
+  current(account: Account, view: string, to: string): readonly (Buffer | string)[];
+  /** Ends or begins the presence flow between two local accounts after their subscription changed. */
+  flow(from: Account, to: Account, shown: boolean): void;
+  /** Every presence broadcast of a local session, for supervisors. */
+  onBroadcast(listener: (session: Session, render: (view: string, to: string) => Buffer | string) => void): void;
+}
+export const presences = point<Presences>("presences");
+
+/** Sent when a session becomes available for the first time with a priority that is not negative: offline messages. */
+export interface BecameAvailable {
+  becameAvailable(session: Session): void;
+}
+export const becameAvailable = point<BecameAvailable>("became available");
+
+/** More disco#items or disco#info than the declarations give. */
+export interface DiscoExtra {
+  items?(at: "server" | "account", session: Session, node: string | undefined): readonly { jid: string; node?: string; name?: string }[];
+  info?(
+    at: "server" | "account" | "service",
+    session: Session,
+    node: string,
+  ): { identities: readonly Identity[]; features: readonly string[]; forms?: readonly Xml[] } | undefined;
+}
+export const discoExtra = point<DiscoExtra>("disco extra");
+
+/** An ad-hoc command. XEP-0050; nodes of XEP-0133 where it defines one. */
+export interface Command {
+  readonly node: string;
+  readonly name: string;
+  readonly by: "anyone" | "supervisor" | "admin";
+  /** One stage: no form yet → a form, or done; form → done or an error. */
+  run(ask: CommandAsk): CommandStep | Promise<CommandStep>;
+}
+export interface CommandAsk {
+  readonly session: Session;
+  readonly served: Served;
+  readonly action: "execute" | "next" | "complete" | "prev";
+  /** The submitted jabber:x:data form, if any. */
+  readonly form: Element | undefined;
+  /** State the command kept in its last step. */
+  readonly kept: unknown;
+}
+export type CommandStep =
+  | { readonly is: "form"; readonly form: Xml; readonly keep?: unknown; readonly final?: boolean }
+  | { readonly is: "completed"; readonly form?: Xml; readonly note?: string }
+  | { readonly is: "error"; readonly error: StanzaError };
+export const commands = point<Command>("commands");
+
+/** What the archive did with a message, for modules that must know (carbons, offline). */
+export interface Archive {
+  /** Whether the account's archive takes this message. */
+  takes(flow: MessageFlow, account: Account): boolean;
+}
+export const archive = point<Archive>("archive");
+
+/** Data of an account that other parts count or erase (plan of a domain change). */
+export interface Countable {
+  readonly what: "rosterItems" | "archivedMessages";
+  count(): Promise<number>;
+  /** Stored foreign addresses whose domain is `domain`, which would become local ones. */
+  foreignUnder?(domain: string): Promise<readonly string[]>;
+  /** Rewrites them as local; part of the migrating commit. */
+  localise?(domain: string): readonly Write[];
+}
+export const countable = point<Countable>("countable");

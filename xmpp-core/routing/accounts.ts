@@ -1,0 +1,202 @@
+import { read, write, type Write } from "../storage/statement.ts";
+import type { Storage } from "../storage/storage.ts";
+import type { Session } from "./session.ts";
+import type { Served } from "./names.ts";
+
+/** An account of a served domain, as it is kept in memory; keys and personal data stay on disk. */
+export interface Account {
+  readonly id: number;
+  readonly served: number;
+  /** The prepared localpart. */
+  name: string;
+  hostId: string | undefined;
+  displayName: string | undefined;
+  email: string | undefined;
+  enabled: boolean;
+  origin: "host" | "local";
+  /** Set while a vanished person's data is kept: ms since 1970. */
+  keptUntil: number | undefined;
+  credentialsHash: string | undefined;
+  /** Made for one verify: invisible, without rights. */
+  readonly probe: boolean;
+  /** Bound sessions, connected or waiting to be resumed. */
+  readonly sessions: Session[];
+}
+
+export const accountsMigration = {
+  name: "0002_accounts",
+  sql: `
+    CREATE TABLE account (
+      id INTEGER PRIMARY KEY, served INTEGER NOT NULL REFERENCES served(id), name TEXT NOT NULL, host_id TEXT,
+      display_name TEXT, email TEXT, enabled INTEGER NOT NULL, origin TEXT NOT NULL, kept_until INTEGER,
+      created_at INTEGER NOT NULL, set_aside INTEGER NOT NULL DEFAULT 0
+    );
+    CREATE UNIQUE INDEX account_name ON account (served, name) WHERE set_aside = 0;
+    CREATE TABLE account_alias (
+      served INTEGER NOT NULL, name TEXT NOT NULL, account INTEGER NOT NULL REFERENCES account(id) ON DELETE CASCADE,
+      PRIMARY KEY (served, name)
+    ) WITHOUT ROWID;
+    CREATE TABLE credentials (
+      account INTEGER PRIMARY KEY REFERENCES account(id) ON DELETE CASCADE, sha1 TEXT, sha256 TEXT, sha512 TEXT, hash TEXT NOT NULL
+    );`,
+};
+
+interface AccountRow {
+  id: number;
+  served: number;
+  name: string;
+  host_id: string | null;
+  display_name: string | null;
+  email: string | null;
+  enabled: number;
+  origin: "host" | "local";
+  kept_until: number | null;
+  hash: string | null;
+}
+
+const allAccounts = read<[], AccountRow>(
+  `SELECT a.id, a.served, a.name, a.host_id, a.display_name, a.email, a.enabled, a.origin, a.kept_until, c.hash
+   FROM account a LEFT JOIN credentials c ON c.account = a.id WHERE a.set_aside = 0`,
+);
+const allAliases = read<[], { served: number; name: string; account: number }>("SELECT served, name, account FROM account_alias");
+const highestId = read<[], { highest: number | null }>("SELECT max(id) AS highest FROM account");
+const credentialsOf = read<[number], { sha1: string | null; sha256: string | null; sha512: string | null }>(
+  "SELECT sha1, sha256, sha512 FROM credentials WHERE account = ?",
+);
+const putAccount = write<
+  [id: number, served: number, name: string, hostId: string | null, displayName: string | null, email: string | null,
+   enabled: number, origin: string, keptUntil: number | null, createdAt: number]
+>(
+  `INSERT INTO account (id, served, name, host_id, display_name, email, enabled, origin, kept_until, created_at)
+   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+   ON CONFLICT (id) DO UPDATE SET name = excluded.name, host_id = excluded.host_id, display_name = excluded.display_name,
+     email = excluded.email, enabled = excluded.enabled, origin = excluded.origin, kept_until = excluded.kept_until`,
+);
+const setAside = write<[number]>("UPDATE account SET set_aside = 1, enabled = 0 WHERE id = ?");
+const dropAccount = write<[number]>("DELETE FROM account WHERE id = ?");
+const putAlias = write<[served: number, name: string, account: number]>(
+  "INSERT OR REPLACE INTO account_alias (served, name, account) VALUES (?, ?, ?)",
+);
+const putCredentials = write<[number, string | null, string | null, string | null, string]>(
+  "INSERT OR REPLACE INTO credentials (account, sha1, sha256, sha512, hash) VALUES (?, ?, ?, ?, ?)",
+);
+const dropCredentials = write<[number]>("DELETE FROM credentials WHERE account = ?");
+
+/** SCRAM keys as they are stored, one text per hash. */
+export interface StoredCredentials {
+  readonly sha1?: string | undefined;
+  readonly sha256?: string | undefined;
+  readonly sha512?: string | undefined;
+}
+
+/**
+ * The accounts of all served domains, by name. A change is made in two steps that one commit joins: `writes…` gives
+ * the rows, and the same call changes memory, so that a caller commits what it changed in the same turn.
+ */
+export interface Accounts {
+  get(served: number, name: string): Account | undefined;
+  byId(id: number): Account | undefined;
+  all(): IterableIterator<Account>;
+  readonly size: number;
+  /** The account's keys; undefined: it cannot log in. */
+  credentials(account: Account): Promise<StoredCredentials | undefined>;
+  create(served: Served, facts: Omit<Account, "id" | "served" | "sessions" | "credentialsHash">, now: number): { account: Account; writes: Write[] };
+  save(account: Account): Write[];
+  rename(account: Account, name: string): Write[];
+  setCredentials(account: Account, keys: StoredCredentials | undefined, hash: string | undefined): Write[];
+  /** The name is free again; the former data is kept apart and never shown. */
+  setAside(account: Account): Write[];
+  remove(account: Account): Write[];
+}
+
+/** Loads every account; keys stay on disk until somebody logs in. */
+export async function openAccounts(storage: Storage): Promise<Accounts> {
+  const byId = new Map<number, Account>();
+  const byName = new Map<string, Account>();
+  const key = (served: number, name: string): string => `${served}:${name}`;
+  for (const row of await storage.read(allAccounts)) {
+    const account: Account = {
+      id: row.id,
+      served: row.served,
+      name: row.name,
+      hostId: row.host_id ?? undefined,
+      displayName: row.display_name ?? undefined,
+      email: row.email ?? undefined,
+      enabled: row.enabled === 1,
+      origin: row.origin,
+      keptUntil: row.kept_until ?? undefined,
+      credentialsHash: row.hash ?? undefined,
+      probe: false,
+      sessions: [],
+    };
+    byId.set(account.id, account);
+    byName.set(key(account.served, account.name), account);
+  }
+  // A former name leads to the renamed person unless somebody bears it again.
+  const aliases = new Map<string, number>();
+  for (const row of await storage.read(allAliases)) aliases.set(key(row.served, row.name), row.account);
+  let lastId = (await storage.read(highestId))[0]?.highest ?? 0;
+
+  const row = (account: Account, createdAt: number): Write =>
+    putAccount.with(
+      account.id,
+      account.served,
+      account.name,
+      account.hostId ?? null,
+      account.displayName ?? null,
+      account.email ?? null,
+      account.enabled ? 1 : 0,
+      account.origin,
+      account.keptUntil ?? null,
+      createdAt,
+    );
+
+  return {
+    get(served, name) {
+      const found = byName.get(key(served, name));
+      if (found !== undefined) return found;
+      const alias = aliases.get(key(served, name));
+      return alias === undefined ? undefined : byId.get(alias);
+    },
+    byId: (id) => byId.get(id),
+    all: () => byId.values(),
+    get size() {
+      return byId.size;
+    },
+    async credentials(account) {
+      const found = (await storage.read(credentialsOf, account.id))[0];
+      return found && { sha1: found.sha1 ?? undefined, sha256: found.sha256 ?? undefined, sha512: found.sha512 ?? undefined };
+    },
+    create(served, facts, now) {
+      const account: Account = { ...facts, id: ++lastId, served: served.id, credentialsHash: undefined, sessions: [] };
+      byId.set(account.id, account);
+      byName.set(key(served.id, account.name), account);
+      return { account, writes: [row(account, now)] };
+    },
+    save: (account) => [row(account, 0)],
+    rename(account, name) {
+      const before = account.name;
+      byName.delete(key(account.served, before));
+      account.name = name;
+      byName.set(key(account.served, name), account);
+      aliases.set(key(account.served, before), account.id);
+      return [row(account, 0), putAlias.with(account.served, before, account.id)];
+    },
+    setCredentials(account, keys, hash) {
+      account.credentialsHash = keys === undefined ? undefined : hash;
+      if (keys === undefined) return [dropCredentials.with(account.id)];
+      return [putCredentials.with(account.id, keys.sha1 ?? null, keys.sha256 ?? null, keys.sha512 ?? null, hash ?? "")];
+    },
+    setAside(account) {
+      byId.delete(account.id);
+      byName.delete(key(account.served, account.name));
+      return [setAside.with(account.id)];
+    },
+    remove(account) {
+      byId.delete(account.id);
+      byName.delete(key(account.served, account.name));
+      return [dropAccount.with(account.id)];
+    },
+  };
+}
+

@@ -1,0 +1,167 @@
+import type { Element } from "ltx";
+import type { StanzaError } from "../formats/stanza-error.ts";
+import type { Jid } from "../jid/jid.ts";
+import type { Write } from "../storage/statement.ts";
+import type { Ticket } from "../storage/storage.ts";
+import type { Child, Stanza } from "../xml/stanza.ts";
+import type { Xml } from "../xml/writer.ts";
+import type { Account } from "./accounts.ts";
+import type { Place, Served } from "./names.ts";
+import type { Session } from "./session.ts";
+
+/**
+ * The points where capabilities meet the path of a stanza. Handlers of one phase must commute; the phases run in the
+ * order written here, and this is the only place that names it.
+ */
+
+// ---------------------------------------------------------------- IQ
+
+/** Where a request is answered: by the server, on behalf of an account's bare JID, or by a service (`service:proxy`). */
+export type AnswersAt = "server" | "account" | `service:${string}`;
+
+/** Who may ask. `self`: the account addressed is the asker's own; `admin` and `supervisor` as DESIGN.md §3; admins may what supervisors may. */
+export type Asker = "anyone" | "self" | "admin" | "supervisor";
+
+export type IqAnswer =
+  /** `after`: the group that must be on disk before the answer goes out. */
+  | { readonly is: "result"; readonly payload?: Xml | undefined; readonly after?: Ticket | undefined }
+  | { readonly is: "error"; readonly error: StanzaError }
+  /** The answer comes later by `request.later`. */
+  | { readonly is: "later" };
+
+export interface IqRequest {
+  readonly type: "get" | "set";
+  /** The payload element. */
+  readonly element: Element;
+  readonly stanza: Stanza;
+  /** Who asks; every asker is a local session until federation comes. */
+  readonly session: Session;
+  readonly place: Place;
+  readonly served: Served;
+  /** The account addressed: the asker's own if there was no `to`; undefined at server or service. */
+  readonly account: Account | undefined;
+  /** The asker's address of the responder, as stamped in `from` of the answer. */
+  readonly responder: string;
+  result(payload?: Xml, after?: Ticket): IqAnswer;
+  error(error: StanzaError): IqAnswer;
+}
+
+export interface IqHandler {
+  readonly get?: readonly [ns: string, name: string];
+  readonly set?: readonly [ns: string, name: string];
+  readonly at: readonly AnswersAt[];
+  /** Default: `self` at an account, `anyone` elsewhere. Others get `forbidden` (admin, supervisor) or `service-unavailable` (self). */
+  readonly by?: Asker;
+  answer(request: IqRequest): IqAnswer | Promise<IqAnswer>;
+}
+
+// ---------------------------------------------------------------- message
+
+/**
+ * admit: may it pass? amend: what is stripped and added. store: rows that must be on disk before anybody sees it.
+ * copy: who else sees it. deliver: who sees it (routing/messages.ts). notify: what follows, changing nothing of it.
+ */
+export const messagePhases = ["admit", "amend", "store", "copy", "deliver", "notify"] as const;
+
+/** One message on its way from a local session or from the server itself. Objects live for one turn. */
+export interface MessageFlow {
+  readonly stanza: Stanza;
+  readonly type: "normal" | "chat" | "groupchat" | "headline" | "error";
+  /** The sending session; undefined: the server itself. */
+  readonly sender: Session | undefined;
+  /** Full JID of the sender under `view`. */
+  readonly from: Jid;
+  readonly to: Jid;
+  readonly place: Place;
+  /** The name under which sender, recipient and payload are written. */
+  readonly view: string;
+  /** The local account addressed, if there is one. */
+  readonly recipient: Account | undefined;
+  /** Sessions that get the message itself (decided before `store`, by RFC 6121 §8.5). */
+  targets: readonly Session[];
+  /** A chat that should outlive the moment: body or marker, no no-store hint. Set in `amend` or before. */
+  lasting: boolean;
+  /** Sortable id of the stored body; 0: not stored. `keep()` assigns it. */
+  archiveId: number;
+  /** Rows that are committed in one unit with the body and the sender's counter. */
+  readonly writes: Write[];
+  /** Children of the stanza that are not passed on (forged stanza ids). */
+  without: ((child: Child) => boolean) | undefined;
+  /** Appended to what the recipient gets, per view of the reader. */
+  append: ((view: string) => Xml) | undefined;
+  /** Copies to others: rendered by the module, queued with the same commit. */
+  readonly copies: { readonly session: Session; readonly render: () => Buffer | string }[];
+  /** Makes sure the body is stored in this commit, and gives its id. */
+  keep(): number;
+  /** The message as somebody under `view` sees it (start tag and payload), without `append`. Cached per view. */
+  rendered(view: string): Buffer;
+}
+
+export interface MessageHandlers {
+  /** Returns an error to refuse; the sender is told. */
+  readonly admit?: (flow: MessageFlow) => StanzaError | undefined;
+  readonly amend?: (flow: MessageFlow) => void;
+  readonly store?: (flow: MessageFlow) => void;
+  readonly copy?: (flow: MessageFlow) => void;
+  readonly notify?: (flow: MessageFlow) => void;
+}
+
+// ---------------------------------------------------------------- presence
+
+export interface PresenceFlow {
+  readonly stanza: Stanza;
+  readonly session: Session;
+  /** Undefined: broadcast presence. */
+  readonly to: Jid | undefined;
+  readonly place: Place | undefined;
+}
+
+/** Presence has one owner, the presence module; it answers for everything that clients send. */
+export interface PresenceHandler {
+  handle(flow: PresenceFlow): StanzaError | undefined | Promise<StanzaError | undefined>;
+}
+
+// ---------------------------------------------------------------- session
+
+export type EndReason =
+  /** `</stream:stream>`, or the connection is gone and cannot be resumed (any more). */
+  | "closed"
+  | "resumption-expired"
+  /** Another session took the resource. */
+  | "replaced"
+  /** An admin or supervisor ended it, or the account is gone. */
+  | "ended";
+
+export interface SessionHandlers {
+  /** Bound and ready. */
+  readonly opened?: (session: Session) => void;
+  /** Read from disk after a restart; state is in place; it may be connected or waiting for its client. */
+  readonly restored?: (session: Session, after: "restart" | "crash") => void;
+  /** A client came back to it. After a crash presence must be sent afresh. */
+  readonly resumed?: (session: Session) => void;
+  /** No connection, may be resumed. */
+  readonly detached?: (session: Session) => void;
+  /** It is no more. Messages it never took were already handed on. */
+  readonly closed?: (session: Session, why: EndReason) => void;
+}
+
+// ---------------------------------------------------------------- accounts
+
+export interface AccountHandlers {
+  readonly created?: (account: Account) => void;
+  /** Display name, mail address or enabled changed. */
+  readonly changed?: (account: Account) => void;
+  readonly renamed?: (account: Account, before: string) => void;
+  /** Its data goes: writes are part of the commit that removes it. */
+  readonly removed?: (account: Account) => Write[];
+}
+
+export interface Handlers {
+  readonly iq?: readonly IqHandler[];
+  readonly message?: MessageHandlers;
+  readonly presence?: PresenceHandler;
+  readonly session?: SessionHandlers;
+  readonly account?: AccountHandlers;
+  /** Undoes what `start` did: timers, watchers. */
+  readonly stop?: () => void | Promise<void>;
+}

@@ -1,0 +1,176 @@
+import type { Ticket } from "../storage/storage.ts";
+
+/** What a stanza on its way to a client was, as far as it matters when the client never takes it. */
+export type Cargo =
+  /** Nothing is owed to anybody: presence, results, pushes, stream elements. */
+  | { readonly is: "plain" }
+  /** A stored message: whoever ends the session hands it on. */
+  | { readonly is: "message"; readonly archiveId: number; readonly toFull: boolean }
+  /** A request from another session or entity that waits for the answer. */
+  | { readonly is: "request"; readonly id: string; readonly from: string };
+
+export const plain: Cargo = { is: "plain" };
+
+export interface Entry {
+  readonly data: Buffer | string;
+  /** May be sent when this group is on disk. */
+  readonly ticket: Ticket;
+  /** Its number for stream management; 0: not counted (`<a/>`, `<r/>`, what goes out before `<enabled/>`). */
+  number: number;
+  readonly cargo: Cargo;
+}
+
+/** Where the bytes go while a connection is attached. */
+export interface Sink {
+  write(data: Buffer | string): void;
+}
+
+/**
+ * A session's outbound queue. It is strict: what waits for a commit holds back everything behind it, presence and IQ
+ * too. With stream management an entry stays until the client has acknowledged it. DESIGN.md §5, rules 1 to 3.
+ */
+export class Outbound {
+  /** Waiting for their commit, in order. */
+  private waiting: Entry[] = [];
+  /** Numbered and not acknowledged, in order; written if a sink was attached at the time. */
+  private unacked: Entry[] = [];
+  private heldBytes = 0;
+  private sink: Sink | undefined;
+  private sinceRequest = 0;
+  /** Number of the last counted entry; the next one gets one more. Numbers wrap at 2^32 on the wire only. */
+  lastNumber = 0;
+  /** The highest number the client has acknowledged. */
+  acknowledged = 0;
+  counting = false;
+  /** After so many counted stanzas an `<r/>` is sent along; 0: never unasked. */
+  requestEvery = 0;
+  private readonly committed: () => Ticket;
+  private readonly mustWait: (outbound: Outbound) => void;
+
+  /** @param mustWait is told when the queue begins to wait for a commit. */
+  constructor(committed: () => Ticket, mustWait: (outbound: Outbound) => void) {
+    this.committed = committed;
+    this.mustWait = mustWait;
+  }
+
+  /** Bytes kept in memory: waiting and unacknowledged. */
+  get held(): number {
+    return this.heldBytes;
+  }
+
+  get attached(): boolean {
+    return this.sink !== undefined;
+  }
+
+  /** Number that the next counted entry gets; a commit may name it before the entry is queued in the same turn. */
+  get nextNumber(): number {
+    return this.lastNumber + 1;
+  }
+
+  /** Queues a stanza; it is counted if stream management is on. */
+  stanza(data: Buffer | string, ticket: Ticket, cargo: Cargo = plain): void {
+    this.push({ data, ticket, number: this.counting ? ++this.lastNumber : 0, cargo });
+  }
+
+  /** Queues what is never counted. It keeps its place behind everything queued before. */
+  nonza(data: string, ticket: Ticket = 0): void {
+    this.push({ data, ticket, number: 0, cargo: plain });
+  }
+
+  private push(entry: Entry): void {
+    this.heldBytes += entry.data.length;
+    if (this.waiting.length > 0 || entry.ticket > this.committed()) {
+      if (this.waiting.length === 0) this.mustWait(this);
+      this.waiting.push(entry);
+      return;
+    }
+    this.send(entry);
+  }
+
+  private send(entry: Entry): void {
+    if (entry.number > 0) {
+      this.unacked.push(entry);
+      this.sink?.write(entry.data);
+      if (this.requestEvery > 0 && ++this.sinceRequest >= this.requestEvery) this.requestAck();
+      return;
+    }
+    this.heldBytes -= entry.data.length;
+    this.sink?.write(entry.data);
+  }
+
+  private requestAck(): void {
+    this.sinceRequest = 0;
+    this.sink?.write("<r xmlns='urn:xmpp:sm:3'/>");
+  }
+
+  /** Sends what the last group set free. Returns whether anything still waits. */
+  release(ticket: Ticket): boolean {
+    let done = 0;
+    while (done < this.waiting.length && (this.waiting[done]?.ticket ?? 0) <= ticket) {
+      const entry = this.waiting[done++];
+      if (entry !== undefined) this.send(entry);
+    }
+    this.waiting = done === this.waiting.length ? [] : this.waiting.slice(done);
+    return this.waiting.length > 0;
+  }
+
+  /** Takes back what waited for a group that failed; the caller answers for the messages. */
+  withdraw(ticket: Ticket): Entry[] {
+    const lost = this.waiting.filter((entry) => entry.ticket === ticket && entry.cargo.is === "message");
+    if (lost.length === 0) return lost;
+    this.waiting = this.waiting.filter((entry) => !lost.includes(entry));
+    for (const entry of lost) this.heldBytes -= entry.data.length;
+    // Numbers are what the client counts: those behind the withdrawn ones move up.
+    let number = this.unacked.at(-1)?.number ?? this.acknowledged;
+    if (this.counting) for (const entry of this.waiting) if (entry.number > 0) entry.number = ++number;
+    if (this.counting) this.lastNumber = number;
+    return lost;
+  }
+
+  /**
+   * The client has handled everything up to `handled` (already unwrapped from its 32 bits).
+   * Returns the entries this frees, or undefined if the client claims more than was sent. XEP-0198 §4.
+   */
+  acknowledge(handled: number): readonly Entry[] | undefined {
+    const last = this.unacked.at(-1)?.number ?? this.acknowledged;
+    if (handled > last) return undefined;
+    if (handled <= this.acknowledged) return [];
+    let done = 0;
+    while (done < this.unacked.length && (this.unacked[done]?.number ?? 0) <= handled) {
+      this.heldBytes -= this.unacked[done]?.data.length ?? 0;
+      done++;
+    }
+    const freed = this.unacked.slice(0, done);
+    this.unacked = this.unacked.slice(done);
+    this.acknowledged = handled;
+    this.sinceRequest = Math.min(this.sinceRequest, this.unacked.length);
+    return freed;
+  }
+
+  attach(sink: Sink): void {
+    this.sink = sink;
+  }
+
+  /** Writes everything unacknowledged to the sink just attached, in order. */
+  retransmit(): void {
+    for (const entry of this.unacked) this.sink?.write(entry.data);
+    if (this.unacked.length > 0 && this.requestEvery > 0) this.requestAck();
+  }
+
+  detach(): void {
+    this.sink = undefined;
+  }
+
+  /** What an orderly restart stores, or what is owed when the session ends: unacknowledged first, then waiting. */
+  everything(): readonly Entry[] {
+    return [...this.unacked, ...this.waiting];
+  }
+
+  /** Puts stored entries back after a restart; they were written to the client's socket already if `sent`. */
+  restore(entries: readonly Entry[], counters: { lastNumber: number; acknowledged: number }): void {
+    this.unacked = [...entries];
+    this.lastNumber = counters.lastNumber;
+    this.acknowledged = counters.acknowledged;
+    for (const entry of entries) this.heldBytes += entry.data.length;
+  }
+}
