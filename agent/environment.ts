@@ -1,0 +1,190 @@
+/** The agent's own configuration: `FIREKEEPER_*`, one schema, from which the table in the README is written too. */
+import { resolve } from "node:path";
+import { config } from "dotenv";
+import { validate as isCron } from "node-cron";
+import { z } from "zod";
+import { CodedError, type Notice } from "./errors.ts";
+import { nearestName } from "./store/nearest-name.ts";
+
+const days = z.coerce.number({ error: "a number of days" }).int("a whole number of days").min(0, "0 or more days");
+
+const variables = z.object({
+  FIREKEEPER_HOME: z
+    .string()
+    .default("./data")
+    .describe("Home directory (0700): database, journal, certificates, secrets, and `host.yaml`."),
+  FIREKEEPER_STORE: z
+    .string()
+    .optional()
+    .describe("Path of the host file. Default: `host.yaml` in the home directory."),
+  FIREKEEPER_APPLY: z
+    .enum(["auto", "manual"], { error: "auto or manual" })
+    .optional()
+    .describe(
+      "`auto`: changes go live once the store is quiet; `manual`: they wait for `firekeeper apply`. Default: `auto` with `host.yaml`.",
+    ),
+  FIREKEEPER_INSTANCE: z
+    .string()
+    .regex(
+      /^(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*$/i,
+      "letters, digits and hyphens, as in a host name",
+    )
+    .optional()
+    .describe("Name of this instance: the XMPP domain while the store does not set `sys.xmpp.domain`."),
+  FIREKEEPER_MAX_REMOVE: z.coerce
+    .number({ error: "a percentage from 0 to 100" })
+    .min(0, "a percentage from 0 to 100")
+    .max(100, "a percentage from 0 to 100")
+    .default(20)
+    .describe("Per cent of accounts, groups or memberships (and at least ten) above which removals wait for a person."),
+  FIREKEEPER_KEEP_REMOVED: days
+    .default(30)
+    .describe("Days for which the data of a user who vanished from the store is kept."),
+  FIREKEEPER_ALIAS_DAYS: days
+    .default(90)
+    .describe("Days for which a former domain is still served after a change; 0 = for ever."),
+  FIREKEEPER_AUTO_MIGRATE: z
+    .enum(["yes", "no"], { error: "yes or no" })
+    .default("no")
+    .describe("`yes` lets a change of domain go live without a person, for fleets named elsewhere."),
+  FIREKEEPER_RECONCILE: z
+    .string()
+    .refine((text) => isCron(text), "a cron expression, such as */5 * * * *")
+    .default("* * * * *")
+    .describe("Cron expression of the periodic full comparison of store and server."),
+  FIREKEEPER_TZ: z
+    .string()
+    .refine(isTimeZone, "an IANA time zone, such as Europe/Berlin")
+    .default("UTC")
+    .describe("Time zone of schedules; logs and storage are in UTC."),
+  FIREKEEPER_LOG_LEVEL: z
+    .enum(["trace", "debug", "info", "warn", "error", "fatal", "silent"], {
+      error: "trace, debug, info, warn, error, fatal or silent",
+    })
+    .default("info")
+    .describe("Least severity that is logged."),
+  FIREKEEPER_CORE: z
+    .string()
+    .default("embedded")
+    .describe(
+      "`embedded`: the agent starts gate and core; else the path of the control socket of a core that runs elsewhere.",
+    ),
+});
+
+export interface Environment {
+  /** Absolute. */
+  readonly home: string;
+  /** Absolute path of the host file. */
+  readonly store: string;
+  /** Undefined: the store's kind decides, see `applyMode`. */
+  readonly apply: "auto" | "manual" | undefined;
+  readonly instance: string | undefined;
+  /** Per cent. */
+  readonly maxRemove: number;
+  readonly keepRemovedDays: number;
+  /** 0 = for ever. */
+  readonly aliasDays: number;
+  readonly autoMigrate: boolean;
+  /** Cron expression, read in `timeZone`. */
+  readonly reconcile: string;
+  readonly timeZone: string;
+  readonly logLevel: z.infer<typeof variables>["FIREKEEPER_LOG_LEVEL"];
+  readonly core: { readonly kind: "embedded" } | { readonly kind: "socket"; readonly path: string };
+  /** Names that begin with `FIREKEEPER_` and mean nothing, each with the nearest known one. */
+  readonly notices: readonly Notice[];
+}
+
+/**
+ * Reads and validates the environment; the process's own variables win over those of the `.env` file (`dotenvPath`, if it exists).
+ * An empty variable counts as unset. Throws `environment/invalid` that names every bad variable with its rule.
+ */
+export function readEnvironment(
+  given: NodeJS.ProcessEnv = process.env,
+  options: { readonly dotenvPath?: string; readonly cwd?: string } = {},
+): Environment {
+  const cwd = options.cwd ?? process.cwd();
+  const fromFile: Record<string, string> = {};
+  config({ quiet: true, path: options.dotenvPath ?? resolve(cwd, ".env"), processEnv: fromFile });
+  const texts = Object.fromEntries(
+    Object.entries({ ...fromFile, ...withoutEmpty(given) }).filter(
+      ([name, text]) => name.startsWith("FIREKEEPER_") && text !== "",
+    ),
+  );
+  const parsed = variables.safeParse(texts);
+  if (!parsed.success) throw invalid(texts, parsed.error);
+  const is = parsed.data;
+  const home = resolve(cwd, is.FIREKEEPER_HOME);
+  return {
+    home,
+    store: is.FIREKEEPER_STORE === undefined ? resolve(home, "host.yaml") : resolve(cwd, is.FIREKEEPER_STORE),
+    apply: is.FIREKEEPER_APPLY,
+    instance: is.FIREKEEPER_INSTANCE,
+    maxRemove: is.FIREKEEPER_MAX_REMOVE,
+    keepRemovedDays: is.FIREKEEPER_KEEP_REMOVED,
+    aliasDays: is.FIREKEEPER_ALIAS_DAYS,
+    autoMigrate: is.FIREKEEPER_AUTO_MIGRATE === "yes",
+    reconcile: is.FIREKEEPER_RECONCILE,
+    timeZone: is.FIREKEEPER_TZ,
+    logLevel: is.FIREKEEPER_LOG_LEVEL,
+    core:
+      is.FIREKEEPER_CORE === "embedded"
+        ? { kind: "embedded" }
+        : { kind: "socket", path: resolve(cwd, is.FIREKEEPER_CORE) },
+    notices: unknownNames(Object.keys(texts)),
+  };
+}
+
+/** Whether changes go live by themselves: as asked, else by themselves with the embedded store only. */
+export function applyMode(
+  environment: Pick<Environment, "apply">,
+  store: { readonly kind: string },
+): "auto" | "manual" {
+  return environment.apply ?? (store.kind === "file" ? "auto" : "manual");
+}
+
+/** The variables as a Markdown table, for README and docs. */
+export function environmentTable(): string {
+  const { properties = {} } = z.toJSONSchema(variables, { io: "input", unrepresentable: "any" });
+  const rows = Object.entries(properties).map(([name, property]) => {
+    const { description = "", default: value } = typeof property === "object" ? property : {};
+    return `| \`${name}\` | ${value === undefined ? "" : `\`${String(value)}\``} | ${description} |`;
+  });
+  return ["| variable | default | meaning |", "|---|---|---|", ...rows, ""].join("\n");
+}
+
+function withoutEmpty(given: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(given).filter(([, text]) => text !== undefined && text !== ""));
+}
+
+function invalid(texts: Record<string, string | undefined>, error: z.ZodError): CodedError {
+  const lines = error.issues.map((issue) => {
+    const name = String(issue.path[0]);
+    return `${name}=${texts[name] ?? ""}: must be ${issue.message}`;
+  });
+  return new CodedError("environment/invalid", `The environment is not usable. ${lines.join("; ")}.`, {
+    fields: { variables: error.issues.map((issue) => String(issue.path[0])).join(" ") },
+    hint: "Correct it where the agent is started, or in .env.",
+  });
+}
+
+function unknownNames(names: readonly string[]): Notice[] {
+  const known = Object.keys(variables.shape);
+  return names
+    .filter((name) => !known.includes(name))
+    .map((name) => {
+      const meant = nearestName(name, known);
+      return {
+        code: "environment/unknown-variable",
+        message: `${name} is set but means nothing.`,
+        ...(meant ? { hint: `Did you mean ${meant}?` } : {}),
+      };
+    });
+}
+
+function isTimeZone(name: string): boolean {
+  try {
+    return new Intl.DateTimeFormat("en", { timeZone: name }).resolvedOptions().timeZone !== "";
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,34 @@
+/** What a person may change in the embedded store, as data: the command line, the console and the core ask for it alike. */
+import { z } from "zod";
+import { credentials } from "../../xmpp-core/control/contract.ts";
+
+const name = z.string().min(1);
+
+export const hostChange = z.discriminatedUnion("kind", [
+  z.object({
+    kind: z.literal("user-add"),
+    name,
+    displayName: z.string().optional(),
+    email: z.string().optional(),
+    credentials: credentials.optional(),
+  }),
+  /** Also what a user does who changes the own password. */
+  z.object({ kind: z.literal("user-credentials"), name, credentials }),
+  z.object({ kind: z.literal("user-enabled"), name, enabled: z.boolean() }),
+  z.object({ kind: z.literal("user-remove"), name }),
+  /** Adds the type and the members to the role; makes the role if there is none. */
+  z.object({ kind: z.literal("role-add"), type: name, name, members: z.union([z.literal("all"), z.array(name)]) }),
+  z.object({ kind: z.literal("role-remove"), name }),
+  z.object({ kind: z.literal("role-member-add"), role: name, members: z.array(name) }),
+  z.object({ kind: z.literal("role-member-remove"), role: name, members: z.array(name) }),
+  z.object({ kind: z.literal("setting-set"), key: name, value: z.string() }),
+  z.object({ kind: z.literal("setting-unset"), key: name }),
+]);
+export type HostChange = z.infer<typeof hostChange>;
+
+/** What a change takes away, by the host's own names. */
+export interface Removals {
+  readonly users: readonly string[];
+  readonly roles: readonly string[];
+  readonly memberships: readonly { readonly role: string; readonly user: string }[];
+}
