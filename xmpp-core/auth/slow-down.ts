@@ -12,6 +12,7 @@
  * Somebody who hammers an account would lock its owner out. So a network from which the account has logged in before
  * has an account bucket of its own.
  */
+import { createHash } from "node:crypto";
 import ipaddr from "ipaddr.js";
 import { LRUCache } from "lru-cache";
 import type { Attempt } from "./exchange.ts";
@@ -74,8 +75,9 @@ export function slowDown({
     attempt({ account, address }) {
       if (trusted(address)) return { is: "admitted", waitMs: 0, succeeded: () => {}, failed: () => {} };
       const places = placesOf(address);
-      const pair = `known\0${account}\0${places.network}`;
-      const accountKey = knownNetworks.get(pair) ? pair : `account\0${account}`;
+      const name = short(account);
+      const pair = `known\0${name}\0${places.network}`;
+      const accountKey = knownNetworks.get(pair) ? pair : `account\0${name}`;
       const scopes = [
         { key: accountKey, bucket: limits.account },
         { key: `address\0${places.address}`, bucket: limits.address },
@@ -103,9 +105,14 @@ export function slowDown({
       };
     },
     forgive(account) {
-      debts.delete(`account\0${account}`);
+      debts.delete(`account\0${short(account)}`);
     },
   };
+}
+
+/** Names that do not exist may be as long as a stanza; what is remembered of them is not. */
+function short(name: string): string {
+  return name.length <= 64 ? name : createHash("sha256").update(name).digest("base64");
 }
 
 /** The `admit` of an exchange: waits as told, then lets the password be judged. */
