@@ -1,0 +1,102 @@
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+import { Worker } from "node:worker_threads";
+import { CodedError } from "../errors.ts";
+import { codedError } from "./failure.ts";
+import type { FromWorker, GroupResult, OpenMessage, ReadResult, ToWorker } from "./messages.ts";
+
+/** One storage thread. Answers come in the order of the requests. */
+export interface Thread {
+  post(message: ToWorker): void;
+  /** Sends a request that is answered once, outside the stanza path; rejects with the thread's error. */
+  ask(message: ToWorker): Promise<void>;
+  onGroup(listener: (result: GroupResult) => void): void;
+  onRows(listener: (result: ReadResult) => void): void;
+  /** Ends the thread; what it was asked before is done first. */
+  close(): Promise<void>;
+}
+
+/**
+ * The built program finds worker.js beside this file. From sources (tests) it is worker.ts: newer Nodes strip its types
+ * themselves, Node 20 needs tsx, whose `--import` is not honoured in a worker's execArgv, hence the small bootstrap.
+ */
+function startWorker(): Worker {
+  if (!import.meta.url.endsWith(".ts")) return new Worker(new URL("./worker.js", import.meta.url));
+  const entry = new URL("./worker.ts", import.meta.url);
+  const { typescript } = process.features as { typescript?: string | false };
+  if (typescript) return new Worker(entry);
+  const tsx = createRequire(import.meta.url).resolve("tsx/cjs/api");
+  const bootstrap = `require(${JSON.stringify(tsx)}).register(); require(${JSON.stringify(fileURLToPath(entry))})`;
+  return new Worker(bootstrap, { eval: true });
+}
+
+/** Starts a thread that has opened the database, or rejects with the reason. `onLost` is told if it dies later. */
+export async function openThread(message: OpenMessage, onLost: (error: Error) => void): Promise<Thread> {
+  const thread = threadOn(startWorker(), onLost);
+  try {
+    await thread.ask(message);
+  } catch (error) {
+    await thread.close();
+    throw error;
+  }
+  return thread;
+}
+
+function threadOn(worker: Worker, onLost: (error: Error) => void): Thread {
+  const asked: { resolve: () => void; reject: (error: Error) => void }[] = [];
+  let group: (result: GroupResult) => void = () => {};
+  let rows: (result: ReadResult) => void = () => {};
+  let closing = false;
+  const exited = new Promise<void>((resolve) => worker.once("exit", () => resolve()));
+
+  function lost(error: Error): void {
+    const cause = new CodedError("storage/thread-lost", `A storage thread ended: ${error.message}.`, { cause: error });
+    for (const { reject } of asked.splice(0)) reject(cause);
+    onLost(cause);
+  }
+
+  worker.on("error", lost);
+  worker.on("exit", (code) => {
+    if (!closing) lost(new Error(`exit code ${code}`));
+  });
+  worker.on("message", (message: FromWorker) => {
+    if (typeof message === "number") return group(message);
+    switch (message.kind) {
+      case "units-failed":
+      case "storage-failed":
+        return group(message);
+      case "rows":
+        return rows(message);
+      case "refused":
+        return asked.shift()?.reject(codedError(message.error));
+      case "opened":
+      case "snapshot":
+      case "closed":
+        return asked.shift()?.resolve();
+    }
+  });
+
+  const ask = (message: ToWorker) =>
+    new Promise<void>((resolve, reject) => {
+      asked.push({ resolve, reject });
+      worker.postMessage(message);
+    });
+  return {
+    post: (message) => worker.postMessage(message),
+    ask,
+    onGroup: (listener) => {
+      group = listener;
+    },
+    onRows: (listener) => {
+      rows = listener;
+    },
+    async close() {
+      closing = true;
+      try {
+        await ask({ kind: "close" });
+      } finally {
+        await exited;
+      }
+    },
+  };
+}
