@@ -1,0 +1,87 @@
+/** Every XML namespace the server speaks, by the name the code uses. The comment names the specification. */
+export const ns = {
+  // RFC 6120, RFC 6121, RFC 7395
+  client: "jabber:client",
+  server: "jabber:server",
+  streams: "http://etherx.jabber.org/streams",
+  streamErrors: "urn:ietf:params:xml:ns:xmpp-streams",
+  stanzaErrors: "urn:ietf:params:xml:ns:xmpp-stanzas",
+  tls: "urn:ietf:params:xml:ns:xmpp-tls",
+  sasl: "urn:ietf:params:xml:ns:xmpp-sasl",
+  bind: "urn:ietf:params:xml:ns:xmpp-bind",
+  session: "urn:ietf:params:xml:ns:xmpp-session",
+  roster: "jabber:iq:roster",
+  rosterVersioning: "urn:xmpp:features:rosterver", // XEP-0237
+  preApproval: "urn:xmpp:features:pre-approval", // RFC 6121 §3.4
+  framing: "urn:ietf:params:xml:ns:xmpp-framing",
+  xml: "http://www.w3.org/XML/1998/namespace",
+  // Logging in
+  iqAuth: "jabber:iq:auth", // XEP-0078, only to refuse it
+  register: "jabber:iq:register", // XEP-0077
+  registerFeature: "http://jabber.org/features/iq-register", // XEP-0077
+  streamManagement: "urn:xmpp:sm:3", // XEP-0198
+  channelBinding: "urn:xmpp:sasl-cb:0", // XEP-0440
+  sasl2: "urn:xmpp:sasl:2", // XEP-0388
+  bind2: "urn:xmpp:bind:0", // XEP-0386
+  clientState: "urn:xmpp:csi:0", // XEP-0352
+  // Forms, errors, results
+  dataForms: "jabber:x:data", // XEP-0004
+  dataFormValidate: "http://jabber.org/protocol/xdata-validate", // XEP-0122
+  rsm: "http://jabber.org/protocol/rsm", // XEP-0059
+  applicationErrors: "urn:xmpp:errors", // XEP-0182
+  // Discovery
+  discoInfo: "http://jabber.org/protocol/disco#info", // XEP-0030
+  discoItems: "http://jabber.org/protocol/disco#items", // XEP-0030
+  capabilities: "http://jabber.org/protocol/caps", // XEP-0115
+  capabilities2: "urn:xmpp:caps", // XEP-0390
+  hashes: "urn:xmpp:hashes:2", // XEP-0300
+  serverInfo: "http://jabber.org/network/serverinfo", // XEP-0157
+  // Small services
+  ping: "urn:xmpp:ping", // XEP-0199
+  version: "jabber:iq:version", // XEP-0092
+  time: "urn:xmpp:time", // XEP-0202
+  lastActivity: "jabber:iq:last", // XEP-0012
+  privateStorage: "jabber:iq:private", // XEP-0049
+  vcard: "vcard-temp", // XEP-0054
+  vcardUpdate: "vcard-temp:x:update", // XEP-0153
+  blocking: "urn:xmpp:blocking", // XEP-0191
+  blockingErrors: "urn:xmpp:blocking:errors", // XEP-0191
+  privacy: "jabber:iq:privacy", // XEP-0016, only to refuse it
+  moved: "urn:xmpp:moved:1", // XEP-0283
+  // Messages
+  delay: "urn:xmpp:delay", // XEP-0203
+  offlineFeature: "msgoffline", // XEP-0160
+  offline: "http://jabber.org/protocol/offline", // XEP-0013
+  forward: "urn:xmpp:forward:0", // XEP-0297
+  carbons: "urn:xmpp:carbons:2", // XEP-0280
+  carbonRules: "urn:xmpp:carbons:rules:0", // XEP-0280 §6.1
+  hints: "urn:xmpp:hints", // XEP-0334
+  stanzaIds: "urn:xmpp:sid:0", // XEP-0359
+  archive: "urn:xmpp:mam:2", // XEP-0313
+  archiveExtended: "urn:xmpp:mam:2#extended", // XEP-0313
+  chatStates: "http://jabber.org/protocol/chatstates", // XEP-0085
+  receipts: "urn:xmpp:receipts", // XEP-0184
+  chatMarkers: "urn:xmpp:chat-markers:0", // XEP-0333
+  correction: "urn:xmpp:message-correct:0", // XEP-0308
+  retraction: "urn:xmpp:message-retract:1", // XEP-0424
+  reactions: "urn:xmpp:reactions:0", // XEP-0444
+  encryption: "urn:xmpp:eme:0", // XEP-0380
+  omemo: "eu.siacs.conversations.axolotl", // XEP-0384 0.3
+  openPgp: "urn:xmpp:openpgp:0", // XEP-0373
+  legacyEncrypted: "jabber:x:encrypted", // XEP-0027
+  conference: "jabber:x:conference", // XEP-0249
+  addresses: "http://jabber.org/protocol/address", // XEP-0033
+  jingleMessage: "urn:xmpp:jingle-message:0", // XEP-0353
+  // Commands
+  commands: "http://jabber.org/protocol/commands", // XEP-0050
+  admin: "http://jabber.org/protocol/admin", // XEP-0133
+  // Files
+  bytestreams: "http://jabber.org/protocol/bytestreams", // XEP-0065
+  // Rooms and nodes
+  muc: "http://jabber.org/protocol/muc", // XEP-0045
+  mucUser: "http://jabber.org/protocol/muc#user", // XEP-0045
+  pubsub: "http://jabber.org/protocol/pubsub", // XEP-0060
+  pubsubEvent: "http://jabber.org/protocol/pubsub#event", // XEP-0060
+  component: "jabber:component:accept", // XEP-0114
+  dialback: "jabber:server:dialback", // XEP-0220
+} as const;
