@@ -1,3 +1,4 @@
+import type { Clock } from "../clock.ts";
 import type { Property } from "../properties/property.ts";
 import type { Registry } from "../properties/registry.ts";
 import type { Report } from "../report.ts";
@@ -7,8 +8,8 @@ import type { Names } from "../routing/names.ts";
 import type { Router } from "../routing/router.ts";
 import type { SessionState } from "../routing/session-state.ts";
 import type { Sessions } from "../routing/sessions.ts";
+import type { AddressPlace } from "../routing/views.ts";
 import type { Migration, Storage } from "../storage/storage.ts";
-import type { Clock } from "../clock.ts";
 import type { Gate } from "../transport/gate.ts";
 import type { Xml } from "../xml/writer.ts";
 
@@ -73,18 +74,6 @@ export interface Service {
   readonly name: string;
   readonly identities: readonly Identity[];
   readonly features: readonly string[];
-}
-
-/**
- * A place in payloads that carries an address: rendered when the reader's view differs from the one it was written
- * under. `within` names the chain of containers from the stanza's child downwards; everything else stays as written.
- */
-export interface AddressPlace {
-  readonly within?: readonly (readonly [ns: string, name: string])[];
-  readonly element: readonly [ns: string, name: string];
-  readonly attributes?: readonly string[];
-  /** The element's text is an address. */
-  readonly text?: boolean;
 }
 
 /** One capability: what it is, what it answers to, where it is specified, what it keeps. DESIGN.md §5. */

@@ -25,9 +25,7 @@ export type Asker = "anyone" | "self" | "admin" | "supervisor";
 export type IqAnswer =
   /** `after`: the group that must be on disk before the answer goes out. */
   | { readonly is: "result"; readonly payload?: Xml | undefined; readonly after?: Ticket | undefined }
-  | { readonly is: "error"; readonly error: StanzaError }
-  /** The answer comes later by `request.later`. */
-  | { readonly is: "later" };
+  | { readonly is: "error"; readonly error: StanzaError };
 
 export interface IqRequest {
   readonly type: "get" | "set";
@@ -79,8 +77,10 @@ export interface MessageFlow {
   readonly recipient: Account | undefined;
   /** Sessions that get the message itself (decided before `store`, by RFC 6121 §8.5). */
   targets: readonly Session[];
-  /** A chat that should outlive the moment: body or marker, no no-store hint. Set in `amend` or before. */
-  lasting: boolean;
+  /** A message that should outlive the moment (formats/hints.ts): body, receipt, marker …, and no hint against it. */
+  readonly lasting: boolean;
+  /** Somebody will deliver it later (offline storage): it is not refused although nobody is there. */
+  claimed: boolean;
   /** Sortable id of the stored body; 0: not stored. `keep()` assigns it. */
   archiveId: number;
   /** Rows that are committed in one unit with the body and the sender's counter. */
@@ -101,7 +101,8 @@ export interface MessageHandlers {
   /** Returns an error to refuse; the sender is told. */
   readonly admit?: (flow: MessageFlow) => StanzaError | undefined;
   readonly amend?: (flow: MessageFlow) => void;
-  readonly store?: (flow: MessageFlow) => void;
+  /** Returns an error when it must be refused after all (offline quota). */
+  readonly store?: (flow: MessageFlow) => StanzaError | undefined;
   readonly copy?: (flow: MessageFlow) => void;
   readonly notify?: (flow: MessageFlow) => void;
 }
@@ -160,6 +161,8 @@ export interface Handlers {
   readonly iq?: readonly IqHandler[];
   readonly message?: MessageHandlers;
   readonly presence?: PresenceHandler;
+  /** Whether a request of `session` may reach another client; false is answered as if it were not there. */
+  readonly admitsIq?: (session: Session, target: Session) => boolean;
   readonly session?: SessionHandlers;
   readonly account?: AccountHandlers;
   /** Undoes what `start` did: timers, watchers. */

@@ -86,8 +86,8 @@ export interface Names {
   relative(jid: Jid): string;
   /** A stored address as `view` sees it. */
   absolute(stored: string, view: string): string;
-  /** The host part as `view` sees it, or undefined if `domain` is not ours. */
-  seenFrom(view: string, domain: string): string | undefined;
+  /** The host part as `view` sees it, or undefined if `domain` is not ours. `writtenUnder`: a name that was ours then, live or not. */
+  seenFrom(view: string, domain: string, writtenUnder?: string): string | undefined;
   epochOf(view: string): number;
   /** The name that an epoch was written under. */
   epochName(epoch: number): string;
@@ -174,9 +174,13 @@ export async function openNames(storage: Storage, firstName: string, now: number
       const name = hostName(view, host === "" ? "" : host.slice(0, -1));
       return `${at === 0 ? "" : bare.slice(0, at + 1)}${name}${slash < 0 ? "" : stored.slice(slash)}`;
     },
-    seenFrom(view, domain) {
+    seenFrom(view, domain, writtenUnder) {
       const host = hosts.get(domain);
-      return host === undefined ? undefined : hostName(view, host.service);
+      if (host !== undefined) return hostName(view, host.service);
+      if (writtenUnder === undefined) return undefined;
+      if (domain === writtenUnder) return view;
+      const label = domain.endsWith(`.${writtenUnder}`) ? domain.slice(0, -writtenUnder.length - 1) : "";
+      return services.has(label) ? hostName(view, label) : undefined;
     },
     epochOf(view) {
       const live = hosts.get(view)?.served.live.find((entry) => entry.name === view);

@@ -114,17 +114,16 @@ export class Outbound {
     return this.waiting.length > 0;
   }
 
-  /** Takes back what waited for a group that failed; the caller answers for the messages. */
-  withdraw(ticket: Ticket): Entry[] {
-    const lost = this.waiting.filter((entry) => entry.ticket === ticket && entry.cargo.is === "message");
-    if (lost.length === 0) return lost;
-    this.waiting = this.waiting.filter((entry) => !lost.includes(entry));
-    for (const entry of lost) this.heldBytes -= entry.data.length;
-    // Numbers are what the client counts: those behind the withdrawn ones move up.
-    let number = this.unacked.at(-1)?.number ?? this.acknowledged;
-    if (this.counting) for (const entry of this.waiting) if (entry.number > 0) entry.number = ++number;
-    if (this.counting) this.lastNumber = number;
-    return lost;
+  /** Takes back a message whose commit failed, before it was sent; whoever sent it is told. */
+  withdraw(archiveId: number): void {
+    const place = this.waiting.findIndex(({ cargo }) => cargo.is === "message" && cargo.archiveId === archiveId);
+    const [lost] = place < 0 ? [] : this.waiting.splice(place, 1);
+    if (lost === undefined) return;
+    this.heldBytes -= lost.data.length;
+    if (lost.number === 0) return;
+    // Numbers are what the client counts: those behind the withdrawn one move up.
+    for (const entry of this.waiting.slice(place)) if (entry.number > 0) entry.number--;
+    this.lastNumber--;
   }
 
   /**

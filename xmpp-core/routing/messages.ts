@@ -1,0 +1,193 @@
+import type { CodedError } from "../errors.ts";
+import { isLasting } from "../formats/hints.ts";
+import { type StanzaError, stanzaError } from "../formats/stanza-error.ts";
+import { bare, formatJid, type Jid, parseJid } from "../jid/jid.ts";
+import type { Write } from "../storage/statement.ts";
+import type { Child, Stanza } from "../xml/stanza.ts";
+import { writeStanza, type Xml } from "../xml/writer.ts";
+import type { Account, Accounts } from "./accounts.ts";
+import type { MessageFlow, MessageHandlers } from "./handlers.ts";
+import type { Names, Place } from "./names.ts";
+import type { Session } from "./session.ts";
+import type { Sessions } from "./sessions.ts";
+import { stanzaRow } from "./stored-stanzas.ts";
+import type { Views } from "./views.ts";
+
+export interface MessageParts {
+  readonly names: Names;
+  readonly accounts: Accounts;
+  readonly sessions: Sessions;
+  readonly views: Views;
+  readonly archiveIds: () => number;
+  readonly handlers: () => readonly MessageHandlers[];
+  /** Tells the sender; never for an error message. */
+  readonly refuse: (flow: MessageFlow, error: StanzaError) => void;
+}
+
+const types = new Set(["normal", "chat", "groupchat", "headline", "error"]);
+
+/** The message of a turn: what the handlers see, and what they leave behind. */
+class Flow implements MessageFlow {
+  readonly stanza: Stanza;
+  readonly type: MessageFlow["type"];
+  readonly sender: Session | undefined;
+  readonly from: Jid;
+  readonly to: Jid;
+  readonly place: Place;
+  readonly view: string;
+  readonly recipient: Account | undefined;
+  readonly lasting: boolean;
+  targets: readonly Session[] = [];
+  claimed = false;
+  archiveId = 0;
+  readonly writes: Write[] = [];
+  without: ((child: Child) => boolean) | undefined = undefined;
+  append: ((view: string) => Xml) | undefined = undefined;
+  readonly copies: { readonly session: Session; readonly render: () => Buffer | string }[] = [];
+  readonly #parts: MessageParts;
+  #seen: { view: string; bytes: Buffer } | undefined;
+
+  constructor(parts: MessageParts, stanza: Stanza, sender: Session | undefined, from: Jid, to: Jid) {
+    this.#parts = parts;
+    this.stanza = stanza;
+    this.type = (types.has(stanza.type ?? "") ? stanza.type : "normal") as MessageFlow["type"];
+    this.sender = sender;
+    this.from = from;
+    this.to = to;
+    this.place = parts.names.locate(to);
+    this.view = sender?.view ?? from.domain;
+    this.recipient = this.place.at === "account" ? parts.accounts.get(this.place.served.id, this.place.name) : undefined;
+    this.lasting = (this.type === "chat" || this.type === "normal") && isLasting(stanza);
+  }
+
+  keep(): number {
+    if (this.archiveId !== 0) return this.archiveId;
+    this.archiveId = this.#parts.archiveIds();
+    this.writes.push(
+      stanzaRow(this.#parts.names, {
+        id: this.archiveId,
+        view: this.view,
+        from: this.from,
+        to: this.to,
+        type: this.type,
+        stanzaId: this.stanza.id,
+        lang: this.stanza.lang,
+        payload: this.payload(),
+      }),
+    );
+    return this.archiveId;
+  }
+
+  private payload(): Buffer {
+    return this.stanza.payload(this.without);
+  }
+
+  rendered(view: string): Buffer {
+    if (this.#seen?.view === view) return this.#seen.bytes;
+    const append = this.append?.(view);
+    const bytes =
+      view === this.view
+        ? writeStanza(this.stanza, { from: formatJid(this.from), to: formatJid(this.to), without: this.without, append })
+        : writeStanza(this.stanza, {
+            from: this.#parts.views.address(formatJid(this.from), view),
+            to: this.#parts.views.address(formatJid(this.to), view),
+            payload: this.#parts.views.payload(this.payload(), this.view, view),
+            append,
+          });
+    this.#seen = { view, bytes };
+    return bytes;
+  }
+}
+
+/** Sessions that take messages to the bare address: available with a priority that is not negative. RFC 6121 §8.5.2. */
+export function ready(account: Account): readonly Session[] {
+  return account.sessions.filter((session) => session.priority !== undefined && session.priority >= 0);
+}
+
+/**
+ * Who gets the message itself. RFC 6121 §8.5:
+ *
+ *  to                 | chat, normal            | headline    | groupchat           | error
+ *  -------------------|-------------------------|-------------|---------------------|--------
+ *  bare, some ready   | all that are ready      | all ready   | service-unavailable | nobody
+ *  bare, none ready   | claimed (offline) or SU | nobody      | service-unavailable | nobody
+ *  full, resource on  | it                      | it          | it                  | it
+ *  full, resource off | as to the bare address  | nobody      | service-unavailable | nobody
+ */
+function decide(flow: Flow, resource: string): "send" | "refuse" | "ignore" {
+  const account = flow.recipient;
+  if (account === undefined) return flow.type === "error" ? "ignore" : "refuse";
+  if (resource !== "") {
+    const exact = account.sessions.find((session) => session.resource === resource);
+    if (exact !== undefined) {
+      flow.targets = [exact];
+      return "send";
+    }
+    if (flow.type === "headline") return "ignore";
+  }
+  if (flow.type === "error") return "ignore";
+  if (flow.type === "groupchat") return "refuse";
+  flow.targets = ready(account);
+  return "send";
+}
+
+/** The way of a message: admit, amend, store, copy, deliver, notify (routing/handlers.ts). */
+export function messageRoad(parts: MessageParts) {
+  /** @param sender undefined: the server itself speaks, `from` says under which name. */
+  return function send(stanza: Stanza, sender: Session | undefined, from: Jid, given?: Jid): StanzaError | undefined {
+    const to = given ?? (stanza.to === undefined ? bare(from) : parseJid(stanza.to));
+    if (to === undefined) return stanzaError("jid-malformed", { text: `"${stanza.to}" is not a valid address.` });
+    const flow = new Flow(parts, stanza, sender, from, to);
+    const handlers = parts.handlers();
+    for (const handler of handlers) {
+      const refused = handler.admit?.(flow);
+      if (refused !== undefined) return refused;
+    }
+    const { place } = flow;
+    if (place.at === "foreign")
+      return stanzaError("remote-server-not-found", { text: `${place.jid.domain} is not served here, and links to other servers are not open.` });
+    if (place.at !== "account") return flow.type === "error" ? undefined : stanzaError("service-unavailable");
+    const decided = decide(flow, place.resource);
+    if (decided === "ignore") return undefined;
+    if (decided === "refuse") return stanzaError("service-unavailable");
+    for (const handler of handlers) handler.amend?.(flow);
+    for (const handler of handlers) {
+      const refused = handler.store?.(flow);
+      if (refused !== undefined) return refused;
+    }
+    if (flow.targets.length === 0 && !flow.claimed && flow.type !== "headline") return stanzaError("service-unavailable");
+    for (const handler of handlers) handler.copy?.(flow);
+    deliver(flow);
+    for (const handler of handlers) handler.notify?.(flow);
+    return undefined;
+  };
+
+  function deliver(flow: Flow): void {
+    // What a managed recipient has not acknowledged must outlive a crash with the sender's count (DESIGN §5, rules 2 and 3).
+    if (flow.lasting && flow.archiveId === 0 && flow.targets.some((session) => session.resumeToken !== undefined)) flow.keep();
+    if (flow.archiveId !== 0) {
+      for (const session of flow.targets) remember(flow, session);
+      for (const { session } of flow.copies) remember(flow, session);
+    }
+    let ticket = 0;
+    if (flow.writes.length > 0) ticket = parts.sessions.commit(flow.sender, flow.writes, (error) => failed(flow, error));
+    const toFull = flow.place.at === "account" && flow.place.resource !== "";
+    const cargo = flow.archiveId === 0 ? undefined : ({ is: "message", archiveId: flow.archiveId, toFull } as const);
+    for (const session of flow.targets) session.outbound.stanza(flow.rendered(session.view), ticket, cargo);
+    for (const { session, render } of flow.copies) session.outbound.stanza(render(), ticket, cargo);
+  }
+
+  function remember(flow: Flow, session: Session): void {
+    const row = parts.sessions.outboundRow(session, flow.archiveId);
+    if (row !== undefined) flow.writes.push(row);
+  }
+
+  /** The commit failed: nobody has seen the message, the sender is told. */
+  function failed(flow: Flow, _error: CodedError): void {
+    if (flow.archiveId !== 0) {
+      for (const session of flow.targets) session.outbound.withdraw(flow.archiveId);
+      for (const { session } of flow.copies) session.outbound.withdraw(flow.archiveId);
+    }
+    parts.refuse(flow, stanzaError("resource-constraint", { text: "The server cannot store messages at the moment. Please send it again later." }));
+  }
+}

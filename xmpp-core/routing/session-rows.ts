@@ -1,0 +1,146 @@
+import { z } from "zod";
+import { read, write, type Write } from "../storage/statement.ts";
+import type { Cargo, Entry } from "./outbound.ts";
+import type { Session } from "./session.ts";
+
+/** The tables of sessions and of what is on its way to them. */
+export const sessionsMigration = {
+  name: "0003_sessions",
+  sql: `
+    CREATE TABLE session (
+      id INTEGER PRIMARY KEY, account INTEGER NOT NULL REFERENCES account(id) ON DELETE CASCADE,
+      resource TEXT NOT NULL, view TEXT NOT NULL, since INTEGER NOT NULL, resume_token TEXT,
+      handled INTEGER NOT NULL, state TEXT NOT NULL,
+      orderly INTEGER NOT NULL DEFAULT 0, managed INTEGER NOT NULL DEFAULT 0, last_number INTEGER NOT NULL DEFAULT 0,
+      acknowledged INTEGER NOT NULL DEFAULT 0, connection INTEGER NOT NULL DEFAULT 0, stream TEXT NOT NULL DEFAULT ''
+    );
+    CREATE TABLE outbound (
+      session INTEGER NOT NULL, number INTEGER NOT NULL, archive_id INTEGER NOT NULL, PRIMARY KEY (session, number)
+    ) WITHOUT ROWID;
+    CREATE TABLE queued (
+      session INTEGER NOT NULL, position INTEGER NOT NULL, number INTEGER NOT NULL, data BLOB NOT NULL, cargo TEXT NOT NULL,
+      PRIMARY KEY (session, position)
+    ) WITHOUT ROWID;`,
+};
+
+/** The connection a session had at an orderly restart: the gate's number and the state of its stream. */
+export interface ConnectionState {
+  /** 0: none. */
+  readonly number: number;
+  /** The stream layer's own JSON. */
+  readonly stream: string;
+}
+
+export interface StoredSession {
+  readonly session: Session;
+  readonly orderly: boolean;
+  readonly connection: ConnectionState | undefined;
+}
+
+interface SessionRow {
+  id: number;
+  account: number;
+  resource: string;
+  view: string;
+  since: number;
+  resume_token: string | null;
+  handled: number;
+  state: string;
+  orderly: number;
+  managed: number;
+  last_number: number;
+  acknowledged: number;
+  connection: number;
+  stream: string;
+}
+
+export const allSessions = read<[], SessionRow>("SELECT * FROM session ORDER BY id");
+export const highestSession = read<[], { highest: number | null }>("SELECT max(id) AS highest FROM session");
+const putSession = write<
+  [id: number, account: number, resource: string, view: string, since: number, token: string | null, handled: number, state: string,
+   orderly: number, managed: number, lastNumber: number, acknowledged: number, connection: number, stream: string]
+>(
+  `INSERT OR REPLACE INTO session (id, account, resource, view, since, resume_token, handled, state,
+     orderly, managed, last_number, acknowledged, connection, stream) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+);
+export const putHandled = write<[handled: number, id: number]>("UPDATE session SET handled = ? WHERE id = ?");
+const dropSession = write<[number]>("DELETE FROM session WHERE id = ?");
+export const forgetOrderly = write<[]>("UPDATE session SET orderly = 0, connection = 0, stream = ''");
+export const putOutbound = write<[session: number, number: number, archiveId: number]>(
+  "INSERT OR REPLACE INTO outbound (session, number, archive_id) VALUES (?, ?, ?)",
+);
+export const dropOutbound = write<[session: number, upTo: number]>("DELETE FROM outbound WHERE session = ? AND number <= ?");
+export const outboundOf = read<[number], { number: number; archive_id: number }>(
+  "SELECT number, archive_id FROM outbound WHERE session = ? ORDER BY number",
+);
+const putQueued = write<[session: number, position: number, number: number, data: Buffer, cargo: string]>(
+  "INSERT OR REPLACE INTO queued (session, position, number, data, cargo) VALUES (?, ?, ?, ?, ?)",
+);
+export const allQueued = read<[], QueuedRow>("SELECT session, position, number, data, cargo FROM queued ORDER BY session, position");
+export const dropAllQueued = write<[]>("DELETE FROM queued");
+
+export const highestOutbound = read<[], { session: number; highest: number }>(
+  "SELECT session, max(number) AS highest FROM outbound GROUP BY session",
+);
+
+interface QueuedRow {
+  session: number;
+  position: number;
+  number: number;
+  data: Uint8Array;
+  cargo: string;
+}
+
+const cargoSchema: z.ZodType<Cargo> = z.discriminatedUnion("is", [
+  z.object({ is: z.literal("plain") }),
+  z.object({ is: z.literal("message"), archiveId: z.number(), toFull: z.boolean() }),
+  z.object({ is: z.literal("request"), id: z.string(), from: z.string() }),
+]);
+
+const storedState = z.object({ state: z.record(z.string(), z.unknown()), asking: z.array(z.tuple([z.string(), z.string()])) });
+
+export function put(session: Session, connection?: ConnectionState): Write {
+  const state = JSON.stringify({ state: Object.fromEntries(session.state), asking: [...session.asking] });
+  return putSession.with(
+    session.id,
+    session.account.id,
+    session.resource,
+    session.view,
+    session.since,
+    session.resumeToken ?? null,
+    session.handled,
+    state,
+    connection === undefined ? 0 : 1,
+    session.managed ? 1 : 0,
+    session.outbound.lastNumber,
+    session.outbound.acknowledged,
+    connection?.number ?? 0,
+    connection?.stream ?? "",
+  );
+}
+
+export function drop(id: number): Write[] {
+  return [dropSession.with(id), dropOutbound.with(id, Number.MAX_SAFE_INTEGER)];
+}
+
+export function queuedRow(session: number, position: number, entry: Entry): Write {
+  return putQueued.with(session, position, entry.number, Buffer.from(entry.data), JSON.stringify(entry.cargo));
+}
+
+export function entryOf(row: QueuedRow): Entry {
+  return { data: Buffer.from(row.data), ticket: 0, number: row.number, cargo: cargoSchema.parse(JSON.parse(row.cargo)) };
+}
+
+export function fill(session: Session, row: SessionRow): void {
+  const stored = storedState.parse(JSON.parse(row.state));
+  for (const [name, value] of Object.entries(stored.state)) session.state.set(name, value);
+  for (const [id, to] of stored.asking) session.asking.set(id, to);
+  session.resumeToken = row.resume_token ?? undefined;
+  session.handled = row.handled;
+  session.handledWritten = row.handled;
+  session.outbound.counting = row.managed === 1 || row.resume_token !== null;
+}
+
+export function connectionOf(row: SessionRow): ConnectionState | undefined {
+  return row.connection === 0 ? undefined : { number: row.connection, stream: row.stream };
+}

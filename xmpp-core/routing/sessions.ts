@@ -1,0 +1,242 @@
+import type { Clock } from "../clock.ts";
+import type { CodedError } from "../errors.ts";
+import { jid } from "../jid/jid.ts";
+import { type Storage, type Ticket, type Write } from "../storage/storage.ts";
+import type { Account, Accounts } from "./accounts.ts";
+import type { EndReason, SessionHandlers } from "./handlers.ts";
+import type { Names } from "./names.ts";
+import { Outbound, type Cargo, type Entry } from "./outbound.ts";
+import * as rows from "./session-rows.ts";
+import { Session } from "./session.ts";
+
+/** Every bound session, connected or waiting to be resumed; the only place that opens, stores and ends them. */
+export interface Sessions {
+  all(): IterableIterator<Session>;
+  readonly size: number;
+  get(account: Account, resource: string): Session | undefined;
+  byToken(token: string): Session | undefined;
+  byId(id: number): Session | undefined;
+  /** Opens a session; the resource must be free. */
+  open(account: Account, view: string, resource: string): Session;
+  /** Stream management from now on. With a token it may be resumed; the row is part of the returned group. XEP-0198 §3. */
+  manage(session: Session, token: string | undefined): Ticket;
+  /**
+   * Commits writes that this session caused, with its counter and whatever changed of its declared state in the same
+   * unit. Without anything to write it returns 0.
+   */
+  commit(session: Session | undefined, writes: readonly Write[], onFailure?: (error: CodedError) => void): Ticket;
+  /** Writes the present count if it is not on disk yet; the ticket to wait for before acknowledging it. */
+  settleCount(session: Session): Ticket;
+  /** The row that keeps a stored message for a managed recipient, to be part of the message's unit. */
+  outboundRow(session: Session, archiveId: number): Write | undefined;
+  /** The client acknowledged: frees entries and forgets their rows. False: it claims more than was sent. */
+  acknowledged(session: Session, handled: number): boolean;
+  detach(session: Session): void;
+  /** Ends it for good. What it never took is handed on by `onOwed`. */
+  end(session: Session, why: EndReason): void;
+  /** After a crash: brings back the stored messages above the client's count, renumbered. Resolves when committed. */
+  recover(session: Session, handled: number, render: RenderStored): Promise<void>;
+  /** Whether the session was read from disk after a crash and its queue is still there only. */
+  awaitsRecovery(session: Session): boolean;
+  /** Reads what the predecessor left. */
+  restore(): Promise<readonly rows.StoredSession[]>;
+  /** Orderly restart: writes every session and its queue, those without stream management too. */
+  storeAll(connectionOf: (session: Session) => rows.ConnectionState | undefined): Promise<void>;
+  handlers: readonly SessionHandlers[];
+  /** Messages and requests that a session never took when it ended. */
+  onOwed: (session: Session, entries: readonly Entry[]) => void;
+}
+
+export type RenderStored = (session: Session, archiveIds: readonly number[]) => Promise<ReadonlyMap<number, Buffer>>;
+
+// After a crash nobody knows how many stanzas the client was sent; numbers from here on cannot be meant by its count.
+const afterCrash = 2 ** 40;
+
+export function openSessions(parts: { storage: Storage; clock: Clock; names: Names; accounts: Accounts; firstId: number }): Sessions {
+  const { storage, clock, names, accounts } = parts;
+  const byId = new Map<number, Session>();
+  const byToken = new Map<string, Session>();
+  const crashed = new Set<Session>();
+  const waiting = new Set<Outbound>();
+  let lastId = parts.firstId;
+
+  storage.onCommitted((ticket) => {
+    for (const outbound of waiting) if (!outbound.release(ticket)) waiting.delete(outbound);
+  });
+
+  const newOutbound = (): Outbound =>
+    new Outbound(
+      () => storage.committed,
+      (outbound) => waiting.add(outbound),
+    );
+
+  function enter(session: Session): void {
+    byId.set(session.id, session);
+    session.account.sessions.push(session);
+    if (session.resumeToken !== undefined) byToken.set(session.resumeToken, session);
+  }
+
+  /** The session's own row as it is now. */
+  function row(session: Session, connection?: rows.ConnectionState): Write {
+    session.handledWritten = session.handled;
+    session.stateChanged = false;
+    return rows.put(session, connection);
+  }
+
+  function owedRows(session: Session): Write[] {
+    const writes: Write[] = [];
+    // Who asked before a crash is answered after it (`asking`).
+    if (session.asking.size > 0) session.stateChanged = true;
+    if (session.resumeToken !== undefined && (session.stateChanged || session.handledWritten !== session.handled)) {
+      if (session.stateChanged) writes.push(row(session));
+      else {
+        session.handledWritten = session.handled;
+        writes.push(rows.putHandled.with(session.handled, session.id));
+      }
+    }
+    return writes;
+  }
+
+  const sessions: Sessions = {
+    handlers: [],
+    onOwed: () => undefined,
+    all: () => byId.values(),
+    get size() {
+      return byId.size;
+    },
+    get: (account, resource) => account.sessions.find((session) => session.resource === resource),
+    byToken: (token) => byToken.get(token),
+    byId: (id) => byId.get(id),
+    open(account, view, resource) {
+      const address = jid(account.name, view, resource);
+      if (address === undefined) throw new Error("unreachable: address parts are prepared");
+      const session = new Session({ id: ++lastId, account, jid: address, since: clock.now(), outbound: newOutbound() });
+      enter(session);
+      return session;
+    },
+    manage(session, token) {
+      session.outbound.counting = true;
+      session.handled = 0;
+      session.resumeToken = token;
+      if (token === undefined) return 0;
+      byToken.set(token, session);
+      return storage.commit([row(session)]);
+    },
+    commit(session, writes, onFailure) {
+      const unit = session === undefined ? writes : [...writes, ...owedRows(session)];
+      return unit.length === 0 ? 0 : storage.commit(unit, onFailure);
+    },
+    settleCount(session) {
+      const writes = owedRows(session);
+      // Earlier stanzas of this session may still be on their way to disk with the count: wait for the group that gathers now.
+      return writes.length === 0 ? 0 : storage.commit(writes);
+    },
+    outboundRow(session, archiveId) {
+      if (session.resumeToken === undefined) return undefined;
+      return rows.putOutbound.with(session.id, session.outbound.nextNumber, archiveId);
+    },
+    acknowledged(session, handled) {
+      const freed = session.outbound.acknowledge(handled);
+      if (freed === undefined) return false;
+      if (session.resumeToken !== undefined && freed.some((entry) => entry.cargo.is === "message"))
+        storage.commit([rows.dropOutbound.with(session.id, handled)]);
+      return true;
+    },
+    detach(session) {
+      session.carrier = undefined;
+      session.outbound.detach();
+      session.detachedAt = clock.now();
+      for (const handler of sessions.handlers) handler.detached?.(session);
+    },
+    end(session, why) {
+      if (session.ended) return;
+      session.ended = true;
+      session.carrier = undefined;
+      session.outbound.detach();
+      waiting.delete(session.outbound);
+      byId.delete(session.id);
+      crashed.delete(session);
+      if (session.resumeToken !== undefined) byToken.delete(session.resumeToken);
+      const place = session.account.sessions.indexOf(session);
+      if (place >= 0) session.account.sessions.splice(place, 1);
+      for (const handler of sessions.handlers) handler.closed?.(session, why);
+      sessions.onOwed(session, session.outbound.everything());
+      if (session.resumeToken !== undefined) storage.commit(rows.drop(session.id));
+    },
+    awaitsRecovery: (session) => crashed.has(session),
+    async recover(session, handled, render) {
+      const kept = (await storage.read(rows.outboundOf, session.id)).filter(
+        (entry) => entry.number >= afterCrash || entry.number > handled,
+      );
+      const live = new Map(session.outbound.everything().map((entry) => [entry.number, entry]));
+      const stored = kept.filter((entry) => !live.has(entry.number));
+      const bodies = await render(session, stored.map((entry) => entry.archive_id));
+      const writes: Write[] = [rows.dropOutbound.with(session.id, Number.MAX_SAFE_INTEGER)];
+      const entries: Entry[] = [];
+      let number = handled;
+      const add = (data: Buffer | string, cargo: Cargo): void => {
+        entries.push({ data, ticket: 0, number: ++number, cargo });
+        if (cargo.is === "message") writes.push(rows.putOutbound.with(session.id, number, cargo.archiveId));
+      };
+      for (const entry of stored) {
+        const data = bodies.get(entry.archive_id);
+        if (data !== undefined) add(data, { is: "message", archiveId: entry.archive_id, toFull: true });
+      }
+      // What came for the session after the crash is in memory; messages come back stored, the rest follows in order.
+      for (const entry of session.outbound.everything()) add(entry.data, entry.cargo);
+      crashed.delete(session);
+      await storage.write(writes);
+      session.outbound.restore(entries, { lastNumber: number, acknowledged: handled });
+    },
+    async restore() {
+      const stored = await storage.read(rows.allSessions);
+      const queued = await storage.read(rows.allQueued);
+      const highest = new Map((await storage.read(rows.highestOutbound)).map((row) => [row.session, row.highest]));
+      const queues = new Map<number, Entry[]>();
+      for (const entry of queued) {
+        const list = queues.get(entry.session) ?? [];
+        list.push(rows.entryOf(entry));
+        queues.set(entry.session, list);
+      }
+      const restored: rows.StoredSession[] = [];
+      const orphans: Write[] = [rows.dropAllQueued.with()];
+      for (const found of stored) {
+        const account = accounts.byId(found.account);
+        const address = account && jid(account.name, found.view, found.resource);
+        const alive = account?.enabled === true && address !== undefined && names.host(found.view) !== undefined;
+        if (!alive || account === undefined || address === undefined) {
+          orphans.push(...rows.drop(found.id));
+          continue;
+        }
+        const session = new Session({ id: found.id, account, jid: address, since: found.since, outbound: newOutbound() });
+        rows.fill(session, found);
+        const orderly = found.orderly === 1;
+        session.detachedAt = clock.now();
+        const queue = queues.get(found.id) ?? [];
+        if (orderly) session.outbound.restore(queue, { lastNumber: found.last_number, acknowledged: found.acknowledged });
+        else {
+          session.outbound.lastNumber = Math.max(afterCrash, highest.get(found.id) ?? 0);
+          session.outbound.acknowledged = session.outbound.lastNumber;
+          crashed.add(session);
+        }
+        enter(session);
+        restored.push({ session, orderly, connection: rows.connectionOf(found) });
+      }
+      storage.commit([...orphans, rows.forgetOrderly.with()]);
+      return restored;
+    },
+    async storeAll(connectionOf) {
+      const writes: Write[] = [rows.dropAllQueued.with()];
+      for (const session of byId.values()) {
+        if (crashed.has(session)) continue; // its rows are as the crash left them
+        const connection = connectionOf(session);
+        if (connection === undefined && session.resumeToken === undefined) continue;
+        writes.push(row(session, connection ?? { number: 0, stream: "" }));
+        for (const [position, entry] of session.outbound.everything().entries())
+          writes.push(rows.queuedRow(session.id, position, entry));
+      }
+      await storage.write(writes);
+    },
+  };
+  return sessions;
+}
