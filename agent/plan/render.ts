@@ -1,0 +1,79 @@
+/** A plan for people and for programs. DESIGN.md §3. */
+import type { Notice } from "../errors.ts";
+import type { Plan, PlanDocument, PlannedChange } from "./types.ts";
+
+/** What `firekeeper plan --json` prints. */
+export function planDocument(plan: Plan): PlanDocument {
+  return {
+    revision: plan.revision,
+    snapshot: plan.snapshot,
+    impact: plan.impact,
+    changes: plan.changes.map(changeDocument),
+    rejected: plan.rejected.map(({ key, value, rule, hint }) => ({ key, value, rule, hint })),
+    notices: plan.notices,
+  };
+}
+
+export function changeDocument(change: PlannedChange): PlanDocument["changes"][number] {
+  const { subject, action, from, to, impact, source } = change;
+  return { subject, action, from, to, impact, source };
+}
+
+/** Weakening first, then the total impact, then each change, what is rejected, and what else there is to know. */
+export function renderPlan(plan: PlanDocument): string {
+  const weakens = plan.notices.filter((notice) => notice.code === "plan/weakens");
+  const others = plan.notices.filter((notice) => notice.code !== "plan/weakens");
+  const lines = [
+    ...weakens.map((notice) => `weakens: ${notice.message}`),
+    headline(plan),
+    ...plan.changes.map((change) => `  ${change.impact.padEnd(8)} ${changeLine(change)}  (${change.source})`),
+    ...(plan.rejected.length > 0 ? ["", `rejected: ${plan.rejected.length}, what was in force stays`] : []),
+    ...plan.rejected.map((one) => `  ${one.key} = ${one.value}: must be ${one.rule}. ${one.hint}`.trimEnd()),
+    ...(others.length > 0 ? ["", "to know:"] : []),
+    ...others.map(noticeLine),
+  ];
+  return lines.join("\n");
+}
+
+/** `2 live changes, no one will notice` */
+export function headline(plan: Pick<PlanDocument, "changes" | "impact">): string {
+  const count = plan.changes.length;
+  if (count === 0) return "Nothing to do: the server is as the host wants it.";
+  const changes = `${count} ${plan.impact === "live" ? "live " : ""}${count === 1 ? "change" : "changes"}`;
+  switch (plan.impact) {
+    case "listener":
+      return `${changes}; a port is rebound, open connections stay`;
+    case "restart":
+      return `${changes}; the core is replaced: connections stay, clients notice a pause of about a second`;
+    case "migrate":
+      return `${changes}; the domain changes, and a person must apply it`;
+    default:
+      return `${changes}, no one will notice`;
+  }
+}
+
+export function changeLine(change: PlanDocument["changes"][number]): string {
+  const { subject, action, from, to } = change;
+  switch (action) {
+    case "members":
+      return `${subject}: ${[to && `${to} gain it`, from && `${from} lose it`].filter(Boolean).join("; ")}`;
+    case "rename":
+      return `${subject}: renamed from ${from}, keeps everything`;
+    case "unset":
+      return `${subject}: ${from} → ${to ?? "its default"}`;
+    case "own":
+      return `${subject}: stays ${to}, now owned by the host`;
+    case "remove":
+      return subject.startsWith("group ") ? `${subject}: removed; ${from} lose it` : `${subject}: removed, data kept`;
+    case "grant":
+      return `${subject}: gains the right`;
+    case "revoke":
+      return `${subject}: loses the right`;
+    default:
+      return `${subject}: ${action}${from === null ? "" : ` ${from} →`} ${to ?? "nothing"}`;
+  }
+}
+
+export function noticeLine(notice: Notice): string {
+  return `  ${notice.where ? `${notice.where}: ` : ""}${notice.message}${notice.hint ? ` ${notice.hint}` : ""}`;
+}
