@@ -9,8 +9,17 @@ type Negotiation<Account> =
   | { at: "final"; first: ClientFirst; serverFirst: string; nonce: string; claim: Claim<Account>; keys: ScramKeys }
   | { at: "done" };
 
-/** Starts one exchange; the mechanism must be in `context.offered` (see mechanisms.ts). */
-export function scram<Account>(hash: HashName, bound: boolean, context: ExchangeContext<Account>): Exchange<Account> {
+/**
+ * Starts one exchange; the mechanism must be in `context.offered` (see mechanisms.ts).
+ * @param bound whether it is the -PLUS variant
+ * @param ownNonce our part of the nonce: printable ASCII without commas
+ */
+export function scram<Account>(
+  hash: HashName,
+  bound: boolean,
+  context: ExchangeContext<Account>,
+  ownNonce: () => string = () => context.random(24).toString("base64"),
+): Exchange<Account> {
   let state: Negotiation<Account> = { at: "first" };
 
   async function step(input: Buffer | undefined): Promise<Step<Account>> {
@@ -31,7 +40,7 @@ export function scram<Account>(hash: HashName, bound: boolean, context: Exchange
         const known = claim.account === undefined ? undefined : claim.credentials?.[hash];
         const decoy = decoyKeys(hash, claim.name, context);
         const keys = known ?? decoy;
-        const nonce = first.nonce + context.random(24).toString("base64");
+        const nonce = first.nonce + ownNonce();
         // Some clients read these three by position and fail on anything more (server-first-message, RFC 5802 §7).
         const serverFirst = `r=${nonce},s=${keys.salt.toString("base64")},i=${keys.iterations}`;
         state = { at: "final", first, serverFirst, nonce, claim, keys };

@@ -15,6 +15,7 @@
 import { createHash } from "node:crypto";
 import ipaddr from "ipaddr.js";
 import { LRUCache } from "lru-cache";
+import type { Clock } from "../clock.ts";
 import type { Attempt } from "./exchange.ts";
 
 export interface Bucket {
@@ -57,7 +58,7 @@ export function slowDown({
   limits = defaultLimits,
   trusted = () => false,
 }: {
-  clock: () => number;
+  clock: Pick<Clock, "now">;
   limits?: SlowDownLimits;
   trusted?: (address: string) => boolean;
 }): SlowDown {
@@ -66,8 +67,8 @@ export function slowDown({
   const knownNetworks = new LRUCache<string, true>({ max: limits.remembered });
 
   const add = (key: string, ms: number) => {
-    const until = Math.max(debts.get(key) ?? 0, clock()) + ms;
-    if (until > clock()) debts.set(key, until);
+    const until = Math.max(debts.get(key) ?? 0, clock.now()) + ms;
+    if (until > clock.now()) debts.set(key, until);
     else debts.delete(key);
   };
 
@@ -83,7 +84,7 @@ export function slowDown({
         { key: `address\0${places.address}`, bucket: limits.address },
         { key: `network\0${places.network}`, bucket: limits.network },
       ].map(({ key, bucket }) => {
-        const debtMs = Math.max(0, (debts.get(key) ?? 0) - clock());
+        const debtMs = Math.max(0, (debts.get(key) ?? 0) - clock.now());
         return { key, everyMs: bucket.everyMs, overMs: debtMs - (bucket.free - 1) * bucket.everyMs };
       });
       const waitMs = Math.max(0, ...scopes.map((scope) => scope.overMs));

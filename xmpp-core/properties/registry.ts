@@ -1,4 +1,4 @@
-/** The server's properties while it runs: read by declaration, followed by declaration, changed as a whole. DESIGN.md §5 "Properties" */
+/** The server's properties as it runs: read by declaration, followed by declaration, changed as a whole. DESIGN.md §5 "Properties" */
 import { CodedError } from "../errors.ts";
 import { catalogueEntries, catalogueEntry, nearestKey, secretByName, standingOf } from "./catalogue.ts";
 import type { Property, PropertyImpact } from "./property.ts";
@@ -46,7 +46,7 @@ export interface Description {
   readonly unreadable: { readonly rule: string; readonly hint: string } | undefined;
 }
 
-export interface Properties {
+export interface Registry {
   get<T>(property: Property<T>): T;
   /** Called after each `set` that changes the value; returns what ends it. */
   watch<T>(property: Property<T>, changed: (value: T, before: T) => void): () => void;
@@ -67,7 +67,7 @@ type AnyProperty = Property<unknown>;
  * @param declared every declaration of the parts that run; a key twice, or one that is neither Openfire's nor `firekeeper.` or `plugin.`, throws
  * @param values stored texts by key; one that cannot be read leaves the default in force and is named in `describe`
  */
-export function openProperties(declared: readonly AnyProperty[], values: ReadonlyMap<string, string>): Properties {
+export function openProperties(declared: readonly AnyProperty[], values: ReadonlyMap<string, string>): Registry {
   const known = indexOf(declared);
   let texts = new Map(values);
   let current = evaluate(declared, texts);
