@@ -23,12 +23,14 @@ export interface AccountsPlan extends PlanPart {
   readonly nameOf: (given: string) => string | null;
 }
 
-export function planAccounts(input: PlanInput): AccountsPlan {
+/** `frozen`: the last admin, if the store would take that account away; nothing happens to it then. */
+export function planAccounts(input: PlanInput, frozen?: string): AccountsPlan {
   const nameOf = names(input.canonical.accounts);
   const { wanted, rejected, untouched } = preparedAccounts(input, nameOf);
   const actual = new Map(input.actual.accounts.map((one) => [one.name, one]));
-  const renames = renamesById(wanted, input.actual.accounts, untouched);
-  const blocked = blockedRenames(renames, actual);
+  if (frozen !== undefined) untouched.add(frozen);
+  const renames = renamesById(wanted, input.actual.accounts);
+  const blocked = blockedRenames(renames, actual, untouched);
   const leaving = new Map([...renames].map(([to, from]) => [from, to]));
   const changes: PlannedChange[] = [];
   const notices: Notice[] = [];
@@ -37,7 +39,9 @@ export function planAccounts(input: PlanInput): AccountsPlan {
     const from = renames.get(name);
     const reason = blocked.get(name) ?? (from === undefined ? blocked.get(leaving.get(name) ?? name) : undefined);
     const now = leaving.has(name) ? undefined : actual.get(name);
-    if (reason) rejected.push(reason === "local" ? waitsForAdoption("account", name, `users: ${name}`) : circle(name));
+    if (name === frozen) continue;
+    if (reason === "local") rejected.push(waitsForAdoption("account", name, `users: ${name}`));
+    else if (reason) rejected.push(blockedRename(name, reason));
     else if (from !== undefined) {
       renamed.set(from, name);
       changes.push(rename(from, account, now));
@@ -226,11 +230,10 @@ function sameName(name: string, accounts: readonly AccountWanted[], one: Account
 function renamesById(
   wanted: ReadonlyMap<string, AccountWanted>,
   actual: readonly ActualAccount[],
-  untouched: ReadonlySet<string>,
 ): Map<string, string> {
   const byId = new Map<string, ActualAccount>();
   for (const one of actual) {
-    if (one.id === undefined || one.origin !== "host" || untouched.has(one.name)) continue;
+    if (one.id === undefined || one.origin !== "host") continue;
     // Of two holders of one id the one in use is the person; a removed one is what is left of a former rename.
     if (!byId.has(one.id) || one.keptUntil === undefined) byId.set(one.id, one);
   }
@@ -242,18 +245,23 @@ function renamesById(
   return renames;
 }
 
-/** Renames that cannot be done now: in a circle, or onto a name that a local account has, or that is not given up. */
+type Blocked = "circle" | "local" | "held";
+
+/** Renames that cannot be done now: around in a circle, onto a local account, or where a name is not given up. */
 function blockedRenames(
   renames: ReadonlyMap<string, string>,
   actual: ReadonlyMap<string, ActualAccount>,
-): Map<string, "circle" | "local"> {
+  held: ReadonlySet<string>,
+): Map<string, Blocked> {
   const leaving = new Map([...renames].map(([to, from]) => [from, to]));
-  const blocked = new Map<string, "circle" | "local">();
-  for (const to of renames.keys()) {
-    // From name to name, as each holder moves on: to a free name, a local account, or around.
+  const blocked = new Map<string, Blocked>();
+  for (const [to, from] of renames) {
+    if (held.has(from)) blocked.set(to, "held");
+    // From name to name, as each holder moves on: to a free name, to one that is not given up, or around.
     let at: string | undefined = to;
     for (let steps = 0; at !== undefined && !blocked.has(to); steps++) {
       if (actual.get(at)?.origin === "local") blocked.set(to, "local");
+      else if (held.has(at)) blocked.set(to, "held");
       else if (steps > renames.size) blocked.set(to, "circle");
       at = leaving.get(at);
     }
@@ -261,15 +269,21 @@ function blockedRenames(
   return blocked;
 }
 
-function circle(name: string): Rejection {
-  return {
-    code: "plan/rename-circle",
-    subject: { kind: "account", name },
-    key: `users: ${name}`,
-    value: name,
-    rule: "names that are swapped cannot change hands in one step",
-    hint: "Give one of the persons a third name first, apply, then the final one.",
-  };
+function blockedRename(name: string, reason: Exclude<Blocked, "local">): Rejection {
+  const common = { subject: { kind: "account", name } as const, key: `users: ${name}`, value: name };
+  return reason === "circle"
+    ? {
+        ...common,
+        code: "plan/rename-circle",
+        rule: "names that are swapped cannot change hands in one step",
+        hint: "Give one of the persons a third name first, apply, then the final one.",
+      }
+    : {
+        ...common,
+        code: "plan/rename-held",
+        rule: "an account that stays as it is neither gives its name up nor takes another",
+        hint: "Settle what else is rejected about it first.",
+      };
 }
 
 /** How the host accounts stand once the changes are applied. */

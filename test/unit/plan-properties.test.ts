@@ -49,17 +49,19 @@ const wanted: fc.Arbitrary<Desired> = fc
     notices: [],
   }));
 
-/** Worlds that came about by applying, with local accounts and settings between. */
+/** Worlds that came about by applying twice, with local accounts and settings between. */
+const maybeWanted = fc.option(wanted, { nil: undefined });
 const worlds = fc
-  .tuple(fc.option(wanted, { nil: undefined }), fc.uniqueArray(person), fc.boolean())
-  .map(([first, locals, localIdle]) => {
+  .record({ first: maybeWanted, second: maybeWanted, locals: fc.uniqueArray(person), localIdle: fc.boolean() })
+  .map(({ first, second, locals, localIdle }) => {
     let world = newWorld();
     for (const name of locals.filter((one) => one === one.toLowerCase() && !one.includes(" ")).slice(0, 2)) {
       world.accounts.push({ name, enabled: true, origin: "local" });
     }
     if (localIdle)
-      world.settings.properties.push({ key: "xmpp.client.idle", value: "7", origin: "local", secret: false });
+      world.settings.properties.push({ key: "xmpp.client.idle", value: "5", origin: "local", secret: false });
     if (first) world = after(world, planFor(first, world));
+    if (second) world = after(world, planFor(second, world));
     return world;
   });
 
