@@ -44,12 +44,12 @@ const reasons: readonly Reason[] = [
     says: "Openfire's separate connection managers speak a protocol of their own that is not spoken here; clients connect directly.",
   },
   {
-    keys: /thread|\.workers?$|-workers$|pool-size$|keep_alive_time$|^xmpp\.httpbind\.worker\.|^xmpp\.server\.outgoing\.queue$|^plugins\.loading\.max-parallel$/,
+    keys: /[tT]hread|\.workers?$|-workers$|pool-size$|keep_alive_time$|^xmpp\.httpbind\.worker\.|^xmpp\.server\.outgoing\.queue$|^plugins\.loading\.max-parallel$/,
     says: "It sizes a Java thread pool; one event loop does that work here.",
   },
   {
     keys: /^plugins\./,
-    says: "Java plugins cannot be loaded here; what the common ones do is built in or listed as such.",
+    says: "Java plugins cannot be loaded here.",
   },
   {
     keys: /^cache\./,
@@ -181,7 +181,7 @@ function textOf(value: boolean | number | string | readonly string[] | null): st
 }
 
 const entries: readonly CatalogueEntry[] = openfire.properties.map(entryOf);
-const exact = new Map(entries.filter((entry) => !entry.pattern).map((entry) => [entry.key, entry]));
+const exact = new Map(entries.map((entry) => [entry.key, entry]));
 const patterns = entries.filter((entry) => entry.pattern).map((entry) => ({ entry, matches: patternOf(entry.key) }));
 
 /** `autosetup.users.user<n>.name` counts, `cache.<name>.size` names. */
