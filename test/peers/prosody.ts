@@ -1,0 +1,105 @@
+import { execFile } from "node:child_process";
+import { createHash, createHmac, pbkdf2, randomUUID } from "node:crypto";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { freePorts, startChild } from "../support/child.ts";
+import { freshDirectory, type Peer, type PeerOptions, selfSigned } from "./peer.ts";
+
+const derive = promisify(pbkdf2);
+const run = promisify(execFile);
+
+/** Starts Debian's Prosody with a configuration of its own: TLS required, c2s only, internal storage, no limits. */
+export async function startProsody(options: PeerOptions): Promise<Peer> {
+  const domain = options.domain ?? "localhost";
+  const directory = await freshDirectory("prosody");
+  const { key, cert } = await selfSigned(directory.path, domain);
+  const [port = 0, directTlsPort = 0] = await freePorts(2);
+  const data = join(directory.path, "data");
+  await mkdir(data);
+  const config = join(directory.path, "prosody.cfg.lua");
+  await writeFile(config, configuration({ ...options, domain, data, key, cert, port, directTlsPort }));
+  const child = startChild("prosody", ["-F", "--config", config]);
+  const stop = async (): Promise<void> => {
+    await child.stop();
+    await directory.remove();
+  };
+  try {
+    await child.printed(/Activated service 'c2s_direct_tls'/);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  const { stdout } = await run("dpkg-query", ["-W", "-f", "${Version}", "prosody"]);
+  return {
+    name: "prosody",
+    version: stdout.trim(),
+    host: "127.0.0.1",
+    port,
+    directTlsPort,
+    domain,
+    pid: child.pid,
+    setup: `mod_mam ${options.archive ? "on, internal storage (files)" : "off"}, epoll, no limits`,
+    output: child.output,
+    stop,
+    async addUsers(users) {
+      // One prosodyctl a user takes minutes for thousands; this is the file it writes.
+      const accounts = join(data, domain.replace(/[^A-Za-z0-9]/g, escapeByte), "accounts");
+      await mkdir(accounts, { recursive: true });
+      for (const { user, password } of users) {
+        const salt = randomUUID();
+        const salted = await derive(password, salt, 4096, 20, "sha1");
+        const stored = createHash("sha1").update(hmac(salted, "Client Key")).digest("hex");
+        const server = hmac(salted, "Server Key").toString("hex");
+        const file = `return {\n\t["iteration_count"] = 4096;\n\t["salt"] = "${salt}";\n\t["stored_key"] = "${stored}";\n\t["server_key"] = "${server}";\n};\n`;
+        await writeFile(join(accounts, `${user.replace(/[^A-Za-z0-9]/g, escapeByte)}.dat`), file);
+      }
+    },
+  };
+}
+
+function configuration(c: {
+  archive: boolean;
+  domain: string;
+  data: string;
+  key: string;
+  cert: string;
+  port: number;
+  directTlsPort: number;
+}): string {
+  const modules = ["roster", "saslauth", "tls", "disco", "presence", "message", "iq", "offline", "c2s"];
+  modules.push("carbons", "smacks", "blocklist", "private", "vcard_legacy", "pep", "ping", "time", "version", "csi");
+  if (c.archive) modules.push("mam");
+  return `
+run_as_root = true
+daemonize = false
+data_path = "${c.data}"
+plugin_paths = {}
+log = { { levels = { min = "info" }, to = "console" } }
+interfaces = { "127.0.0.1" }
+c2s_ports = { ${c.port} }
+c2s_direct_tls_ports = { ${c.directTlsPort} }
+http_ports = {}
+https_ports = {}
+s2s_ports = {}
+s2s_direct_tls_ports = {}
+modules_enabled = { ${modules.map((name) => `"${name}"`).join("; ")} }
+modules_disabled = { "s2s"; "http"; "posix" }
+c2s_require_encryption = true
+authentication = "internal_hashed"
+storage = "internal"
+archive_expires_after = "never"
+default_archive_policy = true
+network_settings = { tcp_backlog = 1024 }
+ssl = { key = "${c.key}"; certificate = "${c.cert}" }
+VirtualHost "${c.domain}"
+`;
+}
+
+function escapeByte(character: string): string {
+  return `%${character.charCodeAt(0).toString(16).padStart(2, "0")}`;
+}
+
+function hmac(key: Buffer, data: string): Buffer {
+  return createHmac("sha1", key).update(data).digest();
+}
