@@ -1,0 +1,117 @@
+import { BlockList, isIPv6 } from "node:net";
+import type { ListenLimits } from "../frames.ts";
+
+const defaultHandshakes = 200;
+
+/** Who may come in on one listener, and how many at once. The counts outlive a change of the limits. */
+export class Admission {
+  #limits: ListenLimits = {};
+  #trusted = new BlockList();
+  readonly #open = new Map<string, number>();
+  #handshakes = 0;
+  #queue: (() => boolean)[] = [];
+  #tokens = 0;
+  #filledMs = 0;
+  readonly #now: () => number;
+
+  /** @param now a steady clock in milliseconds */
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  set(limits: ListenLimits): void {
+    const fresh = limits.perSecond !== this.#limits.perSecond || limits.burst !== this.#limits.burst;
+    this.#limits = limits;
+    this.#trusted = networks(limits.trusted ?? []);
+    if (fresh) {
+      this.#tokens = this.#depth;
+      this.#filledMs = this.#now();
+    }
+  }
+
+  /** Counts the connection in, or says which limit it met. Whoever was let in is counted out by {@link leave}. */
+  enter(address: string): "admitted" | "per-address" | "per-second" {
+    const key = addressKey(address);
+    const open = this.#open.get(key) ?? 0;
+    if (!this.#trusts(address)) {
+      if (open >= (this.#limits.perAddress ?? Number.POSITIVE_INFINITY)) return "per-address";
+      if (!this.#takeToken()) return "per-second";
+    }
+    this.#open.set(key, open + 1);
+    return "admitted";
+  }
+
+  leave(address: string): void {
+    const key = addressKey(address);
+    const open = (this.#open.get(key) ?? 1) - 1;
+    if (open > 0) this.#open.set(key, open);
+    else this.#open.delete(key);
+  }
+
+  /** Runs `start` when a handshake slot is free; it returns false if it no longer wants it. Each true is paid by {@link handshaken}. */
+  handshake(start: () => boolean): void {
+    if (this.#handshakes >= (this.#limits.handshakes ?? defaultHandshakes)) {
+      this.#queue.push(start);
+      return;
+    }
+    this.#handshakes += 1;
+    if (!start()) this.handshaken();
+  }
+
+  handshaken(): void {
+    this.#handshakes -= 1;
+    const limit = this.#limits.handshakes ?? defaultHandshakes;
+    while (this.#handshakes < limit) {
+      const next = this.#queue.shift();
+      if (next === undefined) return;
+      this.#handshakes += 1;
+      if (!next()) this.#handshakes -= 1;
+    }
+  }
+
+  get #depth(): number {
+    return this.#limits.burst ?? this.#limits.perSecond ?? 0;
+  }
+
+  #takeToken(): boolean {
+    const { perSecond } = this.#limits;
+    if (perSecond === undefined) return true;
+    const now = this.#now();
+    this.#tokens = Math.min(Math.max(this.#depth, 1), this.#tokens + ((now - this.#filledMs) / 1000) * perSecond);
+    this.#filledMs = now;
+    if (this.#tokens < 1) return false;
+    this.#tokens -= 1;
+    return true;
+  }
+
+  #trusts(address: string): boolean {
+    return this.#trusted.check(address, isIPv6(address) ? "ipv6" : "ipv4");
+  }
+}
+
+function networks(list: readonly string[]): BlockList {
+  const result = new BlockList();
+  for (const entry of list) {
+    const [address = "", prefix] = entry.split("/");
+    const family = isIPv6(address) ? "ipv6" : "ipv4";
+    if (prefix === undefined) result.addAddress(address, family);
+    else result.addSubnet(address, Number(prefix), family);
+  }
+  return result;
+}
+
+/** One IPv4 address, or the /64 of an IPv6 address: what one customer usually has. */
+export function addressKey(address: string): string {
+  if (!isIPv6(address)) return address;
+  const [head = "", tail] = (address.split("%")[0] as string).split("::");
+  const left = head === "" ? [] : head.split(":");
+  if (tail === undefined) return left.slice(0, 4).join(":");
+  const right = tail === "" ? [] : tail.split(":");
+  const zeros = Array.from({ length: Math.max(0, 8 - left.length - right.length) }, () => "0");
+  return [...left, ...zeros, ...right].slice(0, 4).join(":");
+}
+
+/** "::ffff:192.0.2.1" is an IPv4 address on a socket that takes both. */
+export function plainAddress(address: string): string {
+  return address.startsWith("::ffff:") && address.includes(".") ? address.slice(7) : address;
+}
