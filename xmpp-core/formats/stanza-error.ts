@@ -98,7 +98,7 @@ export function parseStanzaError(stanza: Stanza): StanzaError | undefined {
   if (element === undefined) return undefined;
   const nodes = element.children.filter((node): node is Element => typeof node !== "string");
   const defined = nodes.filter((node) => node.getNS() === ns.stanzaErrors);
-  const found = defined.find((node) => node.getName() in stanzaErrorTypes);
+  const found = defined.find((node) => Object.hasOwn(stanzaErrorTypes, node.getName()));
   const condition = (found?.getName() ?? "undefined-condition") as StanzaErrorCondition;
   const application = nodes.find((node) => node.getNS() !== ns.stanzaErrors);
   const address = found?.getText() ?? "";
