@@ -1,0 +1,293 @@
+/**
+ * The text of `host.yaml` to what it says, pure. Every scalar is text as it stands (`0777`, `yes`, `1e3`), since settings are
+ * text; errors name line, column and rule, and never quote a value, which may be a password. DESIGN.md §3.
+ */
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isNode,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  parseDocument,
+  visit,
+} from "yaml";
+import { type ZodError, z } from "zod";
+import type { CredentialsText } from "../../xmpp-core/control/contract.ts";
+import { isKeysText } from "../credentials.ts";
+import type { Notice } from "../errors.ts";
+import { yamlRule } from "./host-file-rules.ts";
+import { type Place, type Role, StoreError } from "./host-store.ts";
+import { nearestName } from "./nearest-name.ts";
+
+/** 10,000 users with keys are 5 MB. */
+export const mostBytes = 32 * 1024 * 1024;
+/** Aliases a person writes by hand; a file that multiplies itself by aliases stops here. */
+const mostAliases = 100;
+
+export interface HostFileUser {
+  readonly id?: string;
+  readonly name: string;
+  readonly displayName?: string;
+  readonly email?: string;
+  readonly enabled: boolean;
+  readonly credentials?: CredentialsText;
+  /** In clear, written by hand. */
+  readonly password?: string;
+  readonly line: number;
+}
+
+/** What a host file says. */
+export interface HostFile {
+  readonly settings: ReadonlyMap<string, string>;
+  readonly roles: readonly Role[];
+  readonly users: readonly HostFileUser[];
+  readonly warnings: readonly Notice[];
+}
+
+const text = z.string("text");
+const named = text.min(1, "a name that is not empty");
+const keys = (hash: "sha1" | "sha256" | "sha512") =>
+  text.refine((value) => isKeysText(hash, value), "SCRAM keys as firekeeper wrote them").optional();
+const truth = z.enum(["true", "false"], { error: "true or false" }).transform((value) => value === "true");
+
+const shapes = {
+  root: z.object({
+    settings: z.map(text, text, "keys with one text each").optional(),
+    roles: z.array(z.unknown(), "a list of roles").optional(),
+    users: z.array(z.unknown(), "a list of users").optional(),
+  }),
+  role: z.object({
+    name: named,
+    types: z
+      .union([z.array(named), text.transform((one) => [one])], "a list of types, such as [xmpp.group]")
+      .optional(),
+    members: z.union([z.literal("all"), z.array(named)], "a list of users, such as [alice, bob], or all").optional(),
+    parameters: z.map(text, text, "keys with one text each").optional(),
+  }),
+  user: z.object({
+    id: named.optional(),
+    name: named,
+    displayName: text.optional(),
+    email: text.optional(),
+    enabled: truth.optional(),
+    password: text.optional(),
+    credentials: z.object({ sha1: keys("sha1"), sha256: keys("sha256"), sha512: keys("sha512") }).optional(),
+  }),
+};
+
+/** Whether the last line is the end marker, without which the file may be cut anywhere. */
+export function hasEndMarker(content: string): boolean {
+  return /(^|\n)\.\.\.\s*$/.test(content);
+}
+
+/** The document of a host file, for edits that keep comments. `lines` counts where each node stands. Throws `StoreError`. */
+export function hostDocument(content: string, file: string): { document: Document; lines: LineCounter } {
+  const lines = new LineCounter();
+  const document = parseDocument(content, { schema: "failsafe", lineCounter: lines, prettyErrors: false });
+  const [error] = document.errors;
+  if (error) {
+    const { line, col } = lines.linePos(openedAt(document, error.pos[0]) ?? error.pos[0]);
+    const { rule, hint } = yamlRule(error.code);
+    throw new StoreError("store/not-yaml", `this cannot be read: ${rule}.`, {
+      place: { file, line, column: col },
+      rule,
+      hint,
+    });
+  }
+  return { document, lines };
+}
+
+/** Where the innermost quote or bracket begins that swallowed the text up to here: that is the line to mend. */
+function openedAt(document: Document, offset: number): number | undefined {
+  let start: number | undefined;
+  const consider = (_key: unknown, node: Node) => {
+    const [from, , to] = node.range ?? [0, 0, -1];
+    if (from <= offset && offset <= to) start = from;
+  };
+  visit(document, {
+    Scalar: (key, node) => (String(node.type).startsWith("QUOTE") ? consider(key, node) : undefined),
+    Collection: (key, node) => (node.flow ? consider(key, node) : undefined),
+  });
+  return start;
+}
+
+/** Reads a host file. Throws `StoreError` with line, column and rule: all of it, or nothing. */
+export function parseHostFile(content: string, file: string): HostFile {
+  const reading = read(content, file);
+  const root = reading.check(shapes.root, "root", [], reading.plain);
+  const roles = (root.roles ?? []).map((item, index) => {
+    const role = reading.check(shapes.role, "role", ["roles", index], item);
+    const { name, types = [], members = [], parameters = new Map<string, string>() } = role;
+    return { name, types: [...new Set(types)], members, parameters };
+  });
+  const users = (root.users ?? []).map((item, index) => {
+    const user = reading.check(shapes.user, "user", ["users", index], item);
+    if (user.credentials) reading.checkKeys("credentials", ["users", index, "credentials"], item);
+    return { ...defined(user), line: reading.place(["users", index]).line };
+  });
+  for (const [part, items] of Object.entries({ roles, users })) reading.refuseTwice(part, items);
+  return { settings: root.settings ?? new Map(), roles, users, warnings: reading.warnings };
+}
+
+type Path = readonly (string | number)[];
+
+function read(content: string, file: string) {
+  const { document, lines } = hostDocument(content, file);
+  const warnings: Notice[] = [];
+  let aliases = 0;
+
+  const place = (path: Path): Place => {
+    const node = nodeAt(document, path);
+    const { line, col } = lines.linePos(node?.range?.[0] ?? 0);
+    return { file, line, column: col };
+  };
+  const fail = (code: string, message: string, path: Path, rule: string, hint?: string) =>
+    new StoreError(code, message, { place: place(path), rule, ...(hint ? { hint } : {}) });
+
+  /** Nodes to data: text, lists, objects, and Maps where any key may stand. YAML's null is undefined: not given. */
+  const plainOf = (node: unknown, path: Path): unknown => {
+    if (isAlias(node)) {
+      if (++aliases > mostAliases)
+        throw fail("store/too-many-aliases", "too many aliases.", path, `at most ${mostAliases} aliases`);
+      return plainOf(node.resolve(document), path);
+    }
+    if (isSeq(node)) return node.items.map((item, index) => plainOf(item, [...path, index]));
+    if (isMap(node)) return mapOf(node.items, path);
+    if (!isScalar(node)) return undefined;
+    const empty = node.type === "PLAIN" && ["", "~", "null"].includes(String(node.value));
+    return empty ? undefined : String(node.value);
+  };
+  const mapOf = (pairs: readonly { key: unknown; value: unknown }[], path: Path): unknown => {
+    const data = new Map<string, unknown>();
+    for (const { key, value } of pairs) {
+      const name = isScalar(key) ? String(key.value) : undefined;
+      if (name === undefined) throw fail("store/bad-value", "a key must be text.", path, "a key must be text");
+      const plain = plainOf(value, [...path, name]);
+      if (plain !== undefined) data.set(name, plain);
+    }
+    const anyKey = (path.length === 1 && path[0] === "settings") || (path.length === 3 && path[2] === "parameters");
+    return anyKey ? data : Object.assign(Object.create(null), Object.fromEntries(data));
+  };
+
+  const root = document.contents;
+  if (root === null || (isScalar(root) && plainOf(root, []) === undefined))
+    throw new StoreError("store/empty", `${file} is empty.`, {
+      rule: "settings, roles and users",
+      hint: "Put it back from a backup or from host.last-good.yaml.",
+    });
+  if (!isMap(root))
+    throw fail("store/bad-value", "the file must have settings:, roles: and users:.", [], "settings, roles and users");
+
+  const checkKeys = (what: string, known: readonly string[], path: Path, data: unknown) => {
+    for (const key of Object.keys(isRecord(data) ? data : {})) {
+      if (known.includes(key)) continue;
+      const meant = nearestName(key, known);
+      // `member:` for `members:` would empty a role: a slip stops the read, a foreign key does not.
+      if (meant)
+        throw fail(
+          "store/unknown-key",
+          `${key} is no key of a ${what}.`,
+          [...path, key],
+          `one of ${known.join(", ")}`,
+          `Did you mean ${meant}?`,
+        );
+      warnings.push({
+        code: "store/unknown-key",
+        message: `${key} means nothing in a ${what} and is ignored.`,
+        hint: `Known are ${known.join(", ")}.`,
+        where: `${file}:${place([...path, key]).line}`,
+      });
+    }
+  };
+
+  return {
+    plain: plainOf(root, []),
+    warnings,
+    place,
+    check<T extends z.ZodObject>(shape: T, what: string, path: Path, data: unknown): z.output<T> {
+      checkKeys(what === "root" ? "host file" : what, Object.keys(shape.shape), path, data);
+      const parsed = shape.safeParse(data);
+      if (parsed.success) return parsed.data;
+      throw broken(parsed.error, data, what, path, fail);
+    },
+    checkKeys: (what: string, path: Path, item: unknown) => {
+      const inner = isRecord(item) ? item[what] : undefined;
+      checkKeys(what, ["sha1", "sha256", "sha512"], path, inner);
+    },
+    refuseTwice(part: string, items: readonly { name: string }[]) {
+      const first = new Map<string, number>();
+      for (const [index, { name }] of items.entries()) {
+        const before = first.get(name);
+        if (before !== undefined)
+          throw fail(
+            "store/twice",
+            `${name} stands twice under ${part}, first in line ${place([part, before]).line}.`,
+            [part, index],
+            "each name stands once",
+            "Remove or rename one of the two.",
+          );
+        first.set(name, index);
+      }
+    },
+  };
+}
+
+function broken(
+  error: ZodError,
+  data: unknown,
+  what: string,
+  path: Path,
+  fail: (...given: FailGiven) => StoreError,
+): StoreError {
+  const [issue] = error.issues;
+  const inner = (issue?.path ?? []).filter((part) => typeof part !== "symbol");
+  const rule = issue?.message ?? "readable";
+  const [key] = inner;
+  if (key === undefined) return fail("store/bad-value", `a ${what} must be keys and values.`, path, "keys and values");
+  // What zod says of a missing key speaks of types.
+  if (inner.length === 1 && !(isRecord(data) && key in data))
+    return fail("store/bad-value", `this ${what} has no ${key}.`, path, `a ${what} has a ${key}`);
+  return fail("store/bad-value", `${inner.join(".")} must be ${rule}.`, [...path, ...inner], rule);
+}
+type FailGiven = [code: string, message: string, path: Path, rule: string, hint?: string];
+
+/** The deepest node on the path that exists; a key's place is that of the key. */
+function nodeAt(document: Document, path: Path): Node | undefined {
+  let node: unknown = document.contents;
+  let best = isNode(node) ? node : undefined;
+  for (const step of path) {
+    if (isAlias(node)) node = node.resolve(document);
+    if (isMap(node)) {
+      const pair = node.items.find(({ key }) => isScalar(key) && String(key.value) === step);
+      if (!pair) break;
+      if (isNode(pair.key)) best = pair.key;
+      node = pair.value;
+    } else if (isSeq(node) && typeof step === "number") {
+      node = node.items[step];
+      if (isNode(node)) best = node;
+    } else break;
+  }
+  return best;
+}
+
+/** A user without the keys the file does not give; enabled unless it says otherwise. */
+function defined(user: z.output<typeof shapes.user>): Omit<HostFileUser, "line"> {
+  const { enabled = true, credentials, ...rest } = user;
+  const { sha1, sha256, sha512 } = credentials ?? {};
+  const given = Object.entries({ sha1, sha256, sha512 }).filter(([, value]) => value !== undefined);
+  const kept = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined && value !== ""));
+  return {
+    ...kept,
+    name: user.name,
+    enabled,
+    ...(given.length > 0 ? { credentials: Object.fromEntries(given) } : {}),
+  };
+}
+
+/** Data of a YAML mapping: made without a prototype, so `instanceof` does not see it. */
+function isRecord(data: unknown): data is Record<string, unknown> {
+  return typeof data === "object" && data !== null && !Array.isArray(data) && !(data instanceof Map);
+}
