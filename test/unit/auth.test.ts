@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import { createHash, createHmac, pbkdf2Sync, randomBytes } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import {
   type Attempt,
@@ -77,6 +77,10 @@ describe("keys", () => {
   test("a password no one may have never fits, not even keys made for it", async () => {
     expect(await verifyPassword("a\u0007", pencil, pool)).toBe(false);
     expect(await verifyPassword("", pencil, pool)).toBe(false);
+    const salted = pbkdf2Sync("\u0000", "salt", 1, 32, "sha256");
+    const storedKey = createHash("sha256").update(createHmac("sha256", salted).update("Client Key").digest()).digest();
+    const sha256 = { iterations: 1, salt: Buffer.from("salt"), storedKey, serverKey: storedKey };
+    expect(await verifyPassword("a\u0007", { sha256 }, pool)).toBe(false);
     expect(
       await verifyPassword("x", { sha256: decoyKeys("sha256", "n", { decoySecret: exporter, iterations: 1 }) }, pool),
     ).toBe(false);
@@ -122,12 +126,17 @@ describe("the pool", () => {
       );
     const jobs = [1, 2, 3, 4].map(job);
     expect(begun).toEqual([1, 2]);
-    await expect(job(5)).rejects.toMatchObject({ code: "auth/busy" });
-    for (const id of [1, 2, 3, 4]) {
+    await expect(job(6)).rejects.toMatchObject({ code: "auth/busy" });
+    release.shift()?.();
+    await jobs[0];
+    expect(begun).toEqual([1, 2, 3]);
+    jobs.push(job(5));
+    expect(begun).toEqual([1, 2, 3]);
+    for (let id = 2; id <= 5; id += 1) {
       release.shift()?.();
       await jobs[id - 1];
     }
-    expect(begun).toEqual([1, 2, 3, 4]);
+    expect(begun).toEqual([1, 2, 3, 4, 5]);
     await expect(small.run(() => Promise.reject(new Error("x")))).rejects.toThrow("x");
     expect(await small.run(async () => 7)).toBe(7);
   });

@@ -316,6 +316,18 @@ describe("changing", () => {
     );
   });
 
+  test("nor is it in the hint, whatever its schema would say", () => {
+    const hidden = property("plugin.x.networks", {
+      schema: addressList,
+      default: [],
+      impact: "live",
+      doc: "Hidden.",
+      secret: true,
+    });
+    expect(addressList.hint("hunter2")).toContain("hunter2");
+    expect(JSON.stringify(open({}, [hidden]).canonical("plugin.x.networks", "hunter2"))).not.toContain("hunter2");
+  });
+
   test("deleting a key leaves the keys below it", () => {
     const key = "xmpp.client.login.allowed";
     const registry = open({ [`${key}.00001`]: "10.0.0.1", [key]: "10.9.9.9" });
@@ -380,6 +392,7 @@ describe("canonical", () => {
     ["something.else", "5", { effect: "unknown", notes: [], secret: false }],
     ["something.password", "5", { effect: "unknown", secret: true }],
     ["mail.smtp.password", "5", { effect: "later", secret: true }],
+    ["database.defaultProvider.username", "u", { effect: "none", secret: true }],
     ["register.password", "true", { effect: "later", secret: false }],
     ["__proto__", "5", { effect: "unknown" }],
   ];

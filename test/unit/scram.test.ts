@@ -345,7 +345,7 @@ describe("downgrades", () => {
 
   test.each(["tls-unique", "tls-exporter", "constructor"])("a binding type that was not offered: %s", async (type) => {
     const { exchange } = begin("SCRAM-SHA-256-PLUS", { tls: { endPoint: Buffer.alloc(32, 9) } });
-    const { step } = await login(exchange, { hash: "sha256", gs2: `p=${type},,` });
+    const { step } = await login(exchange, { hash: "sha256", gs2: `p=${type},,`, binding: Buffer.alloc(32, 9) });
     expect(refused(step)).toBe("not-authorized");
   });
 });
