@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { catalogueEntries, mucServiceEntries, nearestKey, standingOf } from "../../xmpp-core/properties/catalogue.ts";
 import { propertiesPage } from "../../xmpp-core/properties/page.ts";
@@ -168,6 +169,12 @@ describe("schemas", () => {
         ["-a.com", null],
         ["a..b", null],
         ["http://a", null],
+        ["a/b", null],
+        ["a?b", null],
+        ["a%62", null],
+        ["a\tb", null],
+        ["1.2.3", null],
+        ["0x7f000001", null],
         ["a:5222", null],
         ["1.2.3.999", null],
         ["", null],
@@ -195,6 +202,14 @@ describe("schemas", () => {
         ["10.0.0.1-::1", null],
         ["10.0.0", null],
         ["10.0.0.0/33", null],
+        ["10.0.0.0/-1", null],
+        ["10.0.0.0/8/8", null],
+        ["::ffff:10.0.0.0/104", "10.0.0.0/8"],
+        ["::ffff:10.0.0.0/95", null],
+        ["10.1-10.2", null],
+        ["0x0a000001", null],
+        ["010.0.0.1", null],
+        ["fe80::1%eth0", null],
         ["x", null],
         ["", ""],
       ],
@@ -217,6 +232,51 @@ describe("schemas", () => {
       if (canonical !== null) expect(readText(schema, canonical), canonical).toEqual(read);
       else expect(schema.hint(given)).toMatch(/[.\w]$/);
     }
+  });
+
+  test("whatever is written, reading never throws and the canonical text is its own", () => {
+    const schemas = rows.map(([, schema]) => schema);
+    const pieces = [
+      "10.0.0.1",
+      "::ffff:10.0.0.1",
+      "2001:db8::1",
+      "-",
+      "/",
+      "8",
+      "*",
+      ".",
+      "%",
+      ",",
+      " ",
+      "a",
+      "XN--",
+      "ü",
+      "\u0000",
+      "@",
+      "+",
+      "0",
+      "9",
+      "\u202e",
+      "[",
+      "]",
+    ];
+    const likely = fc.array(fc.constantFrom(...pieces), { maxLength: 6 }).map((parts) => parts.join(""));
+    let read = 0;
+    fc.assert(
+      fc.property(fc.nat(schemas.length - 1), fc.oneof(fc.string({ unit: "binary" }), likely), (which, given) => {
+        const schema = schemas[which] as TextSchema<never>;
+        const value = readText(schema, given);
+        if (!value) {
+          expect(typeof schema.hint(given)).toBe("string");
+          return;
+        }
+        read += 1;
+        const canonical = schema.write(value.value);
+        expect(readText(schema, canonical)).toEqual(value);
+      }),
+      { numRuns: 5000 },
+    );
+    expect(read).toBeGreaterThan(200);
   });
 
   test("hints say what to write", () => {

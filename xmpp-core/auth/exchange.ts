@@ -5,14 +5,17 @@
 import type { Credentials } from "./keys.ts";
 import type { DerivationPool } from "./pool.ts";
 
-/** SASL failure conditions that we send. RFC 6120 §6.5 */
+/** SASL failure conditions. RFC 6120 §6.5 */
 export type SaslCondition =
   | "aborted"
   | "account-disabled"
+  | "credentials-expired"
+  | "encryption-required"
   | "incorrect-encoding"
   | "invalid-authzid"
   | "invalid-mechanism"
   | "malformed-request"
+  | "mechanism-too-weak"
   | "not-authorized"
   | "temporary-auth-failure";
 

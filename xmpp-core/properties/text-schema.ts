@@ -184,6 +184,8 @@ export function canonicalHost(given: string): string | undefined {
   if (ipaddr.IPv4.isValidFourPartDecimal(bare) || (bare.includes(":") && ipaddr.IPv6.isValid(bare))) {
     return ipaddr.parse(bare).toString();
   }
+  // domainToASCII reads as a URL does: it cuts at a slash, decodes %61 and drops tabs.
+  if (/[\u0000-\u0020/?#%@:\\]/.test(bare)) return undefined;
   const ascii = domainToASCII(bare).replace(/\.$/, "");
   const labels = ascii.split(".");
   const fine =
@@ -248,11 +250,9 @@ export const addressList = listOf("address-list", {
 function canonicalAddresses(given: string): string | undefined {
   const [first = "", last, ...more] = given.split("-");
   if (last !== undefined) {
-    if (more.length > 0 || !ipaddr.isValid(first) || !ipaddr.isValid(last)) return undefined;
-    const [from, to] = [ipaddr.process(first), ipaddr.process(last)];
-    return from.kind() === to.kind() && compareBytes(from.toByteArray(), to.toByteArray()) <= 0
-      ? `${from.toString()}-${to.toString()}`
-      : undefined;
+    const [from, to] = [strictAddress(first), strictAddress(last)];
+    if (!from || !to || more.length > 0 || from.kind() !== to.kind()) return undefined;
+    return compareBytes(from.toByteArray(), to.toByteArray()) <= 0 ? `${from}-${to}` : undefined;
   }
   const wild = /^((?:[0-9]{1,3}\.){0,3})((?:\*\.)*\*)$/.exec(given);
   if (wild) {
@@ -260,16 +260,24 @@ function canonicalAddresses(given: string): string | undefined {
     if (fixed.length + (wild[2] ?? "").split(".").length !== 4) return undefined;
     return canonicalAddresses(`${[...fixed, "0", "0", "0", "0"].slice(0, 4).join(".")}/${fixed.length * 8}`);
   }
-  if (given.includes("/")) {
-    if (!ipaddr.isValidCIDR(given)) return undefined;
-    const [address, bits] = ipaddr.parseCIDR(given);
-    const network =
-      address.kind() === "ipv4" ? ipaddr.IPv4.networkAddressFromCIDR(given) : ipaddr.IPv6.networkAddressFromCIDR(given);
-    return `${network.toString()}/${bits}`;
-  }
-  return ipaddr.IPv4.isValidFourPartDecimal(given) || (given.includes(":") && ipaddr.IPv6.isValid(given))
-    ? ipaddr.process(given).toString()
-    : undefined;
+  const [network = "", length, ...rest] = given.split("/");
+  const address = strictAddress(network);
+  if (!address || rest.length > 0) return undefined;
+  if (length === undefined) return address.toString();
+  const ofMapped = network.includes(":") && address.kind() === "ipv4" ? 96 : 0;
+  const bits = /^[0-9]{1,3}$/.test(length) ? Number(length) - ofMapped : -1;
+  if (bits < 0 || bits > (address.kind() === "ipv4" ? 32 : 128)) return undefined;
+  const base = `${address}/${bits}`;
+  const start =
+    address.kind() === "ipv4" ? ipaddr.IPv4.networkAddressFromCIDR(base) : ipaddr.IPv6.networkAddressFromCIDR(base);
+  return `${start}/${bits}`;
+}
+
+/** An address without a zone; four decimal parts or colons, none of the short forms that C libraries read. Mapped IPv4 is IPv4. */
+function strictAddress(given: string): ipaddr.IPv4 | ipaddr.IPv6 | undefined {
+  if (given.includes("%")) return undefined;
+  const fine = given.includes(":") ? ipaddr.IPv6.isValid(given) : ipaddr.IPv4.isValidFourPartDecimal(given);
+  return fine ? ipaddr.process(given) : undefined;
 }
 
 function compareBytes(a: readonly number[], b: readonly number[]): number {
