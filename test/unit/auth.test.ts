@@ -20,7 +20,7 @@ import {
 import { knownMechanisms, offer, start } from "../../xmpp-core/auth/mechanisms.ts";
 import { derivationPool } from "../../xmpp-core/auth/pool.ts";
 import { saslMechanisms, scramIterations } from "../../xmpp-core/auth/properties.ts";
-import { admission, defaultLimits, placesOf, slowDown } from "../../xmpp-core/auth/slow-down.ts";
+import { defaultLimits, placesOf, slowDown } from "../../xmpp-core/auth/slow-down.ts";
 import { openProperties } from "../../xmpp-core/properties/registry.ts";
 
 const pool = derivationPool();
@@ -409,18 +409,6 @@ describe("slow-down", () => {
     for (let n = 0; n < 6; n += 1) fail("alice", "192.0.2.7");
     for (let n = 0; n < 20; n += 1) fail(`other${n}`, address(n));
     expect(fail("alice", "192.0.2.7")).toBe(0);
-  });
-
-  test("an exchange waits as told and is refused as told", async () => {
-    const it = slowDown({ clock: { now: () => 0 } });
-    const waited: number[] = [];
-    const admit = admission(it, "192.0.2.7", async (ms) => void waited.push(ms));
-    for (let n = 0; n < 7; n += 1) {
-      const attempt = await admit("alice");
-      if (attempt !== "refused") attempt.failed();
-    }
-    expect(await admit("alice")).toBe("refused");
-    expect(waited).toEqual([10_000, 20_000]);
   });
 });
 

@@ -116,20 +116,6 @@ function short(name: string): string {
   return name.length <= 64 ? name : createHash("sha256").update(name).digest("base64");
 }
 
-/** The `admit` of an exchange: waits as told, then lets the password be judged. */
-export function admission(
-  guard: SlowDown,
-  address: string,
-  wait: (ms: number) => Promise<void>,
-): (name: string) => Promise<Attempt | "refused"> {
-  return async (account) => {
-    const admitted = guard.attempt({ account, address });
-    if (admitted.is === "refused") return "refused";
-    if (admitted.waitMs > 0) await wait(admitted.waitMs);
-    return admitted;
-  };
-}
-
 /** The address and network that a peer counts for: IPv4 and its /24, or /64 and /56 of IPv6; mapped IPv4 is IPv4. */
 export function placesOf(address: string): { address: string; network: string } {
   if (!ipaddr.isValid(address)) return { address, network: address };
