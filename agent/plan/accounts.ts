@@ -95,7 +95,7 @@ export function accountChange(
     source,
     scope: "roster",
     steps: [{ kind: "account-set", account: withId(wanted, now, action), ...extra, ...keep }],
-    removes: action === "disable" ? [`account ${wanted.name}`] : [],
+    removes: action === "disable" ? [{ of: "account", name: wanted.name }] : [],
   });
   if (!now) return { change: set("add", null) };
   if (now.origin === "local") {
@@ -166,7 +166,7 @@ function rename(from: string, account: AccountWanted, holder: ActualAccount | un
     source: `users: ${account.name}`,
     scope: "roster",
     steps: [{ kind: "account-rename", from, account }],
-    removes: holder?.enabled && holder.keptUntil === undefined ? [`account ${account.name}`] : [],
+    removes: holder?.enabled && holder.keptUntil === undefined ? [{ of: "account", name: account.name }] : [],
   };
 }
 
@@ -180,7 +180,7 @@ function removal(account: ActualAccount, keepDays: number): PlannedChange {
     source: "users",
     scope: "roster",
     steps: [{ kind: "account-remove", name: account.name, keepDays }],
-    removes: account.enabled ? [`account ${account.name}`] : [],
+    removes: account.enabled ? [{ of: "account", name: account.name }] : [],
   };
 }
 

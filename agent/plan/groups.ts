@@ -4,7 +4,7 @@ import type { Rejection } from "../desired/desired.ts";
 import type { Notice } from "../errors.ts";
 import { type AccountsPlan, badName, localNotice, names, waitsForAdoption } from "./accounts.ts";
 import type { PlanInput, PlanPart } from "./plan.ts";
-import type { PlannedChange } from "./types.ts";
+import type { PlannedChange, Removal } from "./types.ts";
 
 /** The groups' part, and how many memberships the server has now. */
 export interface GroupsPlan extends PlanPart {
@@ -95,7 +95,7 @@ export function groupChanges(
       steps: [step],
       removes: moves.everybodyLoses
         ? everybodyIn(wanted.name, Math.max(0, everybody - (members === "all" ? 0 : members.length)))
-        : moves.step.remove.map((member) => `member ${wanted.name} ${member}`),
+        : moves.step.remove.map((name) => ({ of: "membership", group: wanted.name, name })),
     });
   }
   return changes;
@@ -159,16 +159,16 @@ function removal(group: ActualGroup, everybody: number): PlannedChange {
     scope: "roster",
     steps: [{ kind: "group-remove", name: group.name }],
     removes: [
-      `group ${group.name}`,
+      { of: "group", name: group.name },
       ...(group.members === "all"
         ? everybodyIn(group.name, everybody)
-        : group.members.map((member) => `member ${group.name} ${member}`)),
+        : group.members.map((name) => ({ of: "membership" as const, group: group.name, name }))),
     ],
   };
 }
 
-function everybodyIn(group: string, count: number): string[] {
-  return Array.from({ length: count }, (_, index) => `member ${group} #${index + 1}`);
+function everybodyIn(group: string, count: number): Removal[] {
+  return Array.from({ length: count }, (_, index) => ({ of: "membership", group, name: `#${index + 1}` }));
 }
 
 /** A few names and how many more: a plan is read by a person. */

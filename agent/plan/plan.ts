@@ -23,6 +23,8 @@ export interface PlanInput {
   readonly keepDays: number;
   /** Names of local accounts and groups that a person lets the host take over. */
   readonly adopt: ReadonlySet<string>;
+  /** Settings that nothing may touch: a rollback leaves every secret as it is. Named as in the contract. */
+  readonly leave?: ReadonlySet<string>;
   /** Rollback: accounts keep the keys the server has, since no revision holds any. */
   readonly keepCredentials?: boolean;
 }

@@ -11,9 +11,10 @@ type Standing = { value: string | null; origin: "host" | "local"; beneath?: stri
 export function planSettings(input: PlanInput): PlanPart {
   const answers = new Map(input.canonical.settings.map((answer) => [answer.setting, answer]));
   const standing = standingSettings(input.actual.settings);
-  const left = new Set(
-    input.desired.rejections.filter((one) => one.subject.kind === "setting").map((one) => one.subject.name),
-  );
+  const left = new Set([
+    ...(input.leave ?? []),
+    ...input.desired.rejections.filter((one) => one.subject.kind === "setting").map((one) => one.subject.name),
+  ]);
   const changes: PlannedChange[] = [];
   const rejected: Rejection[] = [];
   const notices: Notice[] = [];

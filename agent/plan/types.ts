@@ -34,9 +34,15 @@ export interface PlannedChange {
   readonly source: string;
   readonly scope: Scope;
   readonly steps: readonly Change[];
-  /** What the change takes away, for the brake: `account alice`, `group Sales`, `member Sales alice`. */
-  readonly removes: readonly string[];
+  /** What the change takes away, for the brake. */
+  readonly removes: readonly Removal[];
 }
+
+/** Something somebody loses. A membership of a group of everybody has a number instead of a name. */
+export type Removal =
+  | { readonly of: "account"; readonly name: string }
+  | { readonly of: "group"; readonly name: string }
+  | { readonly of: "membership"; readonly group: string; readonly name: string };
 
 /** What the brake measures removals against. */
 export interface Totals {
@@ -88,11 +94,6 @@ export function withChanges(plan: Plan, changes: readonly PlannedChange[]): Plan
     impact: totalImpact(changes),
     revision: changes.length === 0 ? plan.expected : Math.max(plan.revision, plan.expected + 1),
   };
-}
-
-/** What the changes take away, each once. */
-export function removals(changes: readonly PlannedChange[]): string[] {
-  return [...new Set(changes.flatMap((change) => change.removes))];
 }
 
 /** What is printed for a secret. */
