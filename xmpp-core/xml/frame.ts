@@ -255,7 +255,7 @@ function opened(frame: Frame, buffer: Buffer, base: number, p: number, limits: L
     if (scope.reach < frame.inner) frame.canonical = false;
   } else if (depth === 1) {
     // A child that names the content namespace itself would keep it in a stream with another one.
-    if (scope.reach < frame.inner || (tag.qualified && ns === scope.defaults[0])) frame.canonical = false;
+    if (scope.reach < frame.inner || (ns === scope.defaults[0] && spellsOut(tag))) frame.canonical = false;
     frame.childName = localOf(tag, buffer, base);
     frame.childNs = ns;
     frame.childStart = tag.nameStart - 1;
@@ -267,6 +267,10 @@ function opened(frame: Frame, buffer: Buffer, base: number, p: number, limits: L
     frame.payloadStart = p - base;
     takeAddresses(frame, buffer, base);
   }
+}
+
+function spellsOut(tag: Tag): boolean {
+  return tag.colon >= 0 || (tag.qualified && tag.names.lastIndexOf("xmlns", tag.count - 1) >= 0);
 }
 
 /** The attributes of a stanza that routing needs (RFC 6120 §8.1). */

@@ -18,22 +18,27 @@ export function serialiseChildren(element: Element, contentNs: string, keep?: (n
   return write(kept.reverse(), element, contentNs);
 }
 
-type Work = Element | string | { readonly close: string; readonly outer: string };
+/** What is left to write: nodes, and the end of an element with the default namespaces to go back to. */
+type Work = Node | { readonly close: string; readonly outer: string; readonly inherited: string };
 
 /** `work` is taken from its end; declarations on `beyond` and above it are not part of the output. */
 function write(work: Work[], beyond: Element | null, contentNs: string): string {
   let out = "";
+  /** The default namespace where we are, in the output and in the tree. */
   let outer = contentNs;
+  let inherited = beyond === null ? contentNs : (find(beyond, "xmlns") ?? contentNs);
   for (let item = work.pop(); item !== undefined; item = work.pop()) {
     if (typeof item !== "object") out += escapeText(String(item));
     else if ("close" in item) {
       out += item.close;
       outer = item.outer;
+      inherited = item.inherited;
     } else {
       if (!isQName(item.name)) throw new TypeError("not an XML name");
       const colon = item.name.indexOf(":");
       const local = colon < 0 ? item.name : item.name.slice(colon + 1);
-      const ns = colon < 0 ? (find(item, "xmlns") ?? contentNs) : prefixed(item, item.name.slice(0, colon));
+      const fallback = own(item, "xmlns") ?? inherited;
+      const ns = colon < 0 ? fallback : prefixed(item, item.name.slice(0, colon));
       out += `<${local}`;
       if (ns !== outer) out += ` xmlns="${escapeAttribute(ns)}"`;
       out += attributes(item, beyond);
@@ -42,12 +47,13 @@ function write(work: Work[], beyond: Element | null, contentNs: string): string 
         continue;
       }
       out += ">";
-      work.push({ close: `</${local}>`, outer });
+      work.push({ close: `</${local}>`, outer, inherited });
       for (let i = item.children.length - 1; i >= 0; i--) {
         const child = item.children[i];
         if (child !== undefined && child !== null) work.push(child);
       }
       outer = ns;
+      inherited = fallback;
     }
   }
   return out;

@@ -198,7 +198,8 @@ function addName(tag: Tag, name: string, colon: number, limits: Limits): void {
   if (count >= limits.attributes) fault("policy-violation", "an element has too many attributes");
   for (let i = 0; i < count; i++) if (names[i] === name) fault("not-well-formed", "an attribute is given twice");
   names[count] = name;
-  tag.colons[count] = colon;
+  // The colon was found among bytes, the name is characters.
+  tag.colons[count] = colon >= 0 && wideFound ? name.indexOf(":") : colon;
   if (colon >= 0 || name === "xmlns") tag.qualified = true;
   if (wideFound) tag.wide = true;
 }
