@@ -10,6 +10,7 @@ import type { SessionState } from "../routing/session-state.ts";
 import type { Sessions } from "../routing/sessions.ts";
 import type { AddressPlace } from "../routing/views.ts";
 import type { Migration, Storage } from "../storage/storage.ts";
+import type { ListenSpec } from "../frames.ts";
 import type { Gate } from "../transport/gate.ts";
 import type { Xml } from "../xml/writer.ts";
 
@@ -26,6 +27,8 @@ export interface Core {
   readonly sessions: Sessions;
   readonly router: Router;
   readonly gate: Gate;
+  /** `sys.xmpp.externalip` as it is now, if set; followed by `onExternalAddress`. */
+  readonly externalAddress: () => string | undefined;
   /** Sortable ids for stored stanzas, strictly rising. */
   readonly archiveIds: () => number;
   /** The admin by DESIGN.md §3, the supervisors by role. */
@@ -44,6 +47,13 @@ export interface Rights {
   isSupervisor(accountId: number): boolean;
   /** A use of rights that belongs into the agent's journal. */
   used(who: string, what: string, on: string): void;
+  /** Told whose role or admin rights ended. */
+  onLost(listener: (accountId: number) => void): void;
+}
+
+/** A port of the server, as the properties have it; the same function gives what an apply would change. */
+export interface Listener {
+  specs(get: <T>(property: Property<T>) => T): readonly ListenSpec[];
 }
 
 /** A typed extension point; its home is modules/points.ts. */
@@ -93,6 +103,7 @@ export interface Module {
   readonly migrations?: readonly Migration[];
   readonly sessionState?: readonly SessionState<unknown>[];
   readonly addresses?: readonly AddressPlace[];
+  readonly listener?: Listener;
   /** For capabilities without state. */
   readonly iq?: readonly IqHandler[];
   readonly start?: (core: Core) => Handlers | undefined;

@@ -116,3 +116,15 @@ export interface Countable {
   localise?(domain: string): readonly Write[];
 }
 export const countable = point<Countable>("countable");
+
+/** What is appended to a message that is delivered from storage (stanza ids). */
+export interface StoredExtras {
+  append(account: Account, archiveId: number, view: string): Xml;
+}
+export const storedExtras = point<StoredExtras>("stored extras");
+
+/** Wraps a message as the copy of a sent or received one. XEP-0280 */
+export interface CarbonCopies {
+  wrap(session: Session, direction: "sent" | "received", message: Xml): Xml;
+}
+export const carbonCopies = point<CarbonCopies>("carbon copies");

@@ -139,7 +139,7 @@ export interface SessionHandlers {
   /** Read from disk after a restart; state is in place; it may be connected or waiting for its client. */
   readonly restored?: (session: Session, after: "restart" | "crash") => void;
   /** A client came back to it. After a crash presence must be sent afresh. */
-  readonly resumed?: (session: Session) => void;
+  readonly resumed?: (session: Session, after: "detach" | "crash") => void;
   /** No connection, may be resumed. */
   readonly detached?: (session: Session) => void;
   /** It is no more. Messages it never took were already handed on. */

@@ -1,5 +1,4 @@
 import type { CodedError } from "../errors.ts";
-import { isLasting } from "../formats/hints.ts";
 import { type StanzaError, stanzaError } from "../formats/stanza-error.ts";
 import { bare, formatJid, type Jid, parseJid } from "../jid/jid.ts";
 import type { Write } from "../storage/statement.ts";
@@ -7,6 +6,7 @@ import type { Child, Stanza } from "../xml/stanza.ts";
 import { writeStanza, type Xml } from "../xml/writer.ts";
 import type { Account, Accounts } from "./accounts.ts";
 import type { MessageFlow, MessageHandlers } from "./handlers.ts";
+import { isLasting } from "./lasting.ts";
 import type { Names, Place } from "./names.ts";
 import type { Session } from "./session.ts";
 import type { Sessions } from "./sessions.ts";

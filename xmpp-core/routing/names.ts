@@ -88,6 +88,8 @@ export interface Names {
   absolute(stored: string, view: string): string;
   /** The host part as `view` sees it, or undefined if `domain` is not ours. `writtenUnder`: a name that was ours then, live or not. */
   seenFrom(view: string, domain: string, writtenUnder?: string): string | undefined;
+  /** The current name of the domain that once had this name and is no longer served under it. */
+  successorOf(domain: string): string | undefined;
   epochOf(view: string): number;
   /** The name that an epoch was written under. */
   epochName(epoch: number): string;
@@ -181,6 +183,10 @@ export async function openNames(storage: Storage, firstName: string, now: number
       if (domain === writtenUnder) return view;
       const label = domain.endsWith(`.${writtenUnder}`) ? domain.slice(0, -writtenUnder.length - 1) : "";
       return services.has(label) ? hostName(view, label) : undefined;
+    },
+    successorOf(domain) {
+      const former = rows.find((row) => !row.live && row.name === domain);
+      return former && served.find((each) => each.id === former.served)?.name;
     },
     epochOf(view) {
       const live = hosts.get(view)?.served.live.find((entry) => entry.name === view);

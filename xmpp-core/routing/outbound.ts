@@ -58,6 +58,11 @@ export class Outbound {
     return this.heldBytes;
   }
 
+  /** Counted entries the client has not acknowledged, waiting ones included. */
+  get unacknowledged(): number {
+    return this.counting ? this.lastNumber - this.acknowledged : 0;
+  }
+
   get attached(): boolean {
     return this.sink !== undefined;
   }
@@ -67,8 +72,9 @@ export class Outbound {
     return this.lastNumber + 1;
   }
 
-  /** Queues a stanza; it is counted if stream management is on. */
-  stanza(data: Buffer | string, ticket: Ticket, cargo: Cargo = plain): void {
+  /** Queues a stanza; it is counted if stream management is on. Undefined (an error that may not be answered) is nothing. */
+  stanza(data: Buffer | string | undefined, ticket: Ticket, cargo: Cargo = plain): void {
+    if (data === undefined) return;
     this.push({ data, ticket, number: this.counting ? ++this.lastNumber : 0, cargo });
   }
 

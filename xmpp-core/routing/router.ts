@@ -1,5 +1,5 @@
 import type { Element } from "ltx";
-import { errorReply, type StanzaError, stanzaError } from "../formats/stanza-error.ts";
+import { errorElement, errorReply, type StanzaError, stanzaError } from "../formats/stanza-error.ts";
 import { bare, formatJid, type Jid, parseJid } from "../jid/jid.ts";
 import type { Report } from "../report.ts";
 import type { Stanza } from "../xml/stanza.ts";

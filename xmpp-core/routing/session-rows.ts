@@ -10,10 +10,13 @@ export const sessionsMigration = {
     CREATE TABLE session (
       id INTEGER PRIMARY KEY, account INTEGER NOT NULL REFERENCES account(id) ON DELETE CASCADE,
       resource TEXT NOT NULL, view TEXT NOT NULL, since INTEGER NOT NULL, resume_token TEXT,
-      handled INTEGER NOT NULL, state TEXT NOT NULL,
+      handled INTEGER NOT NULL, state TEXT NOT NULL, resume_within INTEGER NOT NULL,
       orderly INTEGER NOT NULL DEFAULT 0, managed INTEGER NOT NULL DEFAULT 0, last_number INTEGER NOT NULL DEFAULT 0,
       acknowledged INTEGER NOT NULL DEFAULT 0, connection INTEGER NOT NULL DEFAULT 0, stream TEXT NOT NULL DEFAULT ''
     );
+    CREATE TABLE ended_session (
+      token TEXT PRIMARY KEY, account INTEGER NOT NULL, handled INTEGER NOT NULL, ended_at INTEGER NOT NULL
+    ) WITHOUT ROWID;
     CREATE TABLE outbound (
       session INTEGER NOT NULL, number INTEGER NOT NULL, archive_id INTEGER NOT NULL, PRIMARY KEY (session, number)
     ) WITHOUT ROWID;
@@ -46,6 +49,7 @@ interface SessionRow {
   resume_token: string | null;
   handled: number;
   state: string;
+  resume_within: number;
   orderly: number;
   managed: number;
   last_number: number;
@@ -57,14 +61,20 @@ interface SessionRow {
 export const allSessions = read<[], SessionRow>("SELECT * FROM session ORDER BY id");
 export const highestSession = read<[], { highest: number | null }>("SELECT max(id) AS highest FROM session");
 const putSession = write<
-  [id: number, account: number, resource: string, view: string, since: number, token: string | null, handled: number, state: string,
+  [id: number, account: number, resource: string, view: string, since: number, token: string | null, handled: number, state: string, resumeWithin: number,
    orderly: number, managed: number, lastNumber: number, acknowledged: number, connection: number, stream: string]
 >(
-  `INSERT OR REPLACE INTO session (id, account, resource, view, since, resume_token, handled, state,
-     orderly, managed, last_number, acknowledged, connection, stream) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  `INSERT OR REPLACE INTO session (id, account, resource, view, since, resume_token, handled, state, resume_within,
+     orderly, managed, last_number, acknowledged, connection, stream) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 );
 export const putHandled = write<[handled: number, id: number]>("UPDATE session SET handled = ? WHERE id = ?");
 const dropSession = write<[number]>("DELETE FROM session WHERE id = ?");
+/** What a session had handled when it was given up; told to a client that comes too late. XEP-0198 §5 */
+export const putEnded = write<[token: string, account: number, handled: number, at: number]>(
+  "INSERT OR REPLACE INTO ended_session (token, account, handled, ended_at) VALUES (?, ?, ?, ?)",
+);
+export const endedOf = read<[string], { account: number; handled: number }>("SELECT account, handled FROM ended_session WHERE token = ?");
+export const forgetEnded = write<[before: number]>("DELETE FROM ended_session WHERE ended_at < ?");
 export const forgetOrderly = write<[]>("UPDATE session SET orderly = 0, connection = 0, stream = ''");
 export const putOutbound = write<[session: number, number: number, archiveId: number]>(
   "INSERT OR REPLACE INTO outbound (session, number, archive_id) VALUES (?, ?, ?)",
@@ -110,6 +120,7 @@ export function put(session: Session, connection?: ConnectionState): Write {
     session.resumeToken ?? null,
     session.handled,
     state,
+    session.resumeWithinMs,
     connection === undefined ? 0 : 1,
     session.managed ? 1 : 0,
     session.outbound.lastNumber,
@@ -138,6 +149,7 @@ export function fill(session: Session, row: SessionRow): void {
   session.resumeToken = row.resume_token ?? undefined;
   session.handled = row.handled;
   session.handledWritten = row.handled;
+  session.resumeWithinMs = row.resume_within;
   session.outbound.counting = row.managed === 1 || row.resume_token !== null;
 }
 

@@ -8,6 +8,8 @@ export interface Carrier {
   readonly tls: string | undefined;
   /** Ends the stream with a stream error and the session with it. */
   end(condition: string, text?: string): void;
+  /** Another connection took the session over; this one closes, the session lives. */
+  displaced(): void;
 }
 
 /**
@@ -39,6 +41,10 @@ export class Session {
   handledWritten = 0;
   /** Resumption id; undefined: not stream-managed or not resumable. */
   resumeToken: string | undefined = undefined;
+  /** How long it waits for its client once the connection is gone. */
+  resumeWithinMs = 0;
+  /** The group of its last commit. */
+  lastTicket = 0;
   /** Since when no connection is attached, ms; undefined: connected. */
   detachedAt: number | undefined = undefined;
   /** Requests of this session that wait for an answer of another client: id → address. */

@@ -31,6 +31,8 @@ export interface Sessions {
   outboundRow(session: Session, archiveId: number): Write | undefined;
   /** The client acknowledged: frees entries and forgets their rows. False: it claims more than was sent. */
   acknowledged(session: Session, handled: number): boolean;
+  /** The committed count of a session that is given up. */
+  handledOf(token: string, account: Account): Promise<number | undefined>;
   detach(session: Session): void;
   /** Ends it for good. What it never took is handed on by `onOwed`. */
   end(session: Session, why: EndReason): void;
@@ -48,6 +50,8 @@ export interface Sessions {
 }
 
 export type RenderStored = (session: Session, archiveIds: readonly number[]) => Promise<ReadonlyMap<number, Buffer>>;
+
+const endedKeptMs = 7 * 24 * 3600 * 1000;
 
 // After a crash nobody knows how many stanzas the client was sent; numbers from here on cannot be meant by its count.
 const afterCrash = 2 ** 40;
@@ -124,12 +128,15 @@ export function openSessions(parts: { storage: Storage; clock: Clock; names: Nam
     },
     commit(session, writes, onFailure) {
       const unit = session === undefined ? writes : [...writes, ...owedRows(session)];
-      return unit.length === 0 ? 0 : storage.commit(unit, onFailure);
+      if (unit.length === 0) return 0;
+      const ticket = storage.commit(unit, onFailure);
+      if (session !== undefined) session.lastTicket = ticket;
+      return ticket;
     },
     settleCount(session) {
-      const writes = owedRows(session);
-      // Earlier stanzas of this session may still be on their way to disk with the count: wait for the group that gathers now.
-      return writes.length === 0 ? 0 : storage.commit(writes);
+      // With nothing to write the count is in the session's last group, which may still be on its way to disk.
+      sessions.commit(session, []);
+      return session.lastTicket;
     },
     outboundRow(session, archiveId) {
       if (session.resumeToken === undefined) return undefined;
@@ -141,6 +148,10 @@ export function openSessions(parts: { storage: Storage; clock: Clock; names: Nam
       if (session.resumeToken !== undefined && freed.some((entry) => entry.cargo.is === "message"))
         storage.commit([rows.dropOutbound.with(session.id, handled)]);
       return true;
+    },
+    async handledOf(token, account) {
+      const found = (await storage.read(rows.endedOf, token))[0];
+      return found?.account === account.id ? found.handled : undefined;
     },
     detach(session) {
       session.carrier = undefined;
@@ -161,7 +172,10 @@ export function openSessions(parts: { storage: Storage; clock: Clock; names: Nam
       if (place >= 0) session.account.sessions.splice(place, 1);
       for (const handler of sessions.handlers) handler.closed?.(session, why);
       sessions.onOwed(session, session.outbound.everything());
-      if (session.resumeToken !== undefined) storage.commit(rows.drop(session.id));
+      if (session.resumeToken === undefined) return;
+      const late = why === "resumption-expired";
+      const ended = late ? [rows.putEnded.with(session.resumeToken, session.account.id, session.handled, clock.now())] : [];
+      storage.commit([...rows.drop(session.id), ...ended, rows.forgetEnded.with(clock.now() - endedKeptMs)]);
     },
     awaitsRecovery: (session) => crashed.has(session),
     async recover(session, handled, render) {

@@ -1,0 +1,6 @@
+import type { Module } from "./module.ts";
+import { legacySession } from "./legacy-session.ts";
+import { ping } from "./ping.ts";
+
+/** Every capability of the server; features, tables, properties and docs follow from the declarations. */
+export const allModules: readonly Module[] = [legacySession, ping];

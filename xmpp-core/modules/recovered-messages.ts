@@ -1,0 +1,40 @@
+import { delayElement } from "../formats/delay.ts";
+import { parseJid } from "../jid/jid.ts";
+import type { Session } from "../routing/session.ts";
+import type { RenderStored } from "../routing/sessions.ts";
+import { renderStored, type StoredStanza, stanzasById, takenAt } from "../routing/stored-stanzas.ts";
+import { ns } from "../formats/namespaces.ts";
+import type { Xml } from "../xml/writer.ts";
+import type { Core } from "./module.ts";
+import { carbonCopies, storedExtras } from "./points.ts";
+
+/** Stored messages for a session that comes back after a crash: with their archive id and a delay stamp. DESIGN.md §5, rule 4 */
+export function recoveredMessages(core: Core): RenderStored {
+  const { names, storage, router } = core;
+  return async (session, archiveIds) => {
+    const found = new Map<number, Buffer>();
+    if (archiveIds.length === 0) return found;
+    for (const row of await storage.read(stanzasById, JSON.stringify(archiveIds))) {
+      const extras = core.offered(storedExtras).map((extra) => extra.append(session.account, row.id, session.view));
+      const delay = delayElement({ stamp: new Date(takenAt(row.id)), from: session.view });
+      found.set(row.id, Buffer.from(asSeen(session, row, [...extras, delay])));
+    }
+    return found;
+  };
+
+  /** The message itself, or the copy that this session had of it. */
+  function asSeen(session: Session, row: StoredStanza, append: readonly Xml[]): Xml {
+    const parts = { names, views: router.views };
+    const isOwn = (stored: string): "other" | "account" | "session" => {
+      const address = parseJid(names.absolute(stored, session.view));
+      const place = address && names.locate(address);
+      if (place?.at !== "account" || core.accounts.get(place.served.id, place.name) !== session.account) return "other";
+      return place.resource === "" || place.resource === session.resource ? "session" : "account";
+    };
+    const copies = core.offered(carbonCopies)[0];
+    const direct = isOwn(row.recipient) === "session";
+    if (direct || copies === undefined) return renderStored(parts, row, session.view, append);
+    const direction = isOwn(row.recipient) === "account" ? "received" : "sent";
+    return copies.wrap(session, direction, renderStored(parts, row, session.view, append, { xmlns: ns.client }));
+  }
+}

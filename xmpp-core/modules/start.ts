@@ -1,0 +1,46 @@
+import type { Clock } from "../clock.ts";
+import type { Handlers } from "../routing/handlers.ts";
+import type { Core, Module, Point } from "./module.ts";
+
+export interface RunningModules {
+  readonly handlers: readonly Handlers[];
+  readonly core: Core;
+  stop(): Promise<void>;
+}
+
+/** Starts every module with the parts of this server; stopping undoes what each of them did, in reverse. */
+export function startModules(
+  modules: readonly Module[],
+  parts: Omit<Core, "offer" | "offered" | "watch" | "every">,
+  clock: Clock,
+): RunningModules {
+  const offers = new Map<Point<unknown>, unknown[]>();
+  const undo: (() => unknown)[] = [];
+  const core: Core = {
+    ...parts,
+    offer(point, value) {
+      offers.set(point as Point<unknown>, [...(offers.get(point as Point<unknown>) ?? []), value]);
+    },
+    offered: <T>(point: Point<T>) => (offers.get(point as Point<unknown>) ?? []) as readonly T[],
+    watch(property, listener) {
+      listener(parts.properties.get(property));
+      undo.push(parts.properties.watch(property, (value) => listener(value)));
+    },
+    every(ms, work) {
+      undo.push(clock.every(ms, work));
+    },
+  };
+  const handlers: Handlers[] = [];
+  for (const module of modules) {
+    const started = module.start?.(core);
+    handlers.push({ ...started, iq: [...(module.iq ?? []), ...(started?.iq ?? [])] });
+    if (started?.stop !== undefined) undo.push(started.stop);
+  }
+  return {
+    handlers,
+    core,
+    async stop() {
+      for (let next = undo.pop(); next !== undefined; next = undo.pop()) await next();
+    },
+  };
+}

@@ -1,0 +1,102 @@
+import type { Logger } from "pino";
+import { Counter, Registry as MetricsRegistry } from "prom-client";
+import { explain } from "./errors.ts";
+
+/** One function per event worth knowing: it writes the log line and the metric together and never throws. */
+export interface Report {
+  readonly metrics: MetricsRegistry;
+  readonly log: Logger;
+  started(facts: { domain: string; revision: number; tookMs: number }): void;
+  stopping(facts: { cause: string; sessions: number }): void;
+  streamFailed(facts: { remote: string; session?: string | undefined; condition: string; text?: string | undefined }): void;
+  loggedIn(facts: { session: string; remote: string; mechanism: string; tls: string | undefined }): void;
+  loginFailed(facts: { name: string | undefined; remote: string; mechanism: string; condition: string }): void;
+  sessionResumed(facts: { session: string; after: "detach" | "restart" | "crash" }): void;
+  sessionEnded(facts: { session: string; why: string }): void;
+  handlerFailed(facts: { session: string; stanza: string; id: string | undefined; error: unknown }): void;
+  storageFailing(facts: { code: string; message: string }): void;
+  storageRecovered(): void;
+  applied(facts: { revision: number; by: string; changes: number }): void;
+  applyFailed(facts: { revision: number; by: string; code: string; message: string }): void;
+  certificateChanged(facts: { name: string; until: string; selfSigned: boolean }): void;
+  certificateRefused(facts: { name: string; code: string; message: string }): void;
+  adminLoggedIn(facts: { name: string; remote: string }): void;
+  adminLoginFailed(facts: { remote: string }): void;
+  listenerFailed(facts: { listener: string; code: string; message: string }): void;
+  wrong(facts: { what: string; error: unknown }): void;
+}
+
+/** @param log where lines go; addresses and ids only, never bodies, passwords or tokens. */
+export function openReport(log: Logger): Report {
+  const metrics = new MetricsRegistry();
+  const counter = (name: string, help: string, labelNames: string[] = []): Counter =>
+    new Counter({ name: `firekeeper_${name}`, help, labelNames, registers: [metrics] });
+  const streamErrors = counter("stream_errors_total", "Streams ended by a stream error", ["condition"]);
+  const logins = counter("logins_total", "Logins", ["mechanism"]);
+  const failedLogins = counter("failed_logins_total", "Failed logins", ["condition"]);
+  const resumed = counter("resumed_sessions_total", "Sessions resumed", ["after"]);
+  const ended = counter("ended_sessions_total", "Sessions ended", ["why"]);
+  const faults = counter("faults_total", "Requests that failed by our own fault");
+  const applies = counter("applied_total", "Applied revisions", ["result"]);
+  const storageFailures = counter("storage_failures_total", "Times that the storage began to fail");
+  const adminLogins = counter("admin_logins_total", "Logins to console and REST", ["result"]);
+
+  return {
+    metrics,
+    log,
+    started: (facts) => log.info(facts, "ready"),
+    stopping: (facts) => log.info(facts, "stopping"),
+    streamFailed(facts) {
+      streamErrors.inc({ condition: facts.condition });
+      log.info(facts, "stream error");
+    },
+    loggedIn(facts) {
+      logins.inc({ mechanism: facts.mechanism });
+      log.info(facts, "logged in");
+    },
+    loginFailed(facts) {
+      failedLogins.inc({ condition: facts.condition });
+      log.warn(facts, "login failed");
+    },
+    sessionResumed(facts) {
+      resumed.inc({ after: facts.after });
+      log.info(facts, "session resumed");
+    },
+    sessionEnded(facts) {
+      ended.inc({ why: facts.why });
+      log.info(facts, "session ended");
+    },
+    handlerFailed({ error, ...facts }) {
+      faults.inc();
+      log.error({ ...facts, err: error }, "a request failed by our own fault");
+    },
+    storageFailing(facts) {
+      storageFailures.inc();
+      log.error(facts, "storage is failing");
+    },
+    storageRecovered: () => log.info("storage works again"),
+    applied(facts) {
+      applies.inc({ result: "applied" });
+      log.info(facts, "applied");
+    },
+    applyFailed(facts) {
+      applies.inc({ result: "failed" });
+      log.error(facts, "apply failed");
+    },
+    certificateChanged: (facts) => log.info(facts, "certificate in use"),
+    certificateRefused: (facts) => log.error(facts, "certificate refused, the former one stays"),
+    adminLoggedIn(facts) {
+      adminLogins.inc({ result: "ok" });
+      log.info(facts, "admin logged in");
+    },
+    adminLoginFailed(facts) {
+      adminLogins.inc({ result: "refused" });
+      log.warn(facts, "admin login refused");
+    },
+    listenerFailed: (facts) => log.error(facts, "listener failed"),
+    wrong({ what, error }) {
+      faults.inc();
+      log.error({ err: error }, `${what}: ${explain(error)}`);
+    },
+  };
+}

@@ -1,0 +1,189 @@
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Logger } from "pino";
+import { derivationPool } from "./auth/pool.ts";
+import { saslMechanisms, scramIterations } from "./auth/properties.ts";
+import { slowDown } from "./auth/slow-down.ts";
+import type { Clock } from "./clock.ts";
+import { certificates, chainPath, keyPath } from "./control/certificates.ts";
+import { openRights } from "./control/rights.ts";
+import { openSettings, settingsMigration } from "./control/settings.ts";
+import { lifetime } from "./lifetime.ts";
+import { allModules } from "./modules/all.ts";
+import type { Module } from "./modules/module.ts";
+import { recoveredMessages } from "./modules/recovered-messages.ts";
+import { startModules } from "./modules/start.ts";
+import type { Property } from "./properties/property.ts";
+import { openProperties } from "./properties/registry.ts";
+import { openReport } from "./report.ts";
+import { accountsMigration, openAccounts } from "./routing/accounts.ts";
+import { namesMigration, openNames } from "./routing/names.ts";
+import { router as openRouter } from "./routing/router.ts";
+import { highestSession, sessionsMigration } from "./routing/session-rows.ts";
+import { openSessions } from "./routing/sessions.ts";
+import { highestStanza, storedStanzasMigration } from "./routing/stored-stanzas.ts";
+import { views as openViews } from "./routing/views.ts";
+import { archiveIds } from "./storage/archive-id.ts";
+import { openStorage, type StorageTesting } from "./storage/storage.ts";
+import { clients as openClients } from "./stream/clients.ts";
+import { clientListeners, clientListenSpecs } from "./stream/listeners.ts";
+import { isTrusted } from "./stream/login.ts";
+import type { StreamParts } from "./stream/parts.ts";
+import { fqdn, streamProperties } from "./stream/properties.ts";
+import type { Gate } from "./transport/gate.ts";
+import { programVersion } from "./version.ts";
+
+export interface ServerOptions {
+  readonly home: string;
+  readonly gate: Gate;
+  readonly clock: Clock;
+  readonly random: (bytes: number) => Buffer;
+  readonly log: Logger;
+  /** The domain of a new home. */
+  readonly firstDomain: string;
+  readonly modules?: readonly Module[];
+  readonly testing?: StorageTesting;
+}
+
+export type Server = Awaited<ReturnType<typeof startServer>>;
+
+/** Every declaration of a property, of modules and of the parts below them. */
+export function allProperties(modules: readonly Module[] = allModules): readonly Property<unknown>[] {
+  const below = [saslMechanisms, scramIterations, chainPath, keyPath, ...streamProperties] as readonly unknown[];
+  return [...(below as readonly Property<unknown>[]), ...modules.flatMap((module) => module.properties ?? [])];
+}
+
+/** Builds every part in one visible order and ends them in reverse. */
+export async function startServer(options: ServerOptions) {
+  const { home, gate, clock, random, log } = options;
+  const startedAt = clock.now();
+  const modules = options.modules ?? allModules;
+  const life = lifetime();
+  try {
+    const report = openReport(log);
+    const storage = life.own(
+      await openStorage({
+        path: join(home, "core.db"),
+        clock,
+        programVersion,
+        migrations: [
+          ...[namesMigration, accountsMigration, sessionsMigration, storedStanzasMigration, settingsMigration],
+          ...modules.flatMap((module) => module.migrations ?? []),
+        ],
+        ...(options.testing === undefined ? {} : { testing: options.testing }),
+      }),
+      (opened) => opened.close(),
+    );
+    storage.onHealth((health) => {
+      if (health === "ok") report.storageRecovered();
+      else report.storageFailing({ code: health.failing.code, message: health.failing.message });
+    });
+    const settings = await openSettings(storage);
+    const properties = openProperties(allProperties(modules), settings.properties());
+    const names = await openNames(storage, options.firstDomain, startedAt);
+    const services = new Set(modules.flatMap((module) => (module.services ?? []).map(({ label }) => label)));
+    names.setServices(services);
+    const accounts = await openAccounts(storage);
+    const rights = await openRights(storage, { accounts, settings, served: () => names.primary.id });
+    const lastStanza = (await storage.read(highestStanza))[0]?.highest ?? 0;
+    const nextArchiveId = archiveIds(clock, lastStanza);
+    const lastSession = (await storage.read(highestSession))[0]?.highest ?? 0;
+    const firstId = Math.max(lastSession, startedAt * 1000);
+    const sessions = openSessions({ storage, clock, names, accounts, firstId });
+    const views = openViews(names, modules.flatMap((module) => module.addresses ?? []));
+    const router = openRouter({ names, accounts, sessions, views, archiveIds: nextArchiveId, random, report });
+    const externalAddress = (): string | undefined => settings.get("external-address");
+
+    const { core, handlers, stop } = startModules(
+      modules,
+      { clock, random, report, properties, storage, names, accounts, sessions, router, gate, rights, externalAddress, archiveIds: nextArchiveId },
+      clock,
+    );
+    life.own(stop, (undo) => undo());
+    router.register(handlers, (session, by, place) => {
+      const { id } = session.account;
+      if (by === "admin") return rights.isAdmin(id);
+      if (by === "supervisor") return rights.isSupervisor(id) || rights.isAdmin(id);
+      if (by === "self") return place.at !== "account" || accounts.get(place.served.id, place.name) === session.account;
+      return true;
+    });
+    sessions.handlers = handlers.flatMap((each) => each.session ?? []);
+    sessions.onOwed = router.owed;
+
+    const serving = life.own(
+      certificates({ home, clock, gate, names, properties, report, externalAddress }),
+      (opened) => opened.close(),
+    );
+    const streamParts: StreamParts = {
+      ...{ clock, random, report, properties, storage, names, accounts, sessions, router },
+      auth: {
+        pool: derivationPool(),
+        decoySecret: await secret(home, "decoy-salts", random),
+        slowDown: slowDown({ clock, trusted: (address) => isTrusted({ properties }, address) }),
+      },
+      streamFeatures: () => modules.flatMap((module) => module.streamFeatures ?? []),
+      sessionHandlers: () => sessions.handlers,
+      renderStored: recoveredMessages(core),
+      alsoCalled: (name) => name === properties.get(fqdn) || name === externalAddress(),
+      plainAlone: () => false,
+    };
+    const clients = life.own(openClients(streamParts), (opened) => opened.stop());
+    const listenSpecs = (get: typeof properties.get) => [
+      ...clientListenSpecs(get),
+      ...modules.flatMap((module) => module.listener?.specs(get) ?? []),
+    ];
+
+    /** Restores what the predecessor left, opens the ports, lets clients in. */
+    async function open(): Promise<void> {
+      await serving.refresh();
+      const stored = await sessions.restore();
+      for (const handler of sessions.handlers)
+        for (const { session, orderly } of stored) handler.restored?.(session, orderly ? "restart" : "crash");
+      for (const name of clientListeners) gate.onConnection(name, (connection) => {
+        if (!connection.adopted) clients.accept(connection);
+      });
+      await gate.prepareListen(listenSpecs(properties.get));
+      await gate.switchListen();
+      clients.thaw(stored, gate.adopted.filter(({ listener }) => clientListeners.some((name) => name === listener)));
+      gate.ready();
+      report.started({ domain: names.primary.name, revision: 0, tookMs: clock.now() - startedAt });
+    }
+
+    /** Stores every session and what is on its way; with `keep` the connections go to the successor. */
+    async function leave(keep: boolean): Promise<void> {
+      report.stopping({ cause: keep ? "restart" : "stop", sessions: sessions.size });
+      if (keep) await gate.handover();
+      await clients.idle();
+      const connectionOf = clients.freeze();
+      await storage.write([]);
+      await sessions.storeAll(keep ? connectionOf : () => undefined);
+      if (keep) await gate.handed();
+      else gate.close();
+      await life.end();
+    }
+
+    return {
+      ...{ core, storage, names, accounts, settings, properties, sessions, rights, clients, serving, router, report },
+      listenSpecs,
+      open,
+      leave,
+    };
+  } catch (error) {
+    await life.end();
+    throw error;
+  }
+}
+
+/** A secret of this home, made at its first use; 0600. */
+async function secret(home: string, name: string, random: (bytes: number) => Buffer): Promise<Buffer> {
+  const directory = join(home, "secrets");
+  const file = join(directory, name);
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  try {
+    return await readFile(file);
+  } catch {
+    const made = random(32);
+    await writeFile(file, made, { mode: 0o600, flag: "wx" });
+    return made;
+  }
+}

@@ -1,0 +1,99 @@
+import { z } from "zod";
+import { ns } from "../formats/namespaces.ts";
+import type { Session } from "../routing/session.ts";
+import type { ConnectionState, StoredSession } from "../routing/session-rows.ts";
+import type { Connection } from "../transport/connection.ts";
+import { x } from "../xml/writer.ts";
+import { ClientStream, type StreamOwner } from "./client-stream.ts";
+import type { StreamParts } from "./parts.ts";
+import { idle, idlePing, preauthTimeout } from "./properties.ts";
+import { streamManagement } from "./stream-management.ts";
+
+/** All client streams: takes connections, watches their silence, and carries them over an orderly restart. */
+export interface Clients {
+  accept(connection: Connection): void;
+  readonly size: number;
+  /** Connects sessions that the predecessor stored with the connections it left; unknown connections are closed. */
+  thaw(stored: readonly StoredSession[], adopted: readonly Connection[]): void;
+  /** Resolves when no stream waits for work of its own. */
+  idle(): Promise<void>;
+  /** Stops reading; gives what the successor needs for each bound stream. */
+  freeze(): (session: Session) => ConnectionState | undefined;
+  stop(): void;
+}
+
+const streamState = z.object({ view: z.string(), reader: z.custom<Parameters<ClientStream["thaw"]>[0]["reader"]>() });
+const sweepEveryMs = 1000;
+
+export function clients(parts: StreamParts): Clients {
+  const streams = new Set<ClientStream>();
+  const management = streamManagement(parts);
+  const owner: StreamOwner = {
+    management,
+    gone: (stream) => streams.delete(stream),
+    bound: () => undefined,
+  };
+
+  function sweep(): void {
+    const now = parts.clock.now();
+    const { properties } = parts;
+    const silence = properties.get(idle);
+    for (const stream of streams) {
+      if (stream.state.at !== "bound") {
+        if (now - stream.openedAt > properties.get(preauthTimeout)) stream.end("connection-timeout", "Log in faster.");
+        continue;
+      }
+      if (silence < 0) continue;
+      const silent = now - stream.heardAt;
+      if (silent >= silence) stream.lost();
+      else if (silent >= silence / 2 && !stream.pinged && properties.get(idlePing)) {
+        stream.pinged = true;
+        const { session } = stream.state;
+        parts.router.ask(session, "get", x("ping", { xmlns: ns.ping }), () => undefined);
+        if (session.managed) session.outbound.nonza("<r xmlns='urn:xmpp:sm:3'/>");
+      }
+    }
+    management.sweep(now);
+  }
+  const stopSweep = parts.clock.every(sweepEveryMs, sweep);
+
+  function take(connection: Connection): ClientStream {
+    const stream = new ClientStream(parts, connection, owner);
+    streams.add(stream);
+    return stream;
+  }
+
+  return {
+    get size() {
+      return streams.size;
+    },
+    accept(connection) {
+      connection.receive(take(connection));
+    },
+    thaw(stored, adopted) {
+      const byNumber = new Map(adopted.map((connection) => [connection.number, connection]));
+      for (const { session, connection: state } of stored) {
+        const connection = state && byNumber.get(state.number);
+        if (state === undefined || connection === undefined || !connection.open) continue;
+        byNumber.delete(connection.number);
+        const stream = take(connection);
+        stream.thaw(streamState.parse(JSON.parse(state.stream)), session);
+        connection.receive(stream);
+      }
+      for (const connection of byNumber.values()) connection.drop();
+    },
+    async idle() {
+      while ([...streams].some((stream) => stream.busy)) await new Promise<void>((resolve) => parts.clock.after(5, resolve));
+    },
+    freeze() {
+      stopSweep();
+      const states = new Map<Session, ConnectionState>();
+      for (const stream of streams) {
+        if (stream.state.at !== "bound") continue;
+        states.set(stream.state.session, { number: stream.connection.number, stream: stream.freeze() });
+      }
+      return (session) => states.get(session);
+    },
+    stop: stopSweep,
+  };
+}

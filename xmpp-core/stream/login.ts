@@ -1,0 +1,137 @@
+import { type Attempt, type Claim, decodeSasl, encodeSasl, type Exchange, type Offer, type Step } from "../auth/exchange.ts";
+import { parseCredentials } from "../auth/keys.ts";
+import { offer, start } from "../auth/mechanisms.ts";
+import { saslMechanisms, scramIterations } from "../auth/properties.ts";
+import { ns } from "../formats/namespaces.ts";
+import { parseJid, prepareLocal } from "../jid/jid.ts";
+import type { Account } from "../routing/accounts.ts";
+import type { TlsFacts } from "../transport/connection.ts";
+import { text, x, type Xml } from "../xml/writer.ts";
+import type { StreamParts } from "./parts.ts";
+import { trusted } from "./properties.ts";
+import { addressIn } from "../properties/text-schema.ts";
+
+/** What a stream offers at this moment; empty without a mechanism that could be used. */
+export function offered(parts: StreamParts, view: string, tls: TlsFacts | undefined): Offer {
+  const served = parts.names.host(view)?.served.id ?? 0;
+  return offer({ tls, allowed: parts.properties.get(saslMechanisms), plainAlone: parts.plainAlone(served) });
+}
+
+/** `<mechanisms/>` and, with channel binding, XEP-0440's list. */
+export function mechanismFeatures(offered: Offer): Xml[] {
+  if (offered.mechanisms.length === 0) return [];
+  const features = [
+    x(
+      "mechanisms",
+      { xmlns: ns.sasl },
+      offered.mechanisms.map((mechanism) => x("mechanism", {}, text(mechanism))),
+    ),
+  ];
+  if (offered.bindingTypes.length > 0)
+    features.push(
+      x(
+        "sasl-channel-binding",
+        { xmlns: ns.channelBinding },
+        offered.bindingTypes.map((type) => x("channel-binding", { type })),
+      ),
+    );
+  return features;
+}
+
+/** One client's attempts to log in on one stream. RFC 6120 §6. */
+export interface Login {
+  /** `<auth/>`, `<response/>` or `<abort/>`; the answer to write, and the account once it has proved itself. */
+  take(element: { name: string; mechanism: string | undefined; text: string }): Promise<{ answer: Xml; account?: Account; mechanism?: string; spent?: boolean }>;
+}
+
+// RFC 6120 §6.4.5 wants two to five attempts on one stream.
+const attemptsPerStream = 4;
+
+export function login(
+  parts: StreamParts,
+  facts: { view: string; tls: TlsFacts | undefined; remote: string; offered: Offer },
+): Login {
+  let exchange: Exchange<Account> | undefined;
+  let mechanism = "";
+  let failures = 0;
+
+  const accounts = {
+    async credentialsOf(given: string): Promise<Claim<Account> | undefined> {
+      const name = localpartOf(parts, facts.view, given);
+      if (name === undefined) return undefined;
+      const served = parts.names.host(facts.view)?.served;
+      const account = served && parts.accounts.get(served.id, name);
+      const keys = account && (await parts.accounts.credentials(account));
+      const ownAddress = (authzid: string): boolean => {
+        const address = parseJid(authzid);
+        return address !== undefined && address.resource === "" && localpartOf(parts, facts.view, authzid) === name;
+      };
+      if (account === undefined || keys === undefined) return { name, ownAddress };
+      return { account, name: account.name, credentials: parseCredentials(keys), disabled: !account.enabled, ownAddress };
+    },
+  };
+
+  async function admit(name: string): Promise<Attempt | "refused"> {
+    const admission = parts.auth.slowDown.attempt({ account: name, address: facts.remote });
+    if (admission.is === "refused") return "refused";
+    if (admission.waitMs > 0) await new Promise<void>((resolve) => parts.clock.after(admission.waitMs, resolve));
+    return admission;
+  }
+
+  function refused(condition: string, why: string | undefined, name?: string) {
+    exchange = undefined;
+    failures++;
+    parts.report.loginFailed({ name, remote: facts.remote, mechanism, condition });
+    return {
+      answer: x("failure", { xmlns: ns.sasl }, x(condition), why !== undefined && x("text", { "xml:lang": "en" }, text(why))),
+      spent: failures >= attemptsPerStream,
+    };
+  }
+
+  function judged(step: Step<Account>) {
+    if (step.is === "challenge") return { answer: x("challenge", { xmlns: ns.sasl }, text(encodeSasl(step.data))) };
+    if (step.is === "failure") return refused(step.condition, step.text, step.name);
+    exchange = undefined;
+    const data = step.data === undefined ? undefined : text(encodeSasl(step.data));
+    return { answer: x("success", { xmlns: ns.sasl }, data), account: step.account, mechanism };
+  }
+
+  return {
+    async take(element) {
+      if (element.name === "abort") return refused("aborted", undefined);
+      if (element.name === "auth") {
+        mechanism = element.mechanism ?? "";
+        exchange = start(mechanism, {
+          offered: facts.offered,
+          tls: facts.tls,
+          accounts,
+          pool: parts.auth.pool,
+          decoySecret: parts.auth.decoySecret,
+          iterations: parts.properties.get(scramIterations),
+          random: parts.random,
+          admit,
+        });
+        if (exchange === undefined)
+          return refused("invalid-mechanism", `Offered here: ${facts.offered.mechanisms.join(", ") || "nothing before TLS"}.`);
+      }
+      if (exchange === undefined) return refused("malformed-request", "A <response/> without <auth/>.");
+      const data = element.name === "auth" && element.text === "" ? undefined : decodeSasl(element.text);
+      if (data !== undefined && "is" in data) return refused(data.condition, data.text);
+      return judged(await exchange.step(data));
+    },
+  };
+}
+
+/** `alice` or `alice@domain` under any live name of the view's domain, prepared. Undefined: no account can be meant. */
+export function localpartOf(parts: Pick<StreamParts, "names">, view: string, given: string): string | undefined {
+  if (!given.includes("@")) return prepareLocal(given);
+  const address = parseJid(given);
+  const host = address && parts.names.host(address.domain);
+  if (address === undefined || host === undefined || host.service !== "" || address.resource !== "") return undefined;
+  return host.served.id === parts.names.host(view)?.served.id ? address.local : undefined;
+}
+
+/** Exempt from limits on logins. */
+export function isTrusted(parts: Pick<StreamParts, "properties">, address: string): boolean {
+  return addressIn(parts.properties.get(trusted), address);
+}

@@ -1,0 +1,35 @@
+import type { DerivationPool } from "../auth/pool.ts";
+import type { SlowDown } from "../auth/slow-down.ts";
+import type { Clock } from "../clock.ts";
+import type { Registry } from "../properties/registry.ts";
+import type { Report } from "../report.ts";
+import type { Accounts } from "../routing/accounts.ts";
+import type { SessionHandlers } from "../routing/handlers.ts";
+import type { Names } from "../routing/names.ts";
+import type { Router } from "../routing/router.ts";
+import type { RenderStored, Sessions } from "../routing/sessions.ts";
+import type { Storage } from "../storage/storage.ts";
+import type { Xml } from "../xml/writer.ts";
+
+/** What streams of clients are made of. */
+export interface StreamParts {
+  readonly clock: Clock;
+  readonly random: (bytes: number) => Buffer;
+  readonly report: Report;
+  readonly properties: Registry;
+  readonly storage: Storage;
+  readonly names: Names;
+  readonly accounts: Accounts;
+  readonly sessions: Sessions;
+  readonly router: Router;
+  readonly auth: { readonly pool: DerivationPool; readonly decoySecret: Buffer; readonly slowDown: SlowDown };
+  /** What modules offer after login. */
+  readonly streamFeatures: () => readonly Xml[];
+  readonly sessionHandlers: () => readonly SessionHandlers[];
+  /** Stored messages for a session that comes back after a crash. */
+  readonly renderStored: RenderStored;
+  /** Further names and addresses that a client may give as the host it connects to. */
+  readonly alsoCalled: (name: string) => boolean;
+  /** Whether some account of the domain has no SCRAM keys, so that PLAIN alone is offered. */
+  readonly plainAlone: (served: number) => boolean;
+}

@@ -1,0 +1,138 @@
+import { ns } from "../formats/namespaces.ts";
+import type { Account } from "../routing/accounts.ts";
+import type { Session } from "../routing/session.ts";
+import type { Stanza } from "../xml/stanza.ts";
+import { x, type Xml } from "../xml/writer.ts";
+import type { StreamParts } from "./parts.ts";
+import { detachTimeout, managementActive, maxUnacked, requestFrequency, resumable } from "./properties.ts";
+
+/** What it needs of a client's stream. */
+export interface ManagedStream {
+  readonly connection: { write(data: string): void; readonly open: boolean };
+  end(condition: string, text?: string, application?: Xml): void;
+  becomes(session: Session): void;
+}
+
+export interface StreamManagement {
+  /** A nonza of a bound session. */
+  take(stream: ManagedStream, session: Session, stanza: Stanza): void;
+  /** `<resume/>`: the client goes on with its session on this connection. XEP-0198 §5 */
+  resume(stream: ManagedStream, account: Account, stanza: Stanza): Promise<void>;
+  /** Ends sessions whose client did not come back in time, and those that let too much pile up. */
+  sweep(now: number): void;
+  failed(condition: string, handled?: number): Xml;
+}
+
+/**
+ * Stream management, XEP-0198 1.6.1. What makes it different here: no `<a/>`, `<resumed/>` or `<failed/>` ever carries
+ * more than the committed count, and a session outlives a crash of the server. DESIGN.md §5 "Durability".
+ */
+export function streamManagement(parts: StreamParts): StreamManagement {
+  const failed = (condition: string, handled?: number): Xml =>
+    x("failed", { xmlns: ns.streamManagement, h: handled === undefined ? undefined : handled % 2 ** 32 }, x(condition, { xmlns: ns.stanzaErrors }));
+
+  /** The 32 bit count of the wire as a number that never wraps, near what the client acknowledged last. */
+  function unwrap(text: unknown, near: number): number | undefined {
+    if (typeof text !== "string" || !/^\d{1,10}$/.test(text)) return undefined;
+    const low = Number(text);
+    if (low >= 2 ** 32) return undefined;
+    const difference = (low - (near % 2 ** 32) + 2 ** 32) % 2 ** 32;
+    return difference > 2 ** 31 ? near - (2 ** 32 - difference) : near + difference;
+  }
+
+  function enable(session: Session, stanza: Stanza): void {
+    if (!parts.properties.get(managementActive)) return session.outbound.nonza(failed("service-unavailable"));
+    if (session.managed) return session.outbound.nonza(failed("unexpected-request"));
+    const { resume, max } = stanza.element().attrs as Record<string, unknown>;
+    const wanted = resume === "true" || resume === "1";
+    const asked = typeof max === "string" && /^\d{1,7}$/.test(max) ? Number(max) : undefined;
+    const longest = Math.floor(parts.properties.get(detachTimeout) / 1000);
+    const token = wanted && longest > 0 ? parts.random(18).toString("base64url") : undefined;
+    session.resumeWithinMs = Math.min(asked === undefined || asked === 0 ? longest : asked, longest) * 1000;
+    session.outbound.requestEvery = parts.properties.get(requestFrequency);
+    const ticket = parts.sessions.manage(session, token);
+    const told = token !== undefined && parts.properties.get(resumable);
+    session.outbound.nonza(
+      x("enabled", {
+        xmlns: ns.streamManagement,
+        id: token,
+        resume: token === undefined ? undefined : "true",
+        max: told ? session.resumeWithinMs / 1000 : undefined,
+      }),
+      ticket,
+    );
+  }
+
+  function acknowledged(stream: ManagedStream, session: Session, stanza: Stanza): void {
+    const handled = unwrap(stanza.element().attrs.h, session.outbound.acknowledged);
+    if (handled === undefined) return stream.end("policy-violation", "<a/> needs h, a number below 2^32.");
+    if (parts.sessions.acknowledged(session, handled)) return;
+    const sent = session.outbound.lastNumber % 2 ** 32;
+    stream.end(
+      "undefined-condition",
+      `You acknowledge ${handled} stanzas, and ${sent} were sent.`,
+      x("handled-count-too-high", { xmlns: ns.streamManagement, h: handled % 2 ** 32, "send-count": sent }),
+    );
+  }
+
+  return {
+    failed,
+
+    take(stream, session, stanza) {
+      if (stanza.name === "enable") return enable(session, stanza);
+      if (!session.managed || stanza.name === "resume") return session.outbound.nonza(failed("unexpected-request"));
+      if (stanza.name === "a") {
+        acknowledged(stream, session, stanza);
+        return;
+      }
+      if (stanza.name !== "r") return stream.end("unsupported-stanza-type", `<${stanza.name}/> is not part of stream management.`);
+      // The count is committed with the stanza's effects and acknowledged afterwards: a crash before the commit makes the client resend, one after it must not (XEP-0198 §4).
+      const ticket = parts.sessions.settleCount(session);
+      session.outbound.nonza(x("a", { xmlns: ns.streamManagement, h: session.handled % 2 ** 32 }), ticket);
+    },
+
+    async resume(stream, account, stanza) {
+      const { previd, h } = stanza.element().attrs as Record<string, unknown>;
+      const session = typeof previd === "string" ? parts.sessions.byToken(previd) : undefined;
+      if (session === undefined || session.account !== account) {
+        const known = typeof previd === "string" ? await parts.sessions.handledOf(previd, account) : undefined;
+        stream.connection.write(failed("item-not-found", known));
+        return;
+      }
+      session.carrier?.displaced();
+      session.outbound.detach();
+      const crashed = parts.sessions.awaitsRecovery(session);
+      const handled = unwrap(h, crashed ? 0 : session.outbound.acknowledged);
+      if (handled === undefined) return stream.end("policy-violation", "<resume/> needs h, a number below 2^32.");
+      if (crashed) await parts.sessions.recover(session, handled, parts.renderStored);
+      else if (!parts.sessions.acknowledged(session, handled)) return stream.end("undefined-condition", "More stanzas acknowledged than were sent.");
+      await parts.storage.settled(parts.sessions.settleCount(session));
+      if (session.ended || !stream.connection.open) return;
+      stream.connection.write(
+        x("resumed", { xmlns: ns.streamManagement, previd: session.resumeToken, h: session.handled % 2 ** 32 }),
+      );
+      stream.becomes(session);
+      session.outbound.retransmit();
+      parts.report.sessionResumed({ session: session.address, after: crashed ? "crash" : "detach" });
+      if (crashed) parts.router.answerLost(session);
+      for (const handler of parts.sessionHandlers()) handler.resumed?.(session, crashed ? "crash" : "detach");
+    },
+
+    sweep(now) {
+      const bound = parts.properties.get(maxUnacked);
+      for (const session of parts.sessions.all()) {
+        if (session.outbound.unacknowledged > bound || session.outbound.held > heldBytes) {
+          parts.report.sessionEnded({ session: session.address, why: "too much unacknowledged" });
+          if (session.carrier !== undefined) session.carrier.end("resource-constraint", "Too many stanzas were left unacknowledged.");
+          else parts.sessions.end(session, "closed");
+        } else if (session.detachedAt !== undefined && now - session.detachedAt >= session.resumeWithinMs) {
+          parts.report.sessionEnded({ session: session.address, why: "not resumed in time" });
+          parts.sessions.end(session, "resumption-expired");
+        }
+      }
+    },
+  };
+}
+
+/** Bytes that may wait for one client in memory. */
+const heldBytes = 16 * 1024 * 1024;
