@@ -162,11 +162,18 @@ export async function startServer(options: ServerOptions) {
       await life.end();
     }
 
+    /** Ends without storing anything, as a killed process does. For tests. */
+    async function abandon(): Promise<void> {
+      gate.close();
+      await life.end();
+    }
+
     return {
-      ...{ core, storage, names, accounts, settings, properties, sessions, rights, clients, serving, router, report },
+      ...{ core, handlers, storage, names, accounts, settings, properties, sessions, rights, clients, serving, router, report },
       listenSpecs,
       open,
       leave,
+      abandon,
     };
   } catch (error) {
     await life.end();
