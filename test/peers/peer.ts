@@ -48,3 +48,9 @@ export async function installed(program: string): Promise<boolean> {
     () => false,
   );
 }
+
+/** The version of an installed Debian package. */
+export async function packageVersion(name: string): Promise<string> {
+  const { stdout } = await run("dpkg-query", ["-W", name]);
+  return stdout.trim().split("\t")[1] ?? "";
+}

@@ -1,13 +1,11 @@
-import { execFile } from "node:child_process";
 import { createHash, createHmac, pbkdf2, randomUUID } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { freePorts, startChild } from "../support/child.ts";
-import { freshDirectory, type Peer, type PeerOptions, selfSigned } from "./peer.ts";
+import { freshDirectory, type Peer, type PeerOptions, packageVersion, selfSigned } from "./peer.ts";
 
 const derive = promisify(pbkdf2);
-const run = promisify(execFile);
 
 /** Starts Debian's Prosody with a configuration of its own: TLS required, c2s only, internal storage, no limits. */
 export async function startProsody(options: PeerOptions): Promise<Peer> {
@@ -30,10 +28,10 @@ export async function startProsody(options: PeerOptions): Promise<Peer> {
     await stop();
     throw error;
   }
-  const { stdout } = await run("dpkg-query", ["-W", "-f", "${Version}", "prosody"]);
+  const version = await packageVersion("prosody");
   return {
     name: "prosody",
-    version: stdout.trim(),
+    version,
     host: "127.0.0.1",
     port,
     directTlsPort,

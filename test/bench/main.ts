@@ -1,0 +1,106 @@
+/** `npm run bench`: Firekeeper, Prosody, ejabberd and a bare relay under the same load, as a table of ratios. */
+import { cpus } from "node:os";
+import { parseArgs } from "node:util";
+import { startLoad } from "./load-driver.ts";
+import {
+  type ChatRow,
+  type ChatScenario,
+  chatScenario,
+  type IdleRow,
+  idleScenario,
+  type LoginRow,
+  loginScenario,
+  type RestartRow,
+  restartScenario,
+} from "./scenarios.ts";
+import { type SubjectName, startSubject, subjectNames } from "./subject.ts";
+import { table } from "./table.ts";
+
+/** All that was measured of one subject in one setup. */
+export type Result = {
+  subject: string;
+  version: string;
+  setup: string;
+  archive: boolean;
+  chats: Record<string, ChatRow>;
+  login: LoginRow | undefined;
+  idle: IdleRow | undefined;
+  restart: RestartRow | undefined;
+};
+
+const { values } = parseArgs({
+  options: {
+    only: { type: "string" },
+    quick: { type: "boolean", default: false },
+    json: { type: "boolean", default: false },
+    archive: { type: "string", default: "on,off" },
+    sm: { type: "boolean", default: false },
+    seconds: { type: "string" },
+    help: { type: "boolean", default: false },
+  },
+});
+if (values.help) {
+  console.log(`npm run bench -- [options]
+  --only prosody,relay    which of ${subjectNames.join(", ")}
+  --quick                 shorter spans, 200 idle sessions instead of 2,000
+  --seconds N             measured span of each chat scenario (default 10, quick 4)
+  --archive on|off|on,off message archive (default both)
+  --sm                    chat with stream management and carbons enabled
+  --json                  the figures as JSON on standard output, the table on standard error`);
+  process.exit();
+}
+
+const only = values.only?.split(",") ?? [...subjectNames];
+const chosen = subjectNames.filter((name) => only.includes(name));
+const unknown = only.filter((name) => !chosen.some((known) => known === name));
+if (unknown.length > 0) throw new Error(`--only ${unknown.join(",")}: one of ${subjectNames.join(", ")}`);
+const seconds = Number(values.seconds ?? (values.quick ? 4 : 10));
+const sessions = values.quick ? 200 : 2000;
+const scenarios: ChatScenario[] = [
+  { name: "200 x 4", clients: 200, inFlight: 4, streamManagement: values.sm },
+  { name: "20 x 1", clients: 20, inFlight: 1, streamManagement: values.sm },
+];
+
+const results: Result[] = [];
+for (const archive of values.archive.split(",").map((word) => word === "on"))
+  for (const name of chosen) {
+    // The relay has no archive; once is enough.
+    if (name === "relay" && results.some((result) => result.subject === "relay")) continue;
+    const result = await measure(name, archive).catch((error: unknown) => {
+      console.error(`${name}: ${error instanceof Error ? error.message : String(error)}`);
+      process.exitCode = 1;
+      return undefined;
+    });
+    if (result !== undefined) results.push(result);
+  }
+
+const report = table(
+  results,
+  `${cpus().length} x ${cpus()[0]?.model.trim()}, Node ${process.version}, ${new Date().toISOString()}`,
+);
+if (values.json) {
+  console.error(report);
+  console.log(JSON.stringify(results, undefined, 2));
+} else console.log(report);
+
+async function measure(name: SubjectName, archive: boolean): Promise<Result | undefined> {
+  console.error(`${name}, archive ${archive ? "on" : "off"} …`);
+  const subject = await startSubject(name, { archive, users: sessions });
+  if (subject === undefined) return undefined;
+  const load = startLoad();
+  try {
+    const chats: Record<string, ChatRow> = {};
+    // Login and memory do not depend on the archive.
+    const alsoRest = archive || values.archive === "off";
+    const login = alsoRest ? await loginScenario(subject, load, 200) : undefined;
+    const idle = alsoRest ? await idleScenario(subject, load, sessions) : undefined;
+    const restart = alsoRest ? await restartScenario(subject, load, sessions) : undefined;
+    await load.order({ do: "drop" });
+    for (const scenario of scenarios) chats[scenario.name] = await chatScenario(subject, load, scenario, seconds);
+    const { version, setup } = subject;
+    return { subject: name, version, setup, archive, chats, login, idle, restart };
+  } finally {
+    load.stop();
+    await subject.stop();
+  }
+}
