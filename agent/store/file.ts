@@ -171,12 +171,14 @@ export async function openFileStore(options: FileStoreOptions): Promise<FileStor
     lastGood: async () => standing?.snapshot ?? (kept && fromCopy(kept, keys, path)),
     watch(lookAgain) {
       watchers.add(lookAgain);
-      const look = async (cause: string) => {
-        const now = await lookAt(path);
-        if (now === seen) return;
-        seen = now;
-        lookAgain(cause);
-      };
+      // In turn, or a write of our own would be taken for another's.
+      const look = (cause: string) =>
+        inTurn(async () => {
+          const now = await lookAt(path);
+          if (now === seen) return;
+          seen = now;
+          tell(cause);
+        });
       // The directory, since editors and deployments replace the file itself.
       const files = watchFiles(dirname(path), {
         depth: 0,
