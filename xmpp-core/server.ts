@@ -90,13 +90,30 @@ export async function startServer(options: ServerOptions) {
     const lastSession = (await storage.read(highestSession))[0]?.highest ?? 0;
     const firstId = Math.max(lastSession, startedAt * 1000);
     const sessions = openSessions({ storage, clock, names, accounts, firstId });
-    const views = openViews(names, modules.flatMap((module) => module.addresses ?? []));
+    const views = openViews(
+      names,
+      modules.flatMap((module) => module.addresses ?? []),
+    );
     const router = openRouter({ names, accounts, sessions, views, archiveIds: nextArchiveId, random, report });
     const externalAddress = (): string | undefined => settings.get("external-address");
 
     const { core, handlers, stop } = startModules(
       modules,
-      { clock, random, report, properties, storage, names, accounts, sessions, router, gate, rights, externalAddress, archiveIds: nextArchiveId },
+      {
+        clock,
+        random,
+        report,
+        properties,
+        storage,
+        names,
+        accounts,
+        sessions,
+        router,
+        gate,
+        rights,
+        externalAddress,
+        archiveIds: nextArchiveId,
+      },
       clock,
     );
     life.own(stop, (undo) => undo());
@@ -139,12 +156,16 @@ export async function startServer(options: ServerOptions) {
       const stored = await sessions.restore();
       for (const handler of sessions.handlers)
         for (const { session, orderly } of stored) handler.restored?.(session, orderly ? "restart" : "crash");
-      for (const name of clientListeners) gate.onConnection(name, (connection) => {
-        if (!connection.adopted) clients.accept(connection);
-      });
+      for (const name of clientListeners)
+        gate.onConnection(name, (connection) => {
+          if (!connection.adopted) clients.accept(connection);
+        });
       await gate.prepareListen(listenSpecs(properties.get));
       await gate.switchListen();
-      clients.thaw(stored, gate.adopted.filter(({ listener }) => clientListeners.some((name) => name === listener)));
+      clients.thaw(
+        stored,
+        gate.adopted.filter(({ listener }) => clientListeners.some((name) => name === listener)),
+      );
       gate.ready();
       report.started({ domain: names.primary.name, revision: 0, tookMs: clock.now() - startedAt });
     }
@@ -169,7 +190,21 @@ export async function startServer(options: ServerOptions) {
     }
 
     return {
-      ...{ core, handlers, storage, names, accounts, settings, properties, sessions, rights, clients, serving, router, report },
+      ...{
+        core,
+        handlers,
+        storage,
+        names,
+        accounts,
+        settings,
+        properties,
+        sessions,
+        rights,
+        clients,
+        serving,
+        router,
+        report,
+      },
       listenSpecs,
       open,
       leave,

@@ -104,7 +104,11 @@ export async function startTestCore(options: TestCoreOptions = {}): Promise<Test
     async addUser(name, more = {}) {
       const { accounts, names, storage } = core.server;
       const facts = { name, hostId: undefined, displayName: more.displayName, email: undefined, enabled: true };
-      const { account, writes } = accounts.create(names.primary, { ...facts, origin: "host", keptUntil: undefined, probe: false }, clock.now());
+      const { account, writes } = accounts.create(
+        names.primary,
+        { ...facts, origin: "host", keptUntil: undefined, probe: false },
+        clock.now(),
+      );
       await storage.write([...writes, ...accounts.setCredentials(account, await credentialsOf(name), `test:${name}`)]);
       for (const handlers of core.server.handlers) handlers.account?.created?.(account);
     },

@@ -1,4 +1,5 @@
 import type { Clock } from "../clock.ts";
+import type { ListenSpec } from "../frames.ts";
 import type { Property } from "../properties/property.ts";
 import type { Registry } from "../properties/registry.ts";
 import type { Report } from "../report.ts";
@@ -10,7 +11,6 @@ import type { SessionState } from "../routing/session-state.ts";
 import type { Sessions } from "../routing/sessions.ts";
 import type { AddressPlace } from "../routing/views.ts";
 import type { Migration, Storage } from "../storage/storage.ts";
-import type { ListenSpec } from "../frames.ts";
 import type { Gate } from "../transport/gate.ts";
 import type { Xml } from "../xml/writer.ts";
 

@@ -1,7 +1,7 @@
-import { read, write, type Write } from "../storage/statement.ts";
+import { read, type Write, write } from "../storage/statement.ts";
 import type { Storage } from "../storage/storage.ts";
-import type { Session } from "./session.ts";
 import type { Served } from "./names.ts";
+import type { Session } from "./session.ts";
 
 /** An account of a served domain, as it is kept in memory; keys and personal data stay on disk. */
 export interface Account {
@@ -58,14 +58,26 @@ const allAccounts = read<[], AccountRow>(
   `SELECT a.id, a.served, a.name, a.host_id, a.display_name, a.email, a.enabled, a.origin, a.kept_until, c.hash
    FROM account a LEFT JOIN credentials c ON c.account = a.id WHERE a.set_aside = 0`,
 );
-const allAliases = read<[], { served: number; name: string; account: number }>("SELECT served, name, account FROM account_alias");
+const allAliases = read<[], { served: number; name: string; account: number }>(
+  "SELECT served, name, account FROM account_alias",
+);
 const highestId = read<[], { highest: number | null }>("SELECT max(id) AS highest FROM account");
 const credentialsOf = read<[number], { sha1: string | null; sha256: string | null; sha512: string | null }>(
   "SELECT sha1, sha256, sha512 FROM credentials WHERE account = ?",
 );
 const putAccount = write<
-  [id: number, served: number, name: string, hostId: string | null, displayName: string | null, email: string | null,
-   enabled: number, origin: string, keptUntil: number | null, createdAt: number]
+  [
+    id: number,
+    served: number,
+    name: string,
+    hostId: string | null,
+    displayName: string | null,
+    email: string | null,
+    enabled: number,
+    origin: string,
+    keptUntil: number | null,
+    createdAt: number,
+  ]
 >(
   `INSERT INTO account (id, served, name, host_id, display_name, email, enabled, origin, kept_until, created_at)
    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -100,7 +112,11 @@ export interface Accounts {
   readonly size: number;
   /** The account's keys; undefined: it cannot log in. */
   credentials(account: Account): Promise<StoredCredentials | undefined>;
-  create(served: Served, facts: Omit<Account, "id" | "served" | "sessions" | "credentialsHash">, now: number): { account: Account; writes: Write[] };
+  create(
+    served: Served,
+    facts: Omit<Account, "id" | "served" | "sessions" | "credentialsHash">,
+    now: number,
+  ): { account: Account; writes: Write[] };
   save(account: Account): Write[];
   rename(account: Account, name: string): Write[];
   setCredentials(account: Account, keys: StoredCredentials | undefined, hash: string | undefined): Write[];
@@ -165,7 +181,9 @@ export async function openAccounts(storage: Storage): Promise<Accounts> {
     },
     async credentials(account) {
       const found = (await storage.read(credentialsOf, account.id))[0];
-      return found && { sha1: found.sha1 ?? undefined, sha256: found.sha256 ?? undefined, sha512: found.sha512 ?? undefined };
+      return (
+        found && { sha1: found.sha1 ?? undefined, sha256: found.sha256 ?? undefined, sha512: found.sha512 ?? undefined }
+      );
     },
     create(served, facts, now) {
       const account: Account = { ...facts, id: ++lastId, served: served.id, credentialsHash: undefined, sessions: [] };
@@ -199,4 +217,3 @@ export async function openAccounts(storage: Storage): Promise<Accounts> {
     },
   };
 }
-

@@ -153,6 +153,8 @@ export interface AccountHandlers {
   /** Display name, mail address or enabled changed. */
   readonly changed?: (account: Account) => void;
   readonly renamed?: (account: Account, before: string) => void;
+  /** The name is free for another person, the data is kept apart (`Accounts.setAside`): writes are part of that commit. */
+  readonly setAside?: (account: Account) => Write[];
   /** Its data goes: writes are part of the commit that removes it. */
   readonly removed?: (account: Account) => Write[];
 }
@@ -163,6 +165,8 @@ export interface Handlers {
   readonly presence?: PresenceHandler;
   /** Whether a request of `session` may reach another client; false is answered as if it were not there. */
   readonly admitsIq?: (session: Session, target: Session) => boolean;
+  /** Stream features after login that depend on properties; the lasting ones are in the declaration. */
+  readonly streamFeatures?: () => readonly Xml[];
   readonly session?: SessionHandlers;
   readonly account?: AccountHandlers;
   /** Undoes what `start` did: timers, watchers. */

@@ -2,7 +2,13 @@ import { ns } from "../formats/namespaces.ts";
 import type { Stanza } from "../xml/stanza.ts";
 
 /** Children that mean nothing once the moment has passed; a message of these alone is not kept. XEP-0085, 0334, 0359 */
-const passing = new Set<string>([ns.chatStates, ns.hints, ns.stanzaIds, "http://jabber.org/protocol/nick", "jabber:x:event"]);
+const passing = new Set<string>([
+  ns.chatStates,
+  ns.hints,
+  ns.stanzaIds,
+  "http://jabber.org/protocol/nick",
+  "jabber:x:event",
+]);
 
 /**
  * Whether a message should outlive the moment: it says something (a body, a receipt, a marker, an encrypted payload,

@@ -56,7 +56,8 @@ class Flow implements MessageFlow {
     this.to = to;
     this.place = parts.names.locate(to);
     this.view = sender?.view ?? from.domain;
-    this.recipient = this.place.at === "account" ? parts.accounts.get(this.place.served.id, this.place.name) : undefined;
+    this.recipient =
+      this.place.at === "account" ? parts.accounts.get(this.place.served.id, this.place.name) : undefined;
     this.lasting = (this.type === "chat" || this.type === "normal") && isLasting(stanza);
   }
 
@@ -87,7 +88,12 @@ class Flow implements MessageFlow {
     const append = this.append?.(view);
     const bytes =
       view === this.view
-        ? writeStanza(this.stanza, { from: formatJid(this.from), to: formatJid(this.to), without: this.without, append })
+        ? writeStanza(this.stanza, {
+            from: formatJid(this.from),
+            to: formatJid(this.to),
+            without: this.without,
+            append,
+          })
         : writeStanza(this.stanza, {
             from: this.#parts.views.address(formatJid(this.from), view),
             to: this.#parts.views.address(formatJid(this.to), view),
@@ -145,7 +151,9 @@ export function messageRoad(parts: MessageParts) {
     }
     const { place } = flow;
     if (place.at === "foreign")
-      return stanzaError("remote-server-not-found", { text: `${place.jid.domain} is not served here, and links to other servers are not open.` });
+      return stanzaError("remote-server-not-found", {
+        text: `${place.jid.domain} is not served here, and links to other servers are not open.`,
+      });
     if (place.at !== "account") return flow.type === "error" ? undefined : stanzaError("service-unavailable");
     const decided = decide(flow, place.resource);
     if (decided === "ignore") return undefined;
@@ -155,7 +163,8 @@ export function messageRoad(parts: MessageParts) {
       const refused = handler.store?.(flow);
       if (refused !== undefined) return refused;
     }
-    if (flow.targets.length === 0 && !flow.claimed && flow.type !== "headline") return stanzaError("service-unavailable");
+    if (flow.targets.length === 0 && !flow.claimed && flow.type !== "headline")
+      return stanzaError("service-unavailable");
     for (const handler of handlers) handler.copy?.(flow);
     deliver(flow);
     for (const handler of handlers) handler.notify?.(flow);
@@ -164,13 +173,15 @@ export function messageRoad(parts: MessageParts) {
 
   function deliver(flow: Flow): void {
     // What a managed recipient has not acknowledged must outlive a crash with the sender's count (DESIGN §5, rules 2 and 3).
-    if (flow.lasting && flow.archiveId === 0 && flow.targets.some((session) => session.resumeToken !== undefined)) flow.keep();
+    if (flow.lasting && flow.archiveId === 0 && flow.targets.some((session) => session.resumeToken !== undefined))
+      flow.keep();
     if (flow.archiveId !== 0) {
       for (const session of flow.targets) remember(flow, session);
       for (const { session } of flow.copies) remember(flow, session);
     }
     let ticket = 0;
-    if (flow.writes.length > 0) ticket = parts.sessions.commit(flow.sender, flow.writes, (error) => failed(flow, error));
+    if (flow.writes.length > 0)
+      ticket = parts.sessions.commit(flow.sender, flow.writes, (error) => failed(flow, error));
     const toFull = flow.place.at === "account" && flow.place.resource !== "";
     const cargo = flow.archiveId === 0 ? undefined : ({ is: "message", archiveId: flow.archiveId, toFull } as const);
     for (const session of flow.targets) session.outbound.stanza(flow.rendered(session.view), ticket, cargo);
@@ -188,6 +199,11 @@ export function messageRoad(parts: MessageParts) {
       for (const session of flow.targets) session.outbound.withdraw(flow.archiveId);
       for (const { session } of flow.copies) session.outbound.withdraw(flow.archiveId);
     }
-    parts.refuse(flow, stanzaError("resource-constraint", { text: "The server cannot store messages at the moment. Please send it again later." }));
+    parts.refuse(
+      flow,
+      stanzaError("resource-constraint", {
+        text: "The server cannot store messages at the moment. Please send it again later.",
+      }),
+    );
   }
 }

@@ -1,7 +1,7 @@
 import type { Jid } from "../jid/jid.ts";
 import { formatJid } from "../jid/jid.ts";
-import type { Storage } from "../storage/storage.ts";
 import { read, write } from "../storage/statement.ts";
+import type { Storage } from "../storage/storage.ts";
 
 /**
  * The names of the served domains. Storage knows a domain by its row, never by its name: a domain change is one new
@@ -38,7 +38,13 @@ export interface Host {
 export type Place =
   | { readonly at: "server"; readonly served: Served; readonly resource: string }
   | { readonly at: "account"; readonly served: Served; readonly name: string; readonly resource: string }
-  | { readonly at: "service"; readonly served: Served; readonly label: string; readonly local: string; readonly resource: string }
+  | {
+      readonly at: "service";
+      readonly served: Served;
+      readonly label: string;
+      readonly local: string;
+      readonly resource: string;
+    }
   | { readonly at: "foreign"; readonly jid: Jid };
 
 export const namesMigration = {
@@ -130,7 +136,8 @@ export async function openNames(storage: Storage, firstName: string, now: number
         for (const label of services) hosts.set(`${label}.${name}`, { served: domain, view: name, service: label });
       }
     // A served name wins over a service of another one (`proxy.a` served beside `a`).
-    for (const domain of served) for (const { name } of domain.live) hosts.set(name, { served: domain, view: name, service: "" });
+    for (const domain of served)
+      for (const { name } of domain.live) hosts.set(name, { served: domain, view: name, service: "" });
   }
   rebuild();
 
@@ -212,7 +219,9 @@ export async function openNames(storage: Storage, firstName: string, now: number
       for (const listener of listeners) listener();
     },
     async expire(at) {
-      const ended = rows.filter((row) => row.live && row.until !== null && row.until <= at && row.id !== currentOf.get(row.served));
+      const ended = rows.filter(
+        (row) => row.live && row.until !== null && row.until <= at && row.id !== currentOf.get(row.served),
+      );
       if (ended.length === 0) return [];
       await storage.settled(
         storage.commit(ended.map((row) => putEpoch.with(row.id, row.served, row.name, row.since, row.until, 0))),

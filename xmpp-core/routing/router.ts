@@ -3,7 +3,7 @@ import { errorElement, errorReply, type StanzaError, stanzaError } from "../form
 import { bare, formatJid, type Jid, parseJid } from "../jid/jid.ts";
 import type { Report } from "../report.ts";
 import type { Stanza } from "../xml/stanza.ts";
-import { writeStanza, x, type Xml } from "../xml/writer.ts";
+import { writeStanza, type Xml, x } from "../xml/writer.ts";
 import type { Account, Accounts } from "./accounts.ts";
 import type { Handlers, IqAnswer, IqHandler, IqRequest } from "./handlers.ts";
 import { messageRoad } from "./messages.ts";
@@ -21,11 +21,19 @@ export interface Router {
   /** Sends a stanza made by the server to a session; `after`: not before this group is on disk. */
   send(session: Session, stanza: Xml | Buffer, after?: number, cargo?: Cargo): void;
   /** A request from the server to a client; `answered` gets the payload of the result, or undefined for an error or none. */
-  ask(session: Session, type: "get" | "set", payload: Xml, answered: (ok: boolean, payload: Element | undefined) => void): void;
+  ask(
+    session: Session,
+    type: "get" | "set",
+    payload: Xml,
+    answered: (ok: boolean, payload: Element | undefined) => void,
+  ): void;
   /** A message from the server itself, under `from`, through all phases. */
   message(stanza: Stanza, from: Jid, to: Jid): StanzaError | undefined;
   /** Handlers of all modules, set once by the server. */
-  register(all: readonly Handlers[], isAllowed: (session: Session, by: NonNullable<IqHandler["by"]>, place: Place) => boolean): void;
+  register(
+    all: readonly Handlers[],
+    isAllowed: (session: Session, by: NonNullable<IqHandler["by"]>, place: Place) => boolean,
+  ): void;
   /** Answers what is owed when a session ended: requests get an error, stored messages go to whoever is left or offline. */
   owed(session: Session, entries: readonly Entry[]): void;
   /** Stored messages of an ended session that nobody else took. */
@@ -67,7 +75,10 @@ export function router(parts: RouterParts): Router {
   /** Tells the sender, unless what it sent is itself an error or an answer. RFC 6120 §8.3.1. */
   function refuse(session: Session, stanza: Stanza, error: StanzaError): void {
     if (stanza.type === "error" || (stanza.name === "iq" && stanza.type === "result")) return;
-    session.outbound.stanza(errorReply(stanza, error, { from: stanza.to ?? session.bareAddress, to: session.address }), 0);
+    session.outbound.stanza(
+      errorReply(stanza, error, { from: stanza.to ?? session.bareAddress, to: session.address }),
+      0,
+    );
   }
 
   function receive(session: Session, stanza: Stanza): Promise<void> | undefined {
@@ -106,7 +117,11 @@ export function router(parts: RouterParts): Router {
     for (const { presence: handler } of handlers) {
       const refused = handler?.handle({ stanza, session, to, place });
       if (refused instanceof Promise)
-        return settle(session, stanza, refused.then((error) => error && refuse(session, stanza, error)));
+        return settle(
+          session,
+          stanza,
+          refused.then((error) => error && refuse(session, stanza, error)),
+        );
       if (refused !== undefined) refuse(session, stanza, refused);
     }
     return undefined;
@@ -135,7 +150,11 @@ export function router(parts: RouterParts): Router {
     }
     // RFC 6120 §8.2.3: a request has an id and exactly one payload.
     if ((stanza.type !== "get" && stanza.type !== "set") || stanza.id === undefined || stanza.children.length !== 1) {
-      refuse(session, stanza, stanzaError("bad-request", { text: "An IQ needs type, id and, for get and set, exactly one child." }));
+      refuse(
+        session,
+        stanza,
+        stanzaError("bad-request", { text: "An IQ needs type, id and, for get and set, exactly one child." }),
+      );
       return undefined;
     }
     if (place.at === "foreign") {
@@ -158,7 +177,11 @@ export function router(parts: RouterParts): Router {
       return;
     }
     session.asking.set(stanza.id, formatJid(to));
-    target.outbound.stanza(rewritten(stanza, session, target, to), 0, { is: "request", id: stanza.id, from: session.address });
+    target.outbound.stanza(rewritten(stanza, session, target, to), 0, {
+      is: "request",
+      id: stanza.id,
+      from: session.address,
+    });
   }
 
   let admitsIq: (session: Session, target: Session) => boolean = () => true;
@@ -176,7 +199,8 @@ export function router(parts: RouterParts): Router {
   function answerFromClient(session: Session, stanza: Stanza, place: Place): void {
     if (stanza.id === undefined) return;
     const own = asked.get(`${session.id} ${stanza.id}`);
-    const fromServer = place.at === "server" || (place.at === "account" && place.resource === "" && place.name === session.account.name);
+    const fromServer =
+      place.at === "server" || (place.at === "account" && place.resource === "" && place.name === session.account.name);
     if (own !== undefined && fromServer) {
       asked.delete(`${session.id} ${stanza.id}`);
       own.answered(stanza.type === "result", stanza.element().getChildElements()[0]);
@@ -190,7 +214,13 @@ export function router(parts: RouterParts): Router {
     target.outbound.stanza(rewritten(stanza, session, target, target.jid), 0);
   }
 
-  function answerHere(session: Session, stanza: Stanza, place: Place, to: Jid, type: "get" | "set"): Promise<void> | undefined {
+  function answerHere(
+    session: Session,
+    stanza: Stanza,
+    place: Place,
+    to: Jid,
+    type: "get" | "set",
+  ): Promise<void> | undefined {
     const payload = stanza.children[0];
     const at = place.at === "service" ? `service:${place.label}` : place.at;
     const handler = payload && iqHandlers.get(`${type} ${at} ${payload.ns} ${payload.name}`);

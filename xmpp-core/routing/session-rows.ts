@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { read, write, type Write } from "../storage/statement.ts";
+import { read, type Write, write } from "../storage/statement.ts";
 import type { Cargo, Entry } from "./outbound.ts";
 import type { Session } from "./session.ts";
 
@@ -61,8 +61,23 @@ interface SessionRow {
 export const allSessions = read<[], SessionRow>("SELECT * FROM session ORDER BY id");
 export const highestSession = read<[], { highest: number | null }>("SELECT max(id) AS highest FROM session");
 const putSession = write<
-  [id: number, account: number, resource: string, view: string, since: number, token: string | null, handled: number, state: string, resumeWithin: number,
-   orderly: number, managed: number, lastNumber: number, acknowledged: number, connection: number, stream: string]
+  [
+    id: number,
+    account: number,
+    resource: string,
+    view: string,
+    since: number,
+    token: string | null,
+    handled: number,
+    state: string,
+    resumeWithin: number,
+    orderly: number,
+    managed: number,
+    lastNumber: number,
+    acknowledged: number,
+    connection: number,
+    stream: string,
+  ]
 >(
   `INSERT OR REPLACE INTO session (id, account, resource, view, since, resume_token, handled, state, resume_within,
      orderly, managed, last_number, acknowledged, connection, stream) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -73,20 +88,26 @@ const dropSession = write<[number]>("DELETE FROM session WHERE id = ?");
 export const putEnded = write<[token: string, account: number, handled: number, at: number]>(
   "INSERT OR REPLACE INTO ended_session (token, account, handled, ended_at) VALUES (?, ?, ?, ?)",
 );
-export const endedOf = read<[string], { account: number; handled: number }>("SELECT account, handled FROM ended_session WHERE token = ?");
+export const endedOf = read<[string], { account: number; handled: number }>(
+  "SELECT account, handled FROM ended_session WHERE token = ?",
+);
 export const forgetEnded = write<[before: number]>("DELETE FROM ended_session WHERE ended_at < ?");
 export const forgetOrderly = write<[]>("UPDATE session SET orderly = 0, connection = 0, stream = ''");
 export const putOutbound = write<[session: number, number: number, archiveId: number]>(
   "INSERT OR REPLACE INTO outbound (session, number, archive_id) VALUES (?, ?, ?)",
 );
-export const dropOutbound = write<[session: number, upTo: number]>("DELETE FROM outbound WHERE session = ? AND number <= ?");
+export const dropOutbound = write<[session: number, upTo: number]>(
+  "DELETE FROM outbound WHERE session = ? AND number <= ?",
+);
 export const outboundOf = read<[number], { number: number; archive_id: number }>(
   "SELECT number, archive_id FROM outbound WHERE session = ? ORDER BY number",
 );
 const putQueued = write<[session: number, position: number, number: number, data: Buffer, cargo: string]>(
   "INSERT OR REPLACE INTO queued (session, position, number, data, cargo) VALUES (?, ?, ?, ?, ?)",
 );
-export const allQueued = read<[], QueuedRow>("SELECT session, position, number, data, cargo FROM queued ORDER BY session, position");
+export const allQueued = read<[], QueuedRow>(
+  "SELECT session, position, number, data, cargo FROM queued ORDER BY session, position",
+);
 export const dropAllQueued = write<[]>("DELETE FROM queued");
 
 export const highestOutbound = read<[], { session: number; highest: number }>(
@@ -107,7 +128,10 @@ const cargoSchema: z.ZodType<Cargo> = z.discriminatedUnion("is", [
   z.object({ is: z.literal("request"), id: z.string(), from: z.string() }),
 ]);
 
-const storedState = z.object({ state: z.record(z.string(), z.unknown()), asking: z.array(z.tuple([z.string(), z.string()])) });
+const storedState = z.object({
+  state: z.record(z.string(), z.unknown()),
+  asking: z.array(z.tuple([z.string(), z.string()])),
+});
 
 export function put(session: Session, connection?: ConnectionState): Write {
   const state = JSON.stringify({ state: Object.fromEntries(session.state), asking: [...session.asking] });
@@ -139,7 +163,12 @@ export function queuedRow(session: number, position: number, entry: Entry): Writ
 }
 
 export function entryOf(row: QueuedRow): Entry {
-  return { data: Buffer.from(row.data), ticket: 0, number: row.number, cargo: cargoSchema.parse(JSON.parse(row.cargo)) };
+  return {
+    data: Buffer.from(row.data),
+    ticket: 0,
+    number: row.number,
+    cargo: cargoSchema.parse(JSON.parse(row.cargo)),
+  };
 }
 
 export function fill(session: Session, row: SessionRow): void {

@@ -1,13 +1,13 @@
 import type { Clock } from "../clock.ts";
 import type { CodedError } from "../errors.ts";
 import { jid } from "../jid/jid.ts";
-import { type Storage, type Ticket, type Write } from "../storage/storage.ts";
+import type { Storage, Ticket, Write } from "../storage/storage.ts";
 import type { Account, Accounts } from "./accounts.ts";
 import type { EndReason, SessionHandlers } from "./handlers.ts";
 import type { Names } from "./names.ts";
-import { Outbound, type Cargo, type Entry } from "./outbound.ts";
-import * as rows from "./session-rows.ts";
+import { type Cargo, type Entry, Outbound } from "./outbound.ts";
 import { Session } from "./session.ts";
+import * as rows from "./session-rows.ts";
 
 /** Every bound session, connected or waiting to be resumed; the only place that opens, stores and ends them. */
 export interface Sessions {
@@ -56,7 +56,13 @@ const endedKeptMs = 7 * 24 * 3600 * 1000;
 // After a crash nobody knows how many stanzas the client was sent; numbers from here on cannot be meant by its count.
 const afterCrash = 2 ** 40;
 
-export function openSessions(parts: { storage: Storage; clock: Clock; names: Names; accounts: Accounts; firstId: number }): Sessions {
+export function openSessions(parts: {
+  storage: Storage;
+  clock: Clock;
+  names: Names;
+  accounts: Accounts;
+  firstId: number;
+}): Sessions {
   const { storage, clock, names, accounts } = parts;
   const byId = new Map<number, Session>();
   const byToken = new Map<string, Session>();
@@ -174,7 +180,9 @@ export function openSessions(parts: { storage: Storage; clock: Clock; names: Nam
       sessions.onOwed(session, session.outbound.everything());
       if (session.resumeToken === undefined) return;
       const late = why === "resumption-expired";
-      const ended = late ? [rows.putEnded.with(session.resumeToken, session.account.id, session.handled, clock.now())] : [];
+      const ended = late
+        ? [rows.putEnded.with(session.resumeToken, session.account.id, session.handled, clock.now())]
+        : [];
       storage.commit([...rows.drop(session.id), ...ended, rows.forgetEnded.with(clock.now() - endedKeptMs)]);
     },
     awaitsRecovery: (session) => crashed.has(session),
@@ -184,7 +192,10 @@ export function openSessions(parts: { storage: Storage; clock: Clock; names: Nam
       );
       const live = new Map(session.outbound.everything().map((entry) => [entry.number, entry]));
       const stored = kept.filter((entry) => !live.has(entry.number));
-      const bodies = await render(session, stored.map((entry) => entry.archive_id));
+      const bodies = await render(
+        session,
+        stored.map((entry) => entry.archive_id),
+      );
       const writes: Write[] = [rows.dropOutbound.with(session.id, Number.MAX_SAFE_INTEGER)];
       const entries: Entry[] = [];
       let number = handled;
@@ -222,12 +233,19 @@ export function openSessions(parts: { storage: Storage; clock: Clock; names: Nam
           orphans.push(...rows.drop(found.id));
           continue;
         }
-        const session = new Session({ id: found.id, account, jid: address, since: found.since, outbound: newOutbound() });
+        const session = new Session({
+          id: found.id,
+          account,
+          jid: address,
+          since: found.since,
+          outbound: newOutbound(),
+        });
         rows.fill(session, found);
         const orderly = found.orderly === 1;
         session.detachedAt = clock.now();
         const queue = queues.get(found.id) ?? [];
-        if (orderly) session.outbound.restore(queue, { lastNumber: found.last_number, acknowledged: found.acknowledged });
+        if (orderly)
+          session.outbound.restore(queue, { lastNumber: found.last_number, acknowledged: found.acknowledged });
         else {
           session.outbound.lastNumber = Math.max(afterCrash, highest.get(found.id) ?? 0);
           session.outbound.acknowledged = session.outbound.lastNumber;

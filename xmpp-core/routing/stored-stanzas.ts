@@ -1,6 +1,6 @@
 import type { Jid } from "../jid/jid.ts";
-import { read, write, type Write } from "../storage/statement.ts";
-import { rawXml, x, type Xml } from "../xml/writer.ts";
+import { read, type Write, write } from "../storage/statement.ts";
+import { rawXml, type Xml, x } from "../xml/writer.ts";
 import type { Names } from "./names.ts";
 import type { Views } from "./views.ts";
 
@@ -26,7 +26,16 @@ export interface StoredStanza {
 }
 
 const putStanza = write<
-  [id: number, epoch: number, sender: string, recipient: string, type: string, stanzaId: string | null, lang: string | null, payload: Buffer]
+  [
+    id: number,
+    epoch: number,
+    sender: string,
+    recipient: string,
+    type: string,
+    stanzaId: string | null,
+    lang: string | null,
+    payload: Buffer,
+  ]
 >("INSERT INTO stanza (id, epoch, sender, recipient, type, stanza_id, lang, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
 
 export const highestStanza = read<[], { highest: number | null }>("SELECT max(id) AS highest FROM stanza");
@@ -40,7 +49,16 @@ export const stanzasById = someStanzas;
 
 export function stanzaRow(
   names: Names,
-  facts: { id: number; view: string; from: Jid; to: Jid; type: string; stanzaId: string | undefined; lang: string | undefined; payload: Buffer },
+  facts: {
+    id: number;
+    view: string;
+    from: Jid;
+    to: Jid;
+    type: string;
+    stanzaId: string | undefined;
+    lang: string | undefined;
+    payload: Buffer;
+  },
 ): Write {
   return putStanza.with(
     facts.id,

@@ -89,7 +89,11 @@ export function views(names: Names, places: readonly AddressPlace[]): Views {
     payload(payload, from, to) {
       if (from === to || payload.length === 0) return payload;
       // Without a name of ours in it there is nothing to render.
-      if (!names.served.some((served) => served.live.some(({ name }) => payload.includes(name))) && !payload.includes(from)) return payload;
+      if (
+        !names.served.some((served) => served.live.some(({ name }) => payload.includes(name))) &&
+        !payload.includes(from)
+      )
+        return payload;
       const wrapped = parseDocument(Buffer.concat([open, payload, close]), stored);
       if (!render(wrapped, root, to, from, "jabber:client")) return payload;
       return Buffer.from(wrapped.getChildElements().length === 0 ? "" : inner(wrapped));

@@ -1,10 +1,10 @@
-import { errorReply, stanzaError } from "../formats/stanza-error.ts";
 import { ns } from "../formats/namespaces.ts";
+import { errorReply, stanzaError } from "../formats/stanza-error.ts";
 import { prepareResource } from "../jid/jid.ts";
 import type { Account } from "../routing/accounts.ts";
 import type { Session } from "../routing/session.ts";
 import type { Stanza } from "../xml/stanza.ts";
-import { nothing, text, x, type Xml } from "../xml/writer.ts";
+import { nothing, text, type Xml, x } from "../xml/writer.ts";
 import type { StreamParts } from "./parts.ts";
 import { conflictLimit } from "./properties.ts";
 
@@ -12,7 +12,12 @@ import { conflictLimit } from "./properties.ts";
 const refusals = new WeakMap<Session, number>();
 
 /** Resource binding with Openfire's conflict policy. RFC 6120 §7 */
-export function bind(parts: StreamParts, account: Account, view: string, stanza: Stanza): { xml: Xml; session: Session } | { xml: Xml } {
+export function bind(
+  parts: StreamParts,
+  account: Account,
+  view: string,
+  stanza: Stanza,
+): { xml: Xml; session: Session } | { xml: Xml } {
   const wanted = stanza.child(ns.bind, "bind")?.getChildText("resource")?.trim() ?? "";
   const refuse = (condition: "bad-request" | "conflict", why: string) => ({
     xml: errorReply(stanza, stanzaError(condition, { text: why }), {}) ?? nothing,

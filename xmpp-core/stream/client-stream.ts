@@ -1,7 +1,7 @@
+import { isIP } from "node:net";
+import { ns } from "../formats/namespaces.ts";
 import type { StreamErrorCondition } from "../formats/stream-error.ts";
 import { streamError, streamErrorElement } from "../formats/stream-error.ts";
-import { ns } from "../formats/namespaces.ts";
-import { isIP } from "node:net";
 import { parseJid, prepareDomain } from "../jid/jid.ts";
 import { addressIn } from "../properties/text-schema.ts";
 import type { Account } from "../routing/accounts.ts";
@@ -9,12 +9,12 @@ import type { Carrier, Session } from "../routing/session.ts";
 import type { Connection, ConnectionHandler, TlsFacts } from "../transport/connection.ts";
 import { limitsAfterLogin, limitsBeforeLogin, type StreamHeader, type XmlReader, xmlReader } from "../xml/reader.ts";
 import type { Stanza } from "../xml/stanza.ts";
-import { x, type Xml } from "../xml/writer.ts";
+import { type Xml, x } from "../xml/writer.ts";
 import { bind } from "./binding.ts";
 import { login, mechanismFeatures, offered } from "./login.ts";
 import { features, featuresAfterLogin, header, type Negotiation, startTlsFeature } from "./negotiation.ts";
+import { type Pace, pace } from "./pace.ts";
 import type { StreamParts } from "./parts.ts";
-import { pace, type Pace } from "./pace.ts";
 import * as properties from "./properties.ts";
 import type { StreamManagement } from "./stream-management.ts";
 
@@ -111,7 +111,11 @@ export class ClientStream implements Carrier, ConnectionHandler {
 
   /** Bytes glued behind `<starttls/>`: an attack or a broken client. The gate has thrown them away. */
   injected(): void {
-    this.#parts.report.streamFailed({ remote: this.remote.address, condition: "policy-violation", text: "bytes behind <starttls/>" });
+    this.#parts.report.streamFailed({
+      remote: this.remote.address,
+      condition: "policy-violation",
+      text: "bytes behind <starttls/>",
+    });
     this.connection.drop();
     this.closed("injected");
   }
@@ -174,7 +178,9 @@ export class ClientStream implements Carrier, ConnectionHandler {
     this.#ended = true;
     this.state = { at: "closed" };
     this.#reader.stop();
-    this.connection.write(`${streamErrorElement(streamError("conflict", { text: "The session was resumed on another connection." }))}</stream:stream>`);
+    this.connection.write(
+      `${streamErrorElement(streamError("conflict", { text: "The session was resumed on another connection." }))}</stream:stream>`,
+    );
     this.#owner.gone(this);
     this.connection.close();
   }
@@ -210,12 +216,16 @@ export class ClientStream implements Carrier, ConnectionHandler {
   #header(found: StreamHeader): void {
     if (found.name !== "stream" || found.ns !== ns.streams)
       return this.end("invalid-namespace", `A stream opens with <stream:stream xmlns:stream='${ns.streams}'>.`);
-    if (found.contentNs !== ns.client) return this.end("invalid-namespace", `The content namespace of this port is ${ns.client}.`);
+    if (found.contentNs !== ns.client)
+      return this.end("invalid-namespace", `The content namespace of this port is ${ns.client}.`);
     if (found.version === undefined || !/^[1-9]\d*\.\d+$/.test(found.version))
       return this.end("unsupported-version", "This server speaks XMPP 1.0.");
     const { loginBlocked, loginAllowed } = properties;
     const allowed = this.#parts.properties.get(loginAllowed);
-    if (addressIn(this.#parts.properties.get(loginBlocked), this.remote.address) || (allowed.length > 0 && !addressIn(allowed, this.remote.address)))
+    if (
+      addressIn(this.#parts.properties.get(loginBlocked), this.remote.address) ||
+      (allowed.length > 0 && !addressIn(allowed, this.remote.address))
+    )
       return this.end("not-authorized", "Logins from this address are not allowed.");
     const view = this.#viewFor(found.to);
     if (view === undefined) return;
@@ -242,7 +252,9 @@ export class ClientStream implements Carrier, ConnectionHandler {
       this.end("host-gone", `${domain} is now ${successor}. Log in with an address at ${successor}.`);
       return undefined;
     }
-    const called = domain !== undefined && (isIP(to.replace(/^\[|\]$/g, "")) !== 0 || domain === "localhost" || this.#parts.alsoCalled(domain));
+    const called =
+      domain !== undefined &&
+      (isIP(to.replace(/^\[|\]$/g, "")) !== 0 || domain === "localhost" || this.#parts.alsoCalled(domain));
     if (called && !this.#parts.properties.get(properties.validateHost)) return names.primary.name;
     this.end("host-unknown", `${to} is not served here; this is ${names.primary.name}.`);
     return undefined;
@@ -253,7 +265,12 @@ export class ClientStream implements Carrier, ConnectionHandler {
     const policy = this.#parts.properties.get(properties.tlsPolicy);
     const mustSecure = tls === undefined && policy === "required";
     const offer = mustSecure ? { mechanisms: [], bindingTypes: [] } : offered(this.#parts, view, tls);
-    this.state = { at: "greeted", view, offered: offer, login: login(this.#parts, { view, tls, remote: remote.address, offered: offer }) };
+    this.state = {
+      at: "greeted",
+      view,
+      offered: offer,
+      login: login(this.#parts, { view, tls, remote: remote.address, offered: offer }),
+    };
     const startTls = tls === undefined && policy !== "disabled";
     this.connection.write(features([...(startTls ? [startTlsFeature(mustSecure)] : []), ...mechanismFeatures(offer)]));
   }
@@ -286,7 +303,11 @@ export class ClientStream implements Carrier, ConnectionHandler {
     }
     const element = stanza.element();
     const mechanism: unknown = element.attrs.mechanism;
-    const attempt = { name: stanza.name, mechanism: typeof mechanism === "string" ? mechanism : undefined, text: element.getText().trim() };
+    const attempt = {
+      name: stanza.name,
+      mechanism: typeof mechanism === "string" ? mechanism : undefined,
+      text: element.getText().trim(),
+    };
     this.#stall(
       state.login.take(attempt).then(({ answer, account, spent, mechanism: used }) => {
         if (this.#ended) return;
@@ -311,7 +332,12 @@ export class ClientStream implements Carrier, ConnectionHandler {
   }
 
   #authenticated(view: string, account: Account, mechanism: string): void {
-    this.#parts.report.loggedIn({ session: `${account.name}@${view}`, remote: this.remote.address, mechanism, tls: this.tls });
+    this.#parts.report.loggedIn({
+      session: `${account.name}@${view}`,
+      remote: this.remote.address,
+      mechanism,
+      tls: this.tls,
+    });
     this.state = { at: "authenticated", view, account, greeted: false };
     this.#reader.limits = { ...limitsAfterLogin, stanzaBytes: this.#parts.properties.get(properties.stanzaBytes) };
     this.#reader.restart();

@@ -83,7 +83,8 @@ export function clients(parts: StreamParts): Clients {
       for (const connection of byNumber.values()) connection.drop();
     },
     async idle() {
-      while ([...streams].some((stream) => stream.busy)) await new Promise<void>((resolve) => parts.clock.after(5, resolve));
+      while ([...streams].some((stream) => stream.busy))
+        await new Promise<void>((resolve) => parts.clock.after(5, resolve));
     },
     freeze() {
       stopSweep();

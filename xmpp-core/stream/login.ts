@@ -1,15 +1,23 @@
-import { type Attempt, type Claim, decodeSasl, encodeSasl, type Exchange, type Offer, type Step } from "../auth/exchange.ts";
+import {
+  type Attempt,
+  type Claim,
+  decodeSasl,
+  type Exchange,
+  encodeSasl,
+  type Offer,
+  type Step,
+} from "../auth/exchange.ts";
 import { parseCredentials } from "../auth/keys.ts";
 import { offer, start } from "../auth/mechanisms.ts";
 import { saslMechanisms, scramIterations } from "../auth/properties.ts";
 import { ns } from "../formats/namespaces.ts";
 import { parseJid, prepareLocal } from "../jid/jid.ts";
+import { addressIn } from "../properties/text-schema.ts";
 import type { Account } from "../routing/accounts.ts";
 import type { TlsFacts } from "../transport/connection.ts";
-import { text, x, type Xml } from "../xml/writer.ts";
+import { text, type Xml, x } from "../xml/writer.ts";
 import type { StreamParts } from "./parts.ts";
 import { trusted } from "./properties.ts";
-import { addressIn } from "../properties/text-schema.ts";
 
 /** What a stream offers at this moment; empty without a mechanism that could be used. */
 export function offered(parts: StreamParts, view: string, tls: TlsFacts | undefined): Offer {
@@ -41,7 +49,11 @@ export function mechanismFeatures(offered: Offer): Xml[] {
 /** One client's attempts to log in on one stream. RFC 6120 §6. */
 export interface Login {
   /** `<auth/>`, `<response/>` or `<abort/>`; the answer to write, and the account once it has proved itself. */
-  take(element: { name: string; mechanism: string | undefined; text: string }): Promise<{ answer: Xml; account?: Account; mechanism?: string; spent?: boolean }>;
+  take(element: {
+    name: string;
+    mechanism: string | undefined;
+    text: string;
+  }): Promise<{ answer: Xml; account?: Account; mechanism?: string; spent?: boolean }>;
 }
 
 // RFC 6120 §6.4.5 wants two to five attempts on one stream.
@@ -67,7 +79,13 @@ export function login(
         return address !== undefined && address.resource === "" && localpartOf(parts, facts.view, authzid) === name;
       };
       if (account === undefined || keys === undefined) return { name, ownAddress };
-      return { account, name: account.name, credentials: parseCredentials(keys), disabled: !account.enabled, ownAddress };
+      return {
+        account,
+        name: account.name,
+        credentials: parseCredentials(keys),
+        disabled: !account.enabled,
+        ownAddress,
+      };
     },
   };
 
@@ -83,7 +101,12 @@ export function login(
     failures++;
     parts.report.loginFailed({ name, remote: facts.remote, mechanism, condition });
     return {
-      answer: x("failure", { xmlns: ns.sasl }, x(condition), why !== undefined && x("text", { "xml:lang": "en" }, text(why))),
+      answer: x(
+        "failure",
+        { xmlns: ns.sasl },
+        x(condition),
+        why !== undefined && x("text", { "xml:lang": "en" }, text(why)),
+      ),
       spent: failures >= attemptsPerStream,
     };
   }
@@ -112,7 +135,10 @@ export function login(
           admit,
         });
         if (exchange === undefined)
-          return refused("invalid-mechanism", `Offered here: ${facts.offered.mechanisms.join(", ") || "nothing before TLS"}.`);
+          return refused(
+            "invalid-mechanism",
+            `Offered here: ${facts.offered.mechanisms.join(", ") || "nothing before TLS"}.`,
+          );
       }
       if (exchange === undefined) return refused("malformed-request", "A <response/> without <auth/>.");
       const data = element.name === "auth" && element.text === "" ? undefined : decodeSasl(element.text);

@@ -1,8 +1,8 @@
+import type { Offer } from "../auth/exchange.ts";
+import { ns } from "../formats/namespaces.ts";
 import type { Account } from "../routing/accounts.ts";
 import type { Session } from "../routing/session.ts";
-import { ns } from "../formats/namespaces.ts";
-import { join, openTag, x, type Xml } from "../xml/writer.ts";
-import type { Offer } from "../auth/exchange.ts";
+import { join, openTag, type Xml, x } from "../xml/writer.ts";
 import type { Login } from "./login.ts";
 
 /**

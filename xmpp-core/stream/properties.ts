@@ -45,7 +45,9 @@ export const tlsPolicy = property("xmpp.client.tls.policy", {
   impact: "live",
   doc: "Whether clients must encrypt before they log in. Without TLS only SCRAM is offered, never PLAIN.",
   weakens: (policy) =>
-    policy === "required" ? undefined : "Clients may log in and chat without encryption; anyone on the way can read and change it.",
+    policy === "required"
+      ? undefined
+      : "Clients may log in and chat without encryption; anyone on the way can read and change it.",
 });
 
 export const fqdn = property("fqdn", {

@@ -2,7 +2,7 @@ import { ns } from "../formats/namespaces.ts";
 import type { Account } from "../routing/accounts.ts";
 import type { Session } from "../routing/session.ts";
 import type { Stanza } from "../xml/stanza.ts";
-import { x, type Xml } from "../xml/writer.ts";
+import { type Xml, x } from "../xml/writer.ts";
 import type { StreamParts } from "./parts.ts";
 import { detachTimeout, managementActive, maxUnacked, requestFrequency, resumable } from "./properties.ts";
 
@@ -29,7 +29,11 @@ export interface StreamManagement {
  */
 export function streamManagement(parts: StreamParts): StreamManagement {
   const failed = (condition: string, handled?: number): Xml =>
-    x("failed", { xmlns: ns.streamManagement, h: handled === undefined ? undefined : handled % 2 ** 32 }, x(condition, { xmlns: ns.stanzaErrors }));
+    x(
+      "failed",
+      { xmlns: ns.streamManagement, h: handled === undefined ? undefined : handled % 2 ** 32 },
+      x(condition, { xmlns: ns.stanzaErrors }),
+    );
 
   /** The 32 bit count of the wire as a number that never wraps, near what the client acknowledged last. */
   function unwrap(text: unknown, near: number): number | undefined {
@@ -85,7 +89,8 @@ export function streamManagement(parts: StreamParts): StreamManagement {
         acknowledged(stream, session, stanza);
         return;
       }
-      if (stanza.name !== "r") return stream.end("unsupported-stanza-type", `<${stanza.name}/> is not part of stream management.`);
+      if (stanza.name !== "r")
+        return stream.end("unsupported-stanza-type", `<${stanza.name}/> is not part of stream management.`);
       // The count is committed with the stanza's effects and acknowledged afterwards: a crash before the commit makes the client resend, one after it must not (XEP-0198 §4).
       const ticket = parts.sessions.settleCount(session);
       session.outbound.nonza(x("a", { xmlns: ns.streamManagement, h: session.handled % 2 ** 32 }), ticket);
@@ -105,7 +110,8 @@ export function streamManagement(parts: StreamParts): StreamManagement {
       const handled = unwrap(h, crashed ? 0 : session.outbound.acknowledged);
       if (handled === undefined) return stream.end("policy-violation", "<resume/> needs h, a number below 2^32.");
       if (crashed) await parts.sessions.recover(session, handled, parts.renderStored);
-      else if (!parts.sessions.acknowledged(session, handled)) return stream.end("undefined-condition", "More stanzas acknowledged than were sent.");
+      else if (!parts.sessions.acknowledged(session, handled))
+        return stream.end("undefined-condition", "More stanzas acknowledged than were sent.");
       await parts.storage.settled(parts.sessions.settleCount(session));
       if (session.ended || !stream.connection.open) return;
       stream.connection.write(
@@ -123,7 +129,8 @@ export function streamManagement(parts: StreamParts): StreamManagement {
       for (const session of parts.sessions.all()) {
         if (session.outbound.unacknowledged > bound || session.outbound.held > heldBytes) {
           parts.report.sessionEnded({ session: session.address, why: "too much unacknowledged" });
-          if (session.carrier !== undefined) session.carrier.end("resource-constraint", "Too many stanzas were left unacknowledged.");
+          if (session.carrier !== undefined)
+            session.carrier.end("resource-constraint", "Too many stanzas were left unacknowledged.");
           else parts.sessions.end(session, "closed");
         } else if (session.detachedAt !== undefined && now - session.detachedAt >= session.resumeWithinMs) {
           parts.report.sessionEnded({ session: session.address, why: "not resumed in time" });
