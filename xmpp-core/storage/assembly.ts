@@ -2,10 +2,12 @@ import { existsSync } from "node:fs";
 import { resolve as absolute } from "node:path";
 import { CodedError } from "../errors.ts";
 import type { Storage, StorageOptions, Ticket } from "./contract.ts";
+import { closedError } from "./failure.ts";
 import type { OpenMessage } from "./messages.ts";
 import { pipelineTo } from "./pipeline.ts";
 import { queriesTo } from "./queries.ts";
 import { settledTickets } from "./settled.ts";
+import type { SqlValue } from "./statement.ts";
 import { openThread } from "./thread.ts";
 
 const ordinaryBound = { writes: 20_000, bytes: 8 * 1024 * 1024 };
@@ -46,6 +48,14 @@ export async function assembleStorage(options: StorageOptions): Promise<Storage>
     queries.decided(ticket);
   });
 
+  async function closeAll(): Promise<void> {
+    await pipeline.runDry();
+    await queries.dry();
+    if (!inMemory) await reader.close();
+    await writer.close();
+  }
+  let closed: Promise<void> | undefined;
+
   const settled = (ticket: Ticket) => tickets.settled(ticket);
   return {
     commit: pipeline.commit,
@@ -59,8 +69,10 @@ export async function assembleStorage(options: StorageOptions): Promise<Storage>
         // A refused unit is told before its group is settled, so the rejection comes first.
         settled(pipeline.commit(unit, reject)).then(resolve, reject);
       }),
-    read: <R>(statement: { id: number; sql: string }, ...params: Parameters<typeof queries.run>[1]) =>
-      queries.run(statement, params, pipeline.latest) as Promise<R[]>,
+    read: <R>(statement: { id: number; sql: string }, ...params: readonly SqlValue[]) =>
+      closed === undefined
+        ? (queries.run(statement, params, pipeline.latest) as Promise<R[]>)
+        : Promise.reject(closedError()),
     get congested() {
       return pipeline.congested;
     },
@@ -83,11 +95,9 @@ export async function assembleStorage(options: StorageOptions): Promise<Storage>
         await copier.close();
       }
     },
-    async close() {
-      await pipeline.runDry();
-      await queries.dry();
-      if (!inMemory) await reader.close();
-      await writer.close();
+    close() {
+      closed ??= closeAll();
+      return closed;
     },
   };
 }

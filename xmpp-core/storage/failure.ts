@@ -22,6 +22,12 @@ export function codedError(plain: PlainError): CodedError {
   });
 }
 
+export function closedError(): CodedError {
+  return new CodedError("storage/closed", "The storage is closed.", {
+    hint: "Nothing may be stored once closing has begun.",
+  });
+}
+
 const advice: Record<string, string> = {
   FULL: "Free space on the disk of the home directory; writing resumes by itself.",
   IOERR: "Look for disk errors in the system's log; writing resumes by itself when the disk answers again.",

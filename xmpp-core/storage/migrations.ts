@@ -1,7 +1,7 @@
 import { existsSync, renameSync, rmSync } from "node:fs";
 import { CodedError } from "../errors.ts";
 import type { Database } from "./driver.ts";
-import { syncDirectoryOf, syncFile } from "./files.ts";
+import { createPrivate, syncDirectoryOf, syncFile } from "./files.ts";
 
 /** One step of the schema, forward only. Declared by the module whose tables it makes. */
 export interface Migration {
@@ -119,6 +119,7 @@ function copyBefore(database: Database, first: Migration, file: string): void {
   const copy = copyName(file, first.name);
   const partial = `${copy}.partial`;
   rmSync(partial, { force: true });
+  createPrivate(partial);
   database.prepare("VACUUM INTO ?").run([partial]);
   syncFile(partial);
   renameSync(partial, copy);

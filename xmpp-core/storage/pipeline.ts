@@ -1,6 +1,6 @@
-import { CodedError } from "../errors.ts";
+import type { CodedError } from "../errors.ts";
 import type { StorageClock, StorageHealth, StorageTesting, Ticket } from "./contract.ts";
-import { codedError } from "./failure.ts";
+import { closedError, codedError } from "./failure.ts";
 import type { GroupResult } from "./messages.ts";
 import { type Packer, pack, packed, packer, packHead } from "./pack.ts";
 import type { Write } from "./statement.ts";
@@ -373,11 +373,5 @@ function tell<T>(listener: ((value: T) => void) | undefined, value: T): void {
 function rethrow(error: unknown): void {
   queueMicrotask(() => {
     throw error;
-  });
-}
-
-function closedError(): CodedError {
-  return new CodedError("storage/closed", "The storage is closed.", {
-    hint: "Nothing may be stored once closing has begun.",
   });
 }

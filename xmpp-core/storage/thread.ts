@@ -47,17 +47,19 @@ function threadOn(worker: Worker, onLost: (error: Error) => void): Thread {
   let group: (result: GroupResult) => void = () => {};
   let rows: (result: ReadResult) => void = () => {};
   let closing = false;
+  let gone: Error | undefined;
   const exited = new Promise<void>((resolve) => worker.once("exit", () => resolve()));
 
   function lost(error: Error): void {
     const cause = new CodedError("storage/thread-lost", `A storage thread ended: ${error.message}.`, { cause: error });
+    gone ??= cause;
     for (const { reject } of asked.splice(0)) reject(cause);
     onLost(cause);
   }
 
   worker.on("error", lost);
   worker.on("exit", (code) => {
-    if (!closing) lost(new Error(`exit code ${code}`));
+    if (!closing && gone === undefined) lost(new Error(`exit code ${code}`));
   });
   worker.on("message", (message: FromWorker) => {
     if (typeof message === "number") return group(message);
@@ -78,6 +80,7 @@ function threadOn(worker: Worker, onLost: (error: Error) => void): Thread {
 
   const ask = (message: ToWorker) =>
     new Promise<void>((resolve, reject) => {
+      if (gone !== undefined) return reject(gone);
       asked.push({ resolve, reject });
       worker.postMessage(message);
     });
@@ -92,6 +95,7 @@ function threadOn(worker: Worker, onLost: (error: Error) => void): Thread {
     },
     async close() {
       closing = true;
+      if (gone !== undefined) return;
       try {
         await ask({ kind: "close" });
       } finally {

@@ -35,7 +35,7 @@ function open(message: OpenMessage): Opened {
       });
       if (!inMemory) database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${message.synchronous}`);
       if (message.maxPages !== undefined) database.exec(`PRAGMA max_page_count = ${message.maxPages}`);
-    } else {
+    } else if (message.role === "reader") {
       database.exec("PRAGMA query_only = ON");
     }
     return {
