@@ -1,0 +1,154 @@
+/** Applies a plan, proves it, and goes back if it broke something. The journal is written before each step. DESIGN.md §6. */
+import { CodedError, explain } from "../errors.ts";
+import { planDocument } from "../plan/render.ts";
+import type { Plan } from "../plan/types.ts";
+import { advanced, contentOf, type RevisionState, stateOf } from "./revision-state.ts";
+import { type Settling, settle } from "./settle.ts";
+import { broken, type Probe, wrongGroups } from "./verify.ts";
+
+export interface Applying extends Settling {
+  /** Days for which a former domain is served; 0 = for ever. */
+  readonly aliasDays: number;
+  /** How long a core that replaces itself may take. */
+  readonly restartMs: number;
+}
+
+export interface Order {
+  /** For the journal: who, and what made us look. */
+  readonly by: string;
+  readonly cause: string;
+  /** Plans the same wish again; what of it is still planned was not done. */
+  readonly replan: () => Promise<Plan>;
+  /** Plans the return to a former state. */
+  readonly planBack: (state: RevisionState) => Promise<Plan>;
+}
+
+export type ApplyOutcome =
+  | { readonly is: "applied"; readonly revision: number; readonly applied: Plan; readonly done: readonly string[] }
+  /** Nothing changed. */
+  | { readonly is: "failed"; readonly error: CodedError }
+  /** The revision broke something; the content of revision `to` is in force again, and the agent holds. */
+  | { readonly is: "rolled back"; readonly revision: number; readonly to: number; readonly why: string }
+  /** In force and broken, and a person must decide: a change of domain, or nothing to return to. */
+  | { readonly is: "unproven"; readonly revision: number; readonly why: string };
+
+/** Never throws for what the server answers; throws `journal/not-written` and loss of the server in the middle. */
+export async function applyVerified(plan: Plan, applying: Applying, order: Order): Promise<ApplyOutcome> {
+  const before = await applying.probes();
+  const taken = await take(plan, applying, order);
+  if (taken instanceof CodedError) return { is: "failed", error: taken };
+  const { revision, done } = taken;
+  const wrong = await whatIsWrong(plan, before, applying, order);
+  if (wrong.length === 0) {
+    await prove(revision, applying);
+    return { is: "applied", revision, applied: plan, done };
+  }
+  const why = wrong.join("; ");
+  await applying.journal.append({ is: "broken", revision, why });
+  if (plan.impact === "migrate") return stays(revision, `the domain changed, and ${why}`, plan, applying);
+  return back(revision, why, before, plan, applying, order);
+}
+
+/** Journal, ask, journal. A lost connection leaves open what happened: the server tells. */
+async function take(
+  plan: Plan,
+  applying: Applying,
+  { by, cause }: Pick<Order, "by" | "cause">,
+): Promise<{ revision: number; done: readonly string[] } | CodedError> {
+  const { target, journal } = applying;
+  const revision = Math.max(journal.highest, plan.expected) + 1;
+  const { impact, changes } = planDocument(plan);
+  const state = advanced(stateOf(await target.actual()), plan.changes);
+  await journal.append(
+    journal.intent({ revision, by, cause, snapshot: plan.snapshot, impact, changes: [...changes] }, state),
+  );
+  try {
+    const answer = await target.apply({
+      expected: plan.expected,
+      revision,
+      by,
+      changes: plan.changes.flatMap((change) => change.steps),
+      aliasDays: applying.aliasDays,
+    });
+    await journal.append({ is: "applied", revision, done: answer.done });
+    if (answer.restarting) await target.ready(applying.restartMs);
+    return { revision, done: answer.done };
+  } catch (error) {
+    const failure =
+      error instanceof CodedError ? error : new CodedError("apply/failed", explain(error), { cause: error });
+    if (failure.code === "journal/not-written") throw failure;
+    if (failure.code === "target/lost" || failure.code === "target/unreachable") {
+      await target.ready(applying.restartMs);
+      // Probing is ours to do, with what was seen before the apply: so only the first half of settling happens here.
+      if ((await target.revisions()).revision === revision) {
+        if (journal.unsettled)
+          await journal.append({ is: "applied", revision, done: ["found in force after a lost connection"] });
+        return { revision, done: [] };
+      }
+      await settle(applying);
+      return failure;
+    }
+    await journal.append({ is: "undone", revision, why: explain(failure) });
+    return failure;
+  }
+}
+
+async function whatIsWrong(plan: Plan, before: readonly Probe[], applying: Applying, order: Order): Promise<string[]> {
+  const wrong = broken(before, await applying.probes());
+  // A server that does not answer has said it all.
+  if (wrong.some((one) => one.startsWith("server:"))) return wrong;
+  const again = await order.replan();
+  const asked = new Set(plan.changes.map((change) => `${change.subject} ${change.action}`));
+  const undone = again.changes.filter((change) => asked.has(`${change.subject} ${change.action}`));
+  const touched = new Set(
+    plan.changes
+      .flatMap((change) => change.steps)
+      .map((step) =>
+        step.kind === "group-set" ? step.group.name : step.kind === "group-members" ? step.group : undefined,
+      ),
+  );
+  const groups = contentOf(stateOf(await applying.target.actual())).groups.filter((group) => touched.has(group.name));
+  return [
+    ...wrong,
+    ...undone.map((change) => `${change.subject}: the server still reports ${change.from ?? "nothing"}`),
+    ...(await wrongGroups(applying.target, groups)),
+  ];
+}
+
+async function prove(revision: number, { target, journal }: Applying): Promise<void> {
+  await target.prove(revision);
+  await journal.append({ is: "proven", revision });
+}
+
+async function back(
+  revision: number,
+  why: string,
+  before: readonly Probe[],
+  plan: Plan,
+  applying: Applying,
+  order: Order,
+): Promise<ApplyOutcome> {
+  const { journal } = applying;
+  const to = journal.proven;
+  const state = to === undefined ? undefined : journal.state(to);
+  if (to === undefined || state === undefined)
+    return stays(revision, `${why}, and there is no proven revision to return to`, plan, applying);
+  const returning = await order.planBack(state);
+  const taken = await take(returning, applying, { by: "agent", cause: `return to revision ${to}: ${why}` });
+  if (taken instanceof CodedError)
+    return stays(revision, `${why}, and the return to revision ${to} failed: ${explain(taken)}`, plan, applying);
+  const stillRed = broken(before, await applying.probes());
+  if (stillRed.length === 0) await prove(taken.revision, applying);
+  else await journal.append({ is: "broken", revision: taken.revision, why: stillRed.join("; ") });
+  await hold(plan, `revision ${revision} broke something and revision ${to} is in force again: ${why}.`, applying);
+  return { is: "rolled back", revision, to, why };
+}
+
+async function stays(revision: number, why: string, plan: Plan, applying: Applying): Promise<ApplyOutcome> {
+  await hold(plan, `${why}.`, applying);
+  return { is: "unproven", revision, why };
+}
+
+async function hold(plan: Plan, why: string, { journal }: Applying): Promise<void> {
+  await journal.append({ is: "held", why, snapshot: plan.snapshot, by: "agent" });
+}

@@ -1,0 +1,149 @@
+/** The loop, once around: read, desired, canonical, plan, policy, apply, verify. Level-triggered: whoever wakes it says only "look again". */
+import { type Applying, type ApplyOutcome, applyVerified } from "./apply/apply.ts";
+import type { RevisionState } from "./apply/revision-state.ts";
+import { returnTo } from "./apply/rollback.ts";
+import { settle } from "./apply/settle.ts";
+import { desired } from "./desired/desired.ts";
+import { CodedError, type Notice } from "./errors.ts";
+import type { ExternalAddress } from "./network/external-address.ts";
+import { plan } from "./plan/plan.ts";
+import type { Plan } from "./plan/types.ts";
+import type { Patience } from "./policy/patience.ts";
+import { type Asked, decide, type Policy } from "./policy/policy.ts";
+import type { HostStore, Snapshot } from "./store/host-store.ts";
+
+export interface Parts extends Applying {
+  readonly store: HostStore;
+  readonly policy: Policy;
+  readonly external: ExternalAddress;
+  readonly patience: Patience;
+  readonly instance: string | undefined;
+  readonly keepDays: number;
+}
+
+/** What made us look, and what was asked for. */
+export interface Cause extends Asked {
+  /** For the journal and the log: `the periodic look`, `host.yaml changed`, `firekeeper apply`. */
+  readonly text: string;
+  readonly by: string;
+  readonly adopt?: readonly string[] | undefined;
+  /** Plan only. */
+  readonly dryRun?: boolean;
+}
+
+export type Outcome = { readonly plan: Plan } & (
+  | { readonly is: "in step" }
+  | { readonly is: "waiting"; readonly why: readonly string[] }
+  | ApplyOutcome
+);
+
+/** Throws when there is no whole snapshot, no answer of the server, or a person's apply is refused (`apply/…`). */
+export async function reconcile(parts: Parts, cause: Cause): Promise<Outcome> {
+  await settle(parts);
+  const { snapshot, trouble } = await readSnapshot(parts.store);
+  const adopt = new Set(cause.adopt);
+  const replan = () => planSnapshot(parts, snapshot, trouble, adopt);
+  const wanted = await replan();
+  const held = await holdOver(parts, snapshot);
+  const facts = { held, first: parts.journal.revision === undefined, confirmed: parts.journal.confirmedRemovals() };
+  const decision = decide(wanted, parts.policy, facts, cause);
+  if (wanted.changes.length === 0) return { is: "in step", plan: wanted };
+  if (cause.dryRun) return { is: "waiting", plan: wanted, why: decision.why };
+  if (cause.person && decision.refusal) throw decision.refusal;
+  if (decision.now.changes.length === 0) return { is: "waiting", plan: wanted, why: decision.why };
+  const planBack = (state: RevisionState) => planReturn(parts, state, snapshot.hash, false);
+  const again = cause.person ? undefined : parts.patience.refuses(decision.now);
+  if (again !== undefined) return { is: "waiting", plan: wanted, why: [again] };
+  const outcome = await applyVerified(decision.now, parts, { by: cause.by, cause: cause.text, replan, planBack });
+  parts.patience.saw(decision.now, outcome);
+  return { ...outcome, plan: wanted };
+}
+
+/** The plan that makes the server what `snapshot` asks. */
+async function planSnapshot(
+  parts: Parts,
+  snapshot: Snapshot,
+  trouble: readonly Notice[],
+  adopt: ReadonlySet<string>,
+): Promise<Plan> {
+  const { target, keepDays } = parts;
+  const wanted = await parts.external.follow(desired(snapshot, { instance: parts.instance }));
+  const [canonical, actual, { revision }] = [
+    await target.canonical(wanted.state),
+    await target.actual(),
+    await target.revisions(),
+  ];
+  const seen = { ...wanted, notices: [...trouble, ...wanted.notices] };
+  return plan({ desired: seen, canonical, actual, revision, snapshot: snapshot.hash, keepDays, adopt });
+}
+
+/** The plan that makes the server what it was; accounts that went since stay gone unless asked for. */
+export async function planReturn(
+  parts: Parts,
+  state: RevisionState,
+  snapshot: string,
+  accounts: boolean,
+): Promise<Plan> {
+  const { target, keepDays } = parts;
+  const actual = await target.actual();
+  const wanted = returnTo(state, actual, { accounts });
+  const [canonical, { revision }] = [await target.canonical(wanted.desired.state), await target.revisions()];
+  return plan({ ...wanted, canonical, actual, revision, snapshot, keepDays, adopt: new Set() });
+}
+
+/** Puts the content of a former revision in force and holds, since the store still says something else. */
+export async function rollBack(parts: Parts, to: number | undefined, accounts: boolean, by: string): Promise<Outcome> {
+  await settle(parts);
+  const { journal } = parts;
+  const goal = to ?? former(parts);
+  const state = goal === undefined ? undefined : journal.state(goal);
+  if (goal === undefined || state === undefined) {
+    throw new CodedError(
+      "rollback/unknown-revision",
+      goal === undefined ? "There is no former revision." : `There is no revision ${goal}.`,
+      {
+        hint: "firekeeper history lists them.",
+      },
+    );
+  }
+  const { snapshot } = await readSnapshot(parts.store);
+  const replan = () => planReturn(parts, state, snapshot.hash, accounts);
+  const wanted = await replan();
+  const planBack = (proven: RevisionState) => planReturn(parts, proven, snapshot.hash, false);
+  const order = { by, cause: `rollback to revision ${goal}`, replan, planBack };
+  const outcome: Outcome =
+    wanted.changes.length === 0
+      ? { is: "in step", plan: wanted }
+      : { ...(await applyVerified(wanted, parts, order)), plan: wanted };
+  if (outcome.is === "applied" || outcome.is === "in step") {
+    await journal.append({ is: "held", why: `rolled back to revision ${goal} by ${by}.`, snapshot: snapshot.hash, by });
+  }
+  return outcome;
+}
+
+/** The revision before the one in force, by content: a rollback of a rollback goes further back only if told so. */
+function former({ journal }: Parts): number | undefined {
+  const now = journal.revision;
+  return journal.history().find((one) => now !== undefined && one.revision < now && journal.state(one.revision))
+    ?.revision;
+}
+
+/** Whole, or the last that was whole with what is wrong now. */
+async function readSnapshot(store: HostStore): Promise<{ snapshot: Snapshot; trouble: Notice[] }> {
+  try {
+    return { snapshot: await store.read(), trouble: [] };
+  } catch (error) {
+    const good = await store.lastGood();
+    if (!(error instanceof CodedError) || !good) throw error;
+    const hint = `The last good state stays in force.${error.hint ? ` ${error.hint}` : ""}`;
+    return { snapshot: good, trouble: [{ code: error.code, message: error.message, hint }] };
+  }
+}
+
+/** A hold ends by itself when the store says something else than it did then. */
+async function holdOver({ journal }: Parts, snapshot: Snapshot): Promise<string | undefined> {
+  const { hold } = journal;
+  if (!hold || hold.snapshot === snapshot.hash) return hold?.why;
+  await journal.append({ is: "resumed", why: "the store changed", by: "agent" });
+  return undefined;
+}

@@ -1,0 +1,41 @@
+/** One function for each event worth knowing. Addresses and names go to the log, never a password, key or token. */
+import { pino } from "pino";
+
+export type Report = ReturnType<typeof openReport>;
+
+/** `level` as pino's; lines go to standard output as JSON, times in UTC. */
+export function openReport(level: string) {
+  const log = pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime });
+  return {
+    inStep: (cause: string) => log.debug({ cause }, "in step"),
+    waiting: (cause: string, changes: number, why: readonly string[]) =>
+      log.info({ cause, changes, why }, "changes wait"),
+    applied: (facts: {
+      cause: string;
+      by: string;
+      revision: number;
+      changes: number;
+      impact: string;
+      tookMs: number;
+    }) => log.info(facts, "applied and proven"),
+    notApplied: (cause: string, code: string, why: string) => log.error({ cause, code, why }, "not applied"),
+    rolledBack: (revision: number, to: number, why: string) => log.error({ revision, to, why }, "rolled back, holding"),
+    unproven: (revision: number, why: string) => log.error({ revision, why }, "applied, but not proven, holding"),
+    lookFailed: (cause: string, code: string, why: string) => log.error({ cause, code, why }, "could not compare"),
+    storeUnreadable: (code: string, why: string) =>
+      log.warn({ code, why }, "store unreadable, last good snapshot kept"),
+    settled: (what: string) => log.warn({ what }, "journal completed"),
+    greeted: (program: string, revision: number, pid: number, again: boolean) =>
+      log.info({ program, revision, pid, again }, "server connected"),
+    lost: (reason: string) => log.warn({ reason }, "server lost"),
+    gateStarted: (pid: number | undefined) => log.info({ pid }, "gate started"),
+    gateGone: (how: string) => log.error({ how }, "gate is gone"),
+    addressFollowed: (name: string, address: string) => log.info({ name, address }, "external address resolved"),
+    addressUnresolved: (name: string, why: string) => log.warn({ name, why }, "external address does not resolve"),
+    consoleAsked: (admin: string, ask: string) => log.info({ admin, ask }, "asked in the console"),
+    rightUsed: (who: string, what: string, on: string) => log.info({ who, what, on }, "right used"),
+    edited: (by: string, summary: string) => log.info({ by, summary }, "store edited"),
+    stopping: (signal: string) => log.info({ signal }, "stopping"),
+    failed: (code: string, why: string) => log.error({ code, why }, "failed"),
+  };
+}
