@@ -4,10 +4,15 @@ import type { Limits } from "./limits.ts";
 import { scanReference } from "./references.ts";
 import { enter, leave, type Scope } from "./scope.ts";
 import { type Child, makeStanza, type Stanza } from "./stanza.ts";
-import { attributeValue, beginTag, localOf, newTag, scanTag, type Tag } from "./tag.ts";
+import { attributeName, attributeValue, beginTag, localOf, newTag, scanPlainTag, scanTag, type Tag } from "./tag.ts";
 
 /** What the next byte belongs to. */
-const modes = { markup: 0, text: 1, tag: 2, endName: 3, endGap: 4, cdata: 5 } as const;
+const atMarkup = 0;
+const inText = 1;
+const inTag = 2;
+const inEndName = 3;
+const inEndGap = 4;
+const inCdata = 5;
 
 /**
  * One top level element while its bytes arrive. Every byte is looked at a bounded number of times however they are
@@ -52,7 +57,7 @@ export function newFrame(scope: Scope): Frame {
     tag: newTag(),
     scope,
     outer: scope.prefixes.length,
-    mode: modes.markup,
+    mode: atMarkup,
     at: 0,
     textStart: 0,
     wide: false,
@@ -80,7 +85,7 @@ export function newFrame(scope: Scope): Frame {
 
 /** Prepares for the next element. */
 export function beginFrame(frame: Frame): void {
-  frame.mode = modes.markup;
+  frame.mode = atMarkup;
   frame.at = 0;
   frame.wide = false;
   frame.canonical = true;
@@ -98,43 +103,53 @@ export function scanFrame(frame: Frame, buffer: Buffer, base: number, end: numbe
   let mode = frame.mode;
   for (;;) {
     switch (mode) {
-      case modes.text: {
+      case inText: {
         p = scanText(frame, buffer, base, p, end);
         if (p < 0) return wait(frame, mode, -p - 1 - base);
-        mode = modes.markup;
+        mode = atMarkup;
         break;
       }
-      case modes.markup: {
+      case atMarkup: {
         if (p + 1 >= end) return wait(frame, mode, p - base);
         const next = buffer[p + 1] as number;
         if (next === 0x2f) {
           p += 2;
-          mode = modes.endName;
+          mode = inEndName;
         } else if (next === 0x21) {
           const inside = scanDeclaration(buffer, p, end, frame.depth > 0);
           if (inside < 0) return wait(frame, mode, p - base);
           frame.canonical = false;
           p = inside;
-          mode = modes.cdata;
+          mode = inCdata;
         } else if (next === 0x3f) {
           refuseInstruction(buffer, p, end);
           return wait(frame, mode, p - base);
         } else {
           beginTag(frame.tag, p - base);
-          mode = modes.tag;
+          const behind = scanPlainTag(frame.tag, buffer, base, end, limits);
+          if (behind >= 0) p = behind;
+          else {
+            beginTag(frame.tag, p - base);
+            p = scanTag(frame.tag, buffer, base, end, limits);
+            if (p < 0) return wait(frame, inTag, frame.tag.at);
+          }
+          opened(frame, buffer, base, p, limits);
+          if (frame.tag.selfClosing && closed(frame, p - base)) return finish(frame, buffer, base, p, p - base);
+          frame.textStart = p - base;
+          mode = inText;
         }
         break;
       }
-      case modes.tag: {
+      case inTag: {
         p = scanTag(frame.tag, buffer, base, end, limits);
         if (p < 0) return wait(frame, mode, frame.tag.at);
         opened(frame, buffer, base, p, limits);
         if (frame.tag.selfClosing && closed(frame, p - base)) return finish(frame, buffer, base, p, p - base);
         frame.textStart = p - base;
-        mode = modes.text;
+        mode = inText;
         break;
       }
-      case modes.endName: {
+      case inEndName: {
         if (frame.depth === 0) fault("not-well-formed", "an end tag without a start tag");
         const start = base + (frame.nameStarts[frame.depth - 1] as number);
         const length = base + (frame.nameEnds[frame.depth - 1] as number) - start;
@@ -144,24 +159,24 @@ export function scanFrame(frame: Frame, buffer: Buffer, base: number, end: numbe
         }
         if (frame.depth === 1) frame.payloadEnd = p - 2 - base;
         p += length;
-        mode = modes.endGap;
+        mode = inEndGap;
         break;
       }
-      case modes.endGap: {
+      case inEndGap: {
         while (p < end && isSpace(buffer[p] as number)) p++;
         if (p === end) return wait(frame, mode, p - base);
         if (buffer[p] !== 0x3e) fault("not-well-formed", "an end tag that does not match");
         p++;
         if (closed(frame, p - base)) return finish(frame, buffer, base, p, frame.payloadEnd);
         frame.textStart = p - base;
-        mode = modes.text;
+        mode = inText;
         break;
       }
-      default: {
+      case inCdata: {
         p = scanCdata(frame, buffer, p, end);
         if (p < 0) return wait(frame, mode, -p - 1 - base);
         frame.textStart = p - base;
-        mode = modes.text;
+        mode = inText;
       }
     }
   }
@@ -180,9 +195,9 @@ function isSpace(byte: number): boolean {
 /** Scans text to the next `<`; when the bytes run out, returns `-1 - offset` of where to go on. */
 function scanText(frame: Frame, buffer: Buffer, base: number, from: number, end: number): number {
   let p = from;
-  let table = frame.wide ? wideTextTable : textTable;
   for (;;) {
-    while (p < end && table[buffer[p] as number] === 0) p++;
+    if (frame.wide) while (p < end && wideTextTable[buffer[p] as number] === 0) p++;
+    else while (p < end && textTable[buffer[p] as number] === 0) p++;
     if (p === end) return -1 - p;
     const byte = buffer[p] as number;
     if (byte === 0x3c) return p;
@@ -196,7 +211,6 @@ function scanText(frame: Frame, buffer: Buffer, base: number, from: number, end:
       p++;
     } else if (byte >= 0x80) {
       frame.wide = true;
-      table = wideTextTable;
     } else fault("not-well-formed", "a control character");
   }
 }
@@ -255,7 +269,8 @@ function opened(frame: Frame, buffer: Buffer, base: number, p: number, limits: L
     if (scope.reach < frame.inner) frame.canonical = false;
   } else if (depth === 1) {
     // A child that names the content namespace itself would keep it in a stream with another one.
-    if (scope.reach < frame.inner || (ns === scope.defaults[0] && spellsOut(tag))) frame.canonical = false;
+    if (scope.reach < frame.inner || (ns === scope.defaults[0] && (tag.colon >= 0 || tag.defaultAt >= 0)))
+      frame.canonical = false;
     frame.childName = localOf(tag, buffer, base);
     frame.childNs = ns;
     frame.childStart = tag.nameStart - 1;
@@ -269,16 +284,12 @@ function opened(frame: Frame, buffer: Buffer, base: number, p: number, limits: L
   }
 }
 
-function spellsOut(tag: Tag): boolean {
-  return tag.colon >= 0 || (tag.qualified && tag.names.lastIndexOf("xmlns", tag.count - 1) >= 0);
-}
-
 /** The attributes of a stanza that routing needs (RFC 6120 §8.1). */
 function takeAddresses(frame: Frame, buffer: Buffer, base: number): void {
   const { tag } = frame;
   frame.to = frame.from = frame.id = frame.type = frame.lang = undefined;
-  for (let i = 0; i < tag.count; i++)
-    switch (tag.names[i]) {
+  for (let i = 0; i < tag.count; i++) {
+    switch (attributeName(tag, i, buffer, base)) {
       case "to":
         frame.to = attributeValue(tag, i, buffer, base);
         break;
@@ -295,6 +306,7 @@ function takeAddresses(frame: Frame, buffer: Buffer, base: number): void {
         frame.lang = attributeValue(tag, i, buffer, base);
         break;
     }
+  }
 }
 
 /** Books an end tag; true when it was the stanza's own. */

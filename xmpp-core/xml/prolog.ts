@@ -3,7 +3,7 @@ import { fault } from "./fault.ts";
 import { refuseInstruction, scanDeclaration } from "./frame.ts";
 import type { Limits } from "./limits.ts";
 import { enter, newScope, type Scope, xmlNamespace } from "./scope.ts";
-import { attributeValue, beginTag, localOf, newTag, prefixOf, scanTag, type Tag } from "./tag.ts";
+import { attributeName, attributeValue, beginTag, localOf, newTag, prefixOf, scanTag, type Tag } from "./tag.ts";
 
 /** The facts of a stream header; `contentNs` is its default namespace, such as jabber:client. */
 export interface StreamHeader {
@@ -137,13 +137,13 @@ function takeRoot(prolog: Prolog, buffer: Buffer, base: number, end: number, lim
     if (problem === "encoding") fault("unsupported-encoding", "bytes that are not UTF-8");
     if (problem !== undefined) fault("not-well-formed", "a character that XML does not allow");
   }
-  if (prefix !== "" && prefix !== "xml" && !declares(tag, prefix))
+  if (prefix !== "" && prefix !== "xml" && !declares(tag, prefix, buffer, base))
     fault("bad-namespace-prefix", "the prefix of the stream header is not declared");
   const ns = enter(scope, tag, buffer, base, limits, 0);
   const contentNs = scope.defaults[1] as string;
   const header: Record<string, string> = {};
   for (let i = 0; i < tag.count; i++) {
-    const name = tag.names[i] as string;
+    const name = attributeName(tag, i, buffer, base);
     const key = name === "xml:lang" ? "lang" : name;
     if (headerKeys.has(name)) header[key] = attributeValue(tag, i, buffer, base);
   }
@@ -159,7 +159,7 @@ function takeRoot(prolog: Prolog, buffer: Buffer, base: number, end: number, lim
 
 const headerKeys = new Set(["to", "from", "version", "id", "xml:lang"]);
 
-function declares(tag: Tag, prefix: string): boolean {
-  for (let i = 0; i < tag.count; i++) if (tag.names[i] === `xmlns:${prefix}`) return true;
+function declares(tag: Tag, prefix: string, buffer: Buffer, base: number): boolean {
+  for (let i = 0; i < tag.count; i++) if (attributeName(tag, i, buffer, base) === `xmlns:${prefix}`) return true;
   return false;
 }

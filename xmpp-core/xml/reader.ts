@@ -49,7 +49,21 @@ export interface XmlReader {
 type Phase = "prolog" | "open" | "closed" | "failed";
 
 const empty = Buffer.alloc(0);
-const smallestBuffer = 512;
+const smallestBuffer = 4_096;
+
+/** Buffers of readers that wait for nothing, so that a stanza cut in two does not cost an allocation. */
+const spare: Buffer[] = [];
+
+function takeBuffer(size: number): Buffer {
+  return (
+    (size <= smallestBuffer ? spare.pop() : undefined) ??
+    Buffer.allocUnsafeSlow(Math.max(smallestBuffer, size + (size >> 1)))
+  );
+}
+
+function giveBuffer(buffer: Buffer): void {
+  if (buffer.length === smallestBuffer && spare.length < 64) spare.push(buffer);
+}
 
 /** A strict, incremental reader for XMPP streams (RFC 6120 §4, §11). Its work is linear in the bytes pushed. */
 export function xmlReader(handler: ReaderHandler, limits: Limits): XmlReader {
@@ -281,8 +295,9 @@ class ByteReader implements XmlReader {
   #own(size: number): void {
     const { length } = this.#buffer;
     const roomy = this.#owned && length >= size;
-    const target = roomy ? this.#buffer : Buffer.allocUnsafeSlow(Math.max(smallestBuffer, size + (size >> 1)));
+    const target = roomy ? this.#buffer : takeBuffer(size);
     this.#buffer.copy(target, 0, this.#base, this.#end);
+    if (!roomy && this.#owned) giveBuffer(this.#buffer);
     this.#buffer = target;
     this.#end -= this.#base;
     this.#base = 0;
@@ -292,6 +307,7 @@ class ByteReader implements XmlReader {
   /** The chunk belongs to the caller again when `push` returns. */
   #keep(): void {
     if (this.#end === this.#base) {
+      if (this.#owned) giveBuffer(this.#buffer);
       this.#buffer = empty;
       this.#base = this.#end = 0;
       this.#owned = true;

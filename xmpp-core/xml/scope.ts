@@ -1,9 +1,12 @@
 import { fault } from "./fault.ts";
 import type { Limits } from "./limits.ts";
-import { attributeValue, prefixOf, type Tag } from "./tag.ts";
+import { attributeLocal, attributePrefix, attributeValue, prefixOf, type Tag } from "./tag.ts";
 
 export const xmlNamespace = "http://www.w3.org/XML/1998/namespace";
 export const xmlnsNamespace = "http://www.w3.org/2000/xmlns/";
+
+/** Larger than any index of a declaration, and small enough to be stored in place. */
+const nothingUsed = 0x3fffffff;
 
 /** The namespace declarations in force, as a stack: the stream's own first, then those of each open element. */
 export interface Scope {
@@ -38,25 +41,23 @@ export function enter(scope: Scope, tag: Tag, buffer: Buffer, base: number, limi
   const { prefixes, uris, depth } = scope;
   scope.marks[depth] = prefixes.length;
   scope.depth = depth + 1;
-  scope.reach = Number.MAX_SAFE_INTEGER;
+  scope.reach = nothingUsed;
   let fallback = scope.defaults[depth] as string;
+  if (tag.defaultAt >= 0) fallback = checkedDefault(attributeValue(tag, tag.defaultAt, buffer, base));
   let prefixed = 0;
   if (tag.qualified)
     for (let i = 0; i < tag.count; i++) {
-      const colon = tag.colons[i] as number;
-      const name = tag.names[i] as string;
-      if (colon < 0) {
-        if (name === "xmlns") fallback = checkedDefault(attributeValue(tag, i, buffer, base));
-      } else if (colon === 5 && name.startsWith("xmlns:")) {
-        const prefix = name.slice(6);
-        const uri = checkedUri(prefix, attributeValue(tag, i, buffer, base));
-        prefixes.push(prefix);
-        uris.push(uri);
+      const prefix = attributePrefix(tag, i, buffer, base);
+      if (prefix === "") continue;
+      if (prefix === "xmlns") {
+        const declared = attributeLocal(tag, i, buffer, base);
+        uris.push(checkedUri(declared, attributeValue(tag, i, buffer, base)));
+        prefixes.push(declared);
         if (prefixes.length - outer > limits.namespaces) fault("policy-violation", "too many namespace declarations");
       } else prefixed++;
     }
   scope.defaults[depth + 1] = fallback;
-  if (prefixed > 0) checkPrefixed(scope, tag, prefixed);
+  if (prefixed > 0) checkPrefixed(scope, tag, buffer, base, prefixed);
   return tag.colon < 0 ? fallback : resolve(scope, prefixOf(tag, buffer, base));
 }
 
@@ -98,15 +99,14 @@ function checkedUri(prefix: string, uri: string): string {
 }
 
 /** Two attributes with different prefixes may still be the same one. */
-function checkPrefixed(scope: Scope, tag: Tag, prefixed: number): void {
+function checkPrefixed(scope: Scope, tag: Tag, buffer: Buffer, base: number, prefixed: number): void {
   const seen = prefixed > 1 ? new Set<string>() : undefined;
   for (let i = 0; i < tag.count; i++) {
-    const colon = tag.colons[i] as number;
-    const name = tag.names[i] as string;
-    if (colon < 0 || (colon === 5 && name.startsWith("xmlns:"))) continue;
-    const uri = resolve(scope, name.slice(0, colon));
+    const prefix = attributePrefix(tag, i, buffer, base);
+    if (prefix === "" || prefix === "xmlns") continue;
+    const uri = resolve(scope, prefix);
     if (seen === undefined) continue;
-    const expanded = `${name.slice(colon + 1)} ${uri}`;
+    const expanded = `${attributeLocal(tag, i, buffer, base)} ${uri}`;
     if (seen.has(expanded)) fault("not-well-formed", "an attribute is given twice");
     seen.add(expanded);
   }
