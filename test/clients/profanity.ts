@@ -1,0 +1,117 @@
+import { execFile } from "node:child_process";
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { freshDirectory, installed } from "../peers/peer.ts";
+import { until } from "../support/processes.ts";
+import { type ClientProgram, patienceMs } from "./real-client.ts";
+
+const run = promisify(execFile);
+let terminals = 0;
+
+/** Profanity in a terminal of its own: keys in by tmux, what the screen shows out. */
+export const profanity: ClientProgram = {
+  name: "Profanity",
+  async missing() {
+    return (await installed("tmux && command -v profanity")) ? undefined : "apt-get install profanity tmux";
+  },
+  async login(account) {
+    const directory = await freshDirectory("profanity");
+    const socket = `firekeeper-${process.pid}-${++terminals}`;
+    const tmux = async (...argv: string[]): Promise<string> =>
+      (await run("tmux", ["-L", socket, "-f", "/dev/null", ...argv])).stdout;
+    const address = `${account.user}@${account.domain}`;
+    const screens: string[] = [];
+    const screen = async (): Promise<string> => {
+      const text = await tmux("capture-pane", "-p", "-J", "-t", "main");
+      if (text !== screens.at(-1)) {
+        screens.push(text);
+        if (screens.length > 40) screens.shift();
+      }
+      return text;
+    };
+    const type = async (line: string): Promise<void> => {
+      await tmux("send-keys", "-t", "main", "-l", line);
+      await tmux("send-keys", "-t", "main", "Enter");
+    };
+    const transcript = (): string => screens.slice(-6).join("\n----------\n");
+    const shows = (pattern: RegExp): Promise<void> =>
+      until(
+        async () => pattern.test(await screen()),
+        patienceMs,
+        () => `Profanity does not show ${pattern}\n${transcript()}`,
+      );
+    const stop = async (): Promise<void> => {
+      await tmux("kill-server").catch(() => "");
+      await directory.remove();
+    };
+    try {
+      const environment = ["XDG_CONFIG_HOME", "XDG_DATA_HOME", "HOME"].flatMap((name) => [
+        "-e",
+        `${name}=${directory.path}`,
+      ]);
+      const start = [
+        "new-session",
+        "-d",
+        "-s",
+        "main",
+        "-x",
+        "160",
+        "-y",
+        "50",
+        ...environment,
+        "-e",
+        "LC_ALL=C.UTF-8",
+      ];
+      await tmux(...start, "profanity", "-l", "DEBUG");
+      await shows(/Profanity/);
+      // One line a fact: no splash, no time stamps that wrap, console messages with their text.
+      for (const line of ["/splash off", "/wrap off", "/notify chat off", "/console chat all"]) await type(line);
+      await type(`/connect ${address} server ${account.host} port ${account.port} tls trust`);
+      await shows(/password:/i);
+      await type(account.password);
+      await shows(/logged in successfully/);
+    } catch (error) {
+      await stop();
+      throw error;
+    }
+    return {
+      address,
+      async say(to, body) {
+        await type(`/msg ${to} ${body}`);
+        await shows(new RegExp(literal(body)));
+      },
+      async heard(from, body) {
+        await type(`/msg ${from}`);
+        await shows(new RegExp(literal(body)));
+      },
+      async sees(contact, group) {
+        const listed = async (): Promise<boolean> => {
+          await type("/win 1");
+          await type("/clear");
+          await type(`/roster group show ${group}`);
+          const text = await screen();
+          return text.includes(contact) || text.includes(`${contact.split("@")[0]} `);
+        };
+        await until(listed, patienceMs, () => `Profanity does not list ${contact} in ${group}\n${transcript()}`);
+      },
+      async losses() {
+        const lines = await readLog(directory.path);
+        return lines.match(/Lost connection|Connection handler: .*disconnected/gi)?.length ?? 0;
+      },
+      transcript,
+      stop,
+    };
+  },
+};
+
+/** Its own log names every lost connection, also one that scrolled off the screen. */
+async function readLog(directory: string): Promise<string> {
+  const logs = join(directory, "profanity/logs");
+  const names = await readdir(logs);
+  return (await Promise.all(names.map((name) => readFile(join(logs, name), "utf8")))).join("");
+}
+
+function literal(text: string): string {
+  return text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+}

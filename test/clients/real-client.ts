@@ -1,0 +1,30 @@
+/** What a test wants of a client program, whatever drives it: a terminal, a pipe or a library. */
+export type RealClient = {
+  /** The bare address it is logged in as. */
+  readonly address: string;
+  /** Sends a chat message. */
+  say(to: string, body: string): Promise<void>;
+  /** Waits until a chat message with this text from this bare address was shown to the user. */
+  heard(from: string, body: string): Promise<void>;
+  /** Waits until the contact stands in this group of the roster. */
+  sees(contact: string, group: string): Promise<void>;
+  /** How often it lost its connection since it logged in. */
+  losses(): Promise<number>;
+  /** All that is known of the conversation, for a failing test. */
+  transcript(): string;
+  stop(): Promise<void>;
+};
+
+export type Account = { host: string; port: number; domain: string; user: string; password: string };
+
+/** A client program that tests can start. */
+export type ClientProgram = {
+  readonly name: string;
+  /** Why it cannot run here; undefined if it can. */
+  missing(): Promise<string | undefined>;
+  /** Logs in and waits for the session; throws with the transcript. */
+  login(account: Account): Promise<RealClient>;
+};
+
+/** How long a real program may take to show something. */
+export const patienceMs = 20_000;

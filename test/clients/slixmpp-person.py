@@ -1,0 +1,68 @@
+"""A person with slixmpp: orders come as JSON lines on standard input, what happens goes out the same way."""
+import json
+import logging
+import ssl
+import sys
+
+import slixmpp
+
+
+def tell(event, **fields):
+    print(json.dumps({"event": event, **fields}), flush=True)
+
+
+class Person(slixmpp.ClientXMPP):
+    def __init__(self, jid, password):
+        super().__init__(jid, password)
+        # The server under test signs its own certificate.
+        self.ssl_context.check_hostname = False
+        self.ssl_context.verify_mode = ssl.CERT_NONE
+        for plugin in ("xep_0030", "xep_0115", "xep_0198", "xep_0199", "xep_0280"):
+            self.register_plugin(plugin)
+        self.add_event_handler("session_start", self.started)
+        self.add_event_handler("message", self.message)
+        self.add_event_handler("roster_update", lambda _: self.tell_roster())
+        self.add_event_handler("session_resumed", lambda _: tell("resumed"))
+        for name in ("disconnected", "failed_auth", "connection_failed", "stream_error"):
+            self.add_event_handler(name, lambda reason, name=name: tell(name, reason=str(reason)))
+
+    async def started(self, _):
+        await self.get_roster()
+        self.send_presence()
+        self.tell_roster()
+        tell("online", jid=str(self.boundjid))
+
+    def message(self, message):
+        if message["type"] in ("chat", "normal") and message["body"]:
+            tell("message", sender=message["from"].bare, body=message["body"])
+
+    def tell_roster(self):
+        contacts = {
+            jid: {"groups": self.client_roster[jid]["groups"], "subscription": self.client_roster[jid]["subscription"]}
+            for jid in self.client_roster.keys()
+        }
+        tell("roster", contacts=contacts)
+
+
+def main():
+    logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
+    login = json.loads(sys.stdin.readline())
+    person = Person(login["jid"], login["password"])
+    person.connect(address=(login["host"], login["port"]), force_starttls=True, disable_starttls=False)
+
+    def order():
+        line = sys.stdin.readline()
+        if not line:
+            person.loop.remove_reader(sys.stdin)
+            person.disconnect()
+            person.loop.call_later(2, person.loop.stop)
+            return
+        wish = json.loads(line)
+        if wish["do"] == "say":
+            person.send_message(mto=wish["to"], mbody=wish["body"], mtype="chat")
+
+    person.loop.add_reader(sys.stdin, order)
+    person.loop.run_forever()
+
+
+main()

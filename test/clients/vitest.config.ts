@@ -1,0 +1,12 @@
+import { defineConfig } from "vitest/config";
+
+/** Suites with real client programs: `npm run test:clients`. What is not installed is skipped with its reason. */
+export default defineConfig({
+  test: {
+    root: new URL("../..", import.meta.url).pathname,
+    include: ["test/clients/**/*.test.ts"],
+    testTimeout: 90_000,
+    hookTimeout: 90_000,
+    fileParallelism: false,
+  },
+});

@@ -1,0 +1,71 @@
+import { client, xml } from "@xmpp/client";
+import type { Element } from "ltx";
+import { until } from "../support/processes.ts";
+import { type ClientProgram, patienceMs } from "./real-client.ts";
+
+/** @xmpp/client from npm, in the test's own process. */
+export const xmppJs: ClientProgram = {
+  name: "@xmpp/client",
+  async missing() {
+    return undefined;
+  },
+  async login(account) {
+    // It has no option for a self-signed certificate; Node reads this when a connection is made.
+    process.env.NODE_TLS_REJECT_UNAUTHORIZED = "0";
+    const { domain, user, password } = account;
+    const entity = client({ service: `xmpp://${account.host}:${account.port}`, domain, username: user, password });
+    const lines: string[] = [];
+    const messages: { from: string; body: string }[] = [];
+    const groups = new Map<string, string[]>();
+    let losses = 0;
+    const note = (what: string) => (detail: unknown) => lines.push(`${what} ${String(detail)}`);
+    entity.on("input", note("<<"));
+    entity.on("output", note(">>"));
+    entity.on("error", note("!!"));
+    entity.on("disconnect", (detail) => {
+      losses++;
+      note("!! disconnect")(detail);
+    });
+    const takeRoster = (query: Element | undefined): void => {
+      for (const item of query?.getChildren("item") ?? [])
+        groups.set(
+          item.attrs.jid,
+          item.getChildren("group").map((group) => group.getText()),
+        );
+    };
+    entity.on("stanza", (stanza) => {
+      const body = stanza.is("message") ? stanza.getChildText("body") : null;
+      if (body) messages.push({ from: String(stanza.attrs.from).split("/")[0] ?? "", body });
+    });
+    entity.iqCallee.set("jabber:iq:roster", "query", ({ element }) => {
+      takeRoster(element);
+      return true;
+    });
+    const transcript = (): string => lines.join("\n");
+    const seen = (what: string, holds: () => boolean): Promise<void> =>
+      until(holds, patienceMs, () => `@xmpp/client: no ${what}\n${transcript()}`);
+    const stop = async (): Promise<void> => {
+      entity.reconnect.stop();
+      await entity.stop();
+    };
+    try {
+      await entity.start();
+      const roster = xml("iq", { type: "get" }, xml("query", { xmlns: "jabber:iq:roster" }));
+      takeRoster((await entity.iqCaller.request(roster)).getChild("query"));
+      await entity.send(xml("presence"));
+    } catch (error) {
+      await stop();
+      throw new Error(`@xmpp/client: ${String(error)}\n${transcript()}`);
+    }
+    return {
+      address: `${user}@${domain}`,
+      say: (to, body) => entity.send(xml("message", { to, type: "chat" }, xml("body", {}, body))),
+      heard: (from, body) =>
+        seen(`message "${body}"`, () => messages.some((one) => one.from === from && one.body === body)),
+      sees: (contact, group) => seen(`${contact} in ${group}`, () => groups.get(contact)?.includes(group) === true),
+      losses: async () => losses,
+      transcript,
+      stop,
+    };
+  },
+};
