@@ -33,10 +33,10 @@ export function wantedSettings(
   const admin = text(snapshot, "sys.xmpp.adminuser");
   const adminRejected = admin === undefined ? undefined : rejectedAdmin(admin, snapshot.users);
   if (adminRejected) rejections.push(adminRejected);
-  if (admin === undefined && !snapshot.users.some((user) => foldName(user.name) === "admin"))
+  if (admin === undefined && !snapshot.users.some((user) => foldName(user.name) === "admin" && mayLogIn(user)))
     notices.push({
       code: "settings/no-admin",
-      message: "Nobody may use the console: sys.xmpp.adminuser is not set and there is no user admin.",
+      message: "Nobody may use the console: sys.xmpp.adminuser is not set, and no user admin may log in.",
       hint: "Set sys.xmpp.adminuser to the name of a user.",
     });
   const externalAddress = text(snapshot, "sys.xmpp.externalip");
