@@ -13,7 +13,7 @@ let terminals = 0;
 export const profanity: ClientProgram = {
   name: "Profanity",
   async missing() {
-    return (await installed("tmux && command -v profanity")) ? undefined : "apt-get install profanity tmux";
+    return (await installed("tmux", "profanity")) ? undefined : "apt-get install profanity tmux";
   },
   async login(account) {
     const directory = await freshDirectory("profanity");
@@ -66,7 +66,7 @@ export const profanity: ClientProgram = {
       await tmux(...start, "profanity", "-l", "DEBUG");
       await shows(/Profanity/);
       // One line a fact: no splash, no time stamps that wrap, console messages with their text.
-      for (const line of ["/splash off", "/wrap off", "/notify chat off", "/console chat all"]) await type(line);
+      for (const line of ["/splash off", "/wrap off", "/roster hide", "/console chat all"]) await type(line);
       await type(`/connect ${address} server ${account.host} port ${account.port} tls trust`);
       await shows(/password:/i);
       await type(account.password);
@@ -86,12 +86,12 @@ export const profanity: ClientProgram = {
         await shows(new RegExp(literal(body)));
       },
       async sees(contact, group) {
+        const entry = new RegExp(`- +${literal(group)}:[^]*- +${literal(contact)} `);
         const listed = async (): Promise<boolean> => {
           await type("/win 1");
           await type("/clear");
           await type(`/roster group show ${group}`);
-          const text = await screen();
-          return text.includes(contact) || text.includes(`${contact.split("@")[0]} `);
+          return entry.test(await screen());
         };
         await until(listed, patienceMs, () => `Profanity does not list ${contact} in ${group}\n${transcript()}`);
       },

@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { installed } from "../peers/peer.ts";
+import { succeeds } from "../peers/peer.ts";
 import { until } from "../support/processes.ts";
 import { type ClientProgram, patienceMs } from "./real-client.ts";
 
@@ -20,9 +20,7 @@ const script = fileURLToPath(new URL("slixmpp-person.py", import.meta.url));
 export const slixmpp: ClientProgram = {
   name: "slixmpp",
   async missing() {
-    return (await installed(`${python} && ${python} -c 'import slixmpp'`))
-      ? undefined
-      : "apt-get install python3-slixmpp";
+    return (await succeeds(python, "-c", "import slixmpp")) ? undefined : "apt-get install python3-slixmpp";
   },
   async login(account) {
     const child = spawn(python, [script], { stdio: "pipe" });

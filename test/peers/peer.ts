@@ -41,9 +41,14 @@ export async function selfSigned(directory: string, domain: string): Promise<{ k
   return { key, cert };
 }
 
-/** True if the program is on the PATH (or in /usr/sbin). */
-export async function installed(program: string): Promise<boolean> {
-  return run("sh", ["-c", `PATH=$PATH:/usr/sbin command -v ${program}`]).then(
+/** True if all these programs are on the PATH (or in /usr/sbin). */
+export async function installed(...programs: string[]): Promise<boolean> {
+  return succeeds("sh", "-c", programs.map((name) => `PATH=$PATH:/usr/sbin command -v ${name}`).join(" && "));
+}
+
+/** True if the command runs and ends with 0. */
+export function succeeds(command: string, ...argv: string[]): Promise<boolean> {
+  return run(command, argv).then(
     () => true,
     () => false,
   );
