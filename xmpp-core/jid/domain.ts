@@ -2,6 +2,7 @@ import { isIPv6 } from "node:net";
 import { domainToASCII, domainToUnicode } from "node:url";
 import { checkBidiRule, domainLabel, isProblem, isRightToLeft, type Problem } from "./precis.ts";
 
+const lettersOnly = "a domain holds letters, digits and inner hyphens only";
 const refuse = (problem: string): Problem => ({ problem });
 const asciiLabel = /^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/;
 const simpleDomain = /^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*$/;
@@ -60,7 +61,7 @@ function labelOf(raw: string): string | Problem {
   if (isProblem(mapped)) return refuse(`in the domain, ${mapped.problem}`);
   if (isAscii(mapped)) {
     if (mapped.startsWith("xn--")) return decoded(mapped);
-    if (!asciiLabel.test(mapped)) return refuse("a domain holds letters, digits and inner hyphens only");
+    if (!asciiLabel.test(mapped)) return refuse(lettersOnly);
     if (mapped.length > 63) return refuse("a part of the domain is longer than 63 bytes");
     return mapped.slice(2, 4) === "--" ? refuse("a part of the domain has two hyphens in a reserved place") : mapped;
   }
@@ -70,6 +71,7 @@ function labelOf(raw: string): string | Problem {
 function checkedUnicode(label: string): string | Problem {
   if (label.startsWith("-") || label.endsWith("-") || label.slice(2, 4) === "--")
     return refuse("a part of the domain has a hyphen in a place where none is allowed");
+  if (/[\u0000-\u007f]/.test(label.replace(/[a-z0-9-]+/g, ""))) return refuse(lettersOnly);
   if (/^\p{M}/u.test(label)) return refuse("a part of the domain starts with a combining mark");
   const encoded = domainToASCII(label);
   // The platform maps and drops characters in silence; whoever needs that has no valid label.
