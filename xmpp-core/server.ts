@@ -153,6 +153,7 @@ export async function startServer(options: ServerOptions) {
     /** Restores what the predecessor left, opens the ports, lets clients in. */
     async function open(): Promise<void> {
       await serving.refresh();
+      await Promise.all(handlers.map((each) => each.ready));
       const stored = await sessions.restore();
       for (const handler of sessions.handlers)
         for (const { session, orderly } of stored) handler.restored?.(session, orderly ? "restart" : "crash");

@@ -1,13 +1,13 @@
+import type { Element } from "ltx";
+import type { StanzaError } from "../formats/stanza-error.ts";
+import type { Jid } from "../jid/jid.ts";
 import type { Account } from "../routing/accounts.ts";
-import type { MessageFlow } from "../routing/handlers.ts";
+import type { MessageFlow, PresenceFlow } from "../routing/handlers.ts";
 import type { Served } from "../routing/names.ts";
 import type { Session } from "../routing/session.ts";
 import type { Write } from "../storage/statement.ts";
 import type { Xml } from "../xml/writer.ts";
-import type { Element } from "ltx";
 import type { Identity, Point } from "./module.ts";
-import type { StanzaError } from "../formats/stanza-error.ts";
-import type { Jid } from "../jid/jid.ts";
 
 /** The typed points where modules meet. A module offers a value, others ask for all that is offered. */
 function point<T>(name: string): Point<T> {
@@ -28,8 +28,8 @@ export interface SharedContacts {
   contact(account: Account, other: Account): SharedContact | undefined;
   /** Display names of groups that `account` may see (XEP-less Spark namespace, and refusal of personal items in them). */
   groupNames(account: Account): readonly string[];
-  /** Changes at run time: each affected pair once. */
-  onChanged(listener: (changes: readonly SharedContactChange[]) => void): void;
+  /** A text that is another one whenever any shared contact of `account` is another: part of the roster version. */
+  version(account: Account): string;
 }
 export interface SharedContact {
   readonly account: Account;
@@ -43,21 +43,108 @@ export interface SharedContactChange {
   /** Undefined: no shared contact any more. */
   readonly now: SharedContact | undefined;
   readonly before: SharedContact | undefined;
+  /** The contact's name until now, if it was renamed. */
+  readonly formerName: string | undefined;
 }
 export const sharedContacts = point<SharedContacts>("shared contacts");
+
+/** Told when shared groups changed at run time: each affected pair once, for accounts with sessions only. */
+export interface SharedContactsChanged {
+  sharedContactsChanged(changes: readonly SharedContactChange[]): void;
+}
+export const sharedContactsChanged = point<SharedContactsChanged>("shared contacts changed");
 
 /** What the roster and presence modules tell others. */
 export interface Presences {
   /** Whether `account` shows its presence to this address (subscription from or both, or own). */
   showsTo(account: Account, other: Jid): Promise<boolean>;
   /** Available sessions' last presence stanza, rendered for a view, addressed to `to`. */
-  current(account: Account, view: string, to: string): readonly (Buffer | string)[];
+  current(account: Account, view: string, to: string): readonly Xml[];
   /** Ends or begins the presence flow between two local accounts after their subscription changed. */
   flow(from: Account, to: Account, shown: boolean): void;
-  /** Every presence broadcast of a local session, for supervisors. */
-  onBroadcast(listener: (session: Session, render: (view: string, to: string) => Buffer | string) => void): void;
 }
 export const presences = point<Presences>("presences");
+
+/** Told of every presence broadcast of a local session, its end included. */
+export interface PresenceBroadcast {
+  broadcast(session: Session, render: (view: string, to: string) => Xml): void;
+}
+export const presenceBroadcast = point<PresenceBroadcast>("presence broadcast");
+
+/**
+ * Who sees whose presence among local accounts: personal subscriptions and shared groups together. Offered by the
+ * roster. The other functions may be called only while `load` answers undefined, so in the same turn.
+ */
+export interface Visibility {
+  /** Brings the account's roster into memory; undefined: it is there. */
+  load(account: Account): Promise<void> | undefined;
+  /** Accounts that see the presence of `account`, each once. */
+  watchers(account: Account): Iterable<Account>;
+  /** Accounts whose presence `account` sees, each once. */
+  watched(account: Account): Iterable<Account>;
+  /** Whether `other` sees the presence of `account`. */
+  shows(account: Account, other: Account): boolean;
+  /** Whether `account` sees the presence of `other`. */
+  sees(account: Account, other: Account): boolean;
+}
+export const visibility = point<Visibility>("visibility");
+
+/** Presence of type subscribe, subscribed, unsubscribe, unsubscribed. RFC 6121 §3. Offered by the roster. */
+export interface Subscriptions {
+  handle(flow: PresenceFlow): StanzaError | undefined | Promise<StanzaError | undefined>;
+  /** Requests that still wait for the user's answer, as this session sees them. After `visibility.load`. */
+  waiting(session: Session): readonly Xml[];
+}
+export const subscriptions = point<Subscriptions>("subscriptions");
+
+/** A shared group as it is now. Openfire's semantics. */
+export interface SharedGroup {
+  readonly name: string;
+  readonly displayName: string;
+  readonly showInRoster: "nobody" | "onlyGroup" | "everybody";
+  readonly groupList: readonly string[];
+  /** Names of accounts, sorted, disabled ones too; `all`: every account. */
+  readonly members: "all" | readonly string[];
+  readonly origin: "host" | "local";
+}
+
+export type SharedGroupChange =
+  /** Creates the group without members, or sets its texts and origin. */
+  | {
+      readonly kind: "set";
+      readonly group: Omit<SharedGroup, "members" | "origin">;
+      readonly origin: "host" | "local";
+    }
+  /** `all`: true makes everybody a member, false returns to the list, which then starts empty; absent keeps which it is. */
+  | {
+      readonly kind: "members";
+      readonly group: string;
+      readonly all?: boolean | undefined;
+      readonly add: readonly Account[];
+      readonly remove: readonly Account[];
+    }
+  | { readonly kind: "remove"; readonly name: string };
+
+/** The shared groups of the instance's domain, for control and admin. */
+export interface Groups {
+  list(): readonly SharedGroup[];
+  get(name: string): SharedGroup | undefined;
+  /** Accounts that are members now, disabled ones left out. */
+  members(name: string): Iterable<Account>;
+  /**
+   * Rows for the caller's transaction (behind those of new accounts), and what to call once they are on disk. `done`
+   * switches memory; pushes follow in the next turn together with those of AccountHandlers called in this one, so that
+   * no roster gets two pushes for one contact. A change that names an unknown group throws `groups/unknown`.
+   */
+  prepare(changes: readonly SharedGroupChange[]): { readonly writes: readonly Write[]; readonly done: () => void };
+}
+export const groups = point<Groups>("groups");
+
+/** Told by control when rights may have changed: another admin, other supervisors. */
+export interface RightsChanged {
+  rightsChanged(): void;
+}
+export const rightsChanged = point<RightsChanged>("rights changed");
 
 /** Sent when a session becomes available for the first time with a priority that is not negative: offline messages. */
 export interface BecameAvailable {
@@ -67,7 +154,11 @@ export const becameAvailable = point<BecameAvailable>("became available");
 
 /** More disco#items or disco#info than the declarations give. */
 export interface DiscoExtra {
-  items?(at: "server" | "account", session: Session, node: string | undefined): readonly { jid: string; node?: string; name?: string }[];
+  items?(
+    at: "server" | "account",
+    session: Session,
+    node: string | undefined,
+  ): readonly { jid: string; node?: string; name?: string }[];
   info?(
     at: "server" | "account" | "service",
     session: Session,

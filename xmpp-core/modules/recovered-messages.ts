@@ -1,9 +1,9 @@
 import { delayElement } from "../formats/delay.ts";
+import { ns } from "../formats/namespaces.ts";
 import { parseJid } from "../jid/jid.ts";
 import type { Session } from "../routing/session.ts";
 import type { RenderStored } from "../routing/sessions.ts";
 import { renderStored, type StoredStanza, stanzasById, takenAt } from "../routing/stored-stanzas.ts";
-import { ns } from "../formats/namespaces.ts";
 import type { Xml } from "../xml/writer.ts";
 import type { Core } from "./module.ts";
 import { carbonCopies, storedExtras } from "./points.ts";

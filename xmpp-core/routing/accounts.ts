@@ -123,6 +123,14 @@ export interface Accounts {
   /** The name is free again; the former data is kept apart and never shown. */
   setAside(account: Account): Write[];
   remove(account: Account): Write[];
+  /**
+   * Runs changes whose commit may still fail; `undo` takes them back in memory. What the caller changes in an account
+   * before `save` it takes back itself.
+   */
+  tentatively<T>(work: () => T): { result: T; undo: () => void };
+  /** An account in memory only, found by its name and id and nowhere else: for one verify. */
+  addProbe(served: Served, name: string, keys: StoredCredentials): Account;
+  dropProbe(account: Account): void;
 }
 
 /** Loads every account; keys stay on disk until somebody logs in. */
@@ -153,6 +161,11 @@ export async function openAccounts(storage: Storage): Promise<Accounts> {
   for (const row of await storage.read(allAliases)) aliases.set(key(row.served, row.name), row.account);
   let lastId = (await storage.read(highestId))[0]?.highest ?? 0;
 
+  // Negative ids: no row of the database can mean them.
+  const probes = new Map<Account, StoredCredentials>();
+  let lastProbeId = 0;
+  let inverses: (() => void)[] | undefined;
+
   const row = (account: Account, createdAt: number): Write =>
     putAccount.with(
       account.id,
@@ -167,19 +180,35 @@ export async function openAccounts(storage: Storage): Promise<Accounts> {
       createdAt,
     );
 
+  function forget(account: Account): void {
+    byId.delete(account.id);
+    byName.delete(key(account.served, account.name));
+    inverses?.push(() => {
+      byId.set(account.id, account);
+      byName.set(key(account.served, account.name), account);
+    });
+  }
+
   return {
     get(served, name) {
       const found = byName.get(key(served, name));
       if (found !== undefined) return found;
       const alias = aliases.get(key(served, name));
-      return alias === undefined ? undefined : byId.get(alias);
+      if (alias !== undefined) return byId.get(alias);
+      for (const probe of probes.keys()) if (probe.served === served && probe.name === name) return probe;
+      return undefined;
     },
-    byId: (id) => byId.get(id),
+    byId(id) {
+      if (id >= 0) return byId.get(id);
+      for (const probe of probes.keys()) if (probe.id === id) return probe;
+      return undefined;
+    },
     all: () => byId.values(),
     get size() {
       return byId.size;
     },
     async credentials(account) {
+      if (account.probe) return probes.get(account);
       const found = (await storage.read(credentialsOf, account.id))[0];
       return (
         found && { sha1: found.sha1 ?? undefined, sha256: found.sha256 ?? undefined, sha512: found.sha512 ?? undefined }
@@ -189,31 +218,76 @@ export async function openAccounts(storage: Storage): Promise<Accounts> {
       const account: Account = { ...facts, id: ++lastId, served: served.id, credentialsHash: undefined, sessions: [] };
       byId.set(account.id, account);
       byName.set(key(served.id, account.name), account);
+      inverses?.push(() => {
+        byId.delete(account.id);
+        byName.delete(key(served.id, account.name));
+      });
       return { account, writes: [row(account, now)] };
     },
     save: (account) => [row(account, 0)],
     rename(account, name) {
       const before = account.name;
+      const formerAlias = aliases.get(key(account.served, before));
       byName.delete(key(account.served, before));
       account.name = name;
       byName.set(key(account.served, name), account);
       aliases.set(key(account.served, before), account.id);
+      inverses?.push(() => {
+        if (formerAlias === undefined) aliases.delete(key(account.served, before));
+        else aliases.set(key(account.served, before), formerAlias);
+        byName.delete(key(account.served, name));
+        account.name = before;
+        byName.set(key(account.served, before), account);
+      });
       return [row(account, 0), putAlias.with(account.served, before, account.id)];
     },
     setCredentials(account, keys, hash) {
+      const before = account.credentialsHash;
+      inverses?.push(() => {
+        account.credentialsHash = before;
+      });
       account.credentialsHash = keys === undefined ? undefined : hash;
       if (keys === undefined) return [dropCredentials.with(account.id)];
       return [putCredentials.with(account.id, keys.sha1 ?? null, keys.sha256 ?? null, keys.sha512 ?? null, hash ?? "")];
     },
     setAside(account) {
-      byId.delete(account.id);
-      byName.delete(key(account.served, account.name));
+      forget(account);
       return [setAside.with(account.id)];
     },
     remove(account) {
-      byId.delete(account.id);
-      byName.delete(key(account.served, account.name));
+      forget(account);
       return [dropAccount.with(account.id)];
     },
+    tentatively(work) {
+      const done: (() => void)[] = [];
+      const undo = (): void => {
+        for (let last = done.pop(); last !== undefined; last = done.pop()) last();
+      };
+      inverses = done;
+      try {
+        return { result: work(), undo };
+      } catch (error) {
+        undo();
+        throw error;
+      } finally {
+        inverses = undefined;
+      }
+    },
+    addProbe(served, name, keys) {
+      const account: Account = {
+        ...{ id: --lastProbeId, served: served.id, name, hostId: undefined, displayName: undefined, email: undefined },
+        ...{
+          enabled: true,
+          origin: "local",
+          keptUntil: undefined,
+          credentialsHash: undefined,
+          probe: true,
+          sessions: [],
+        },
+      };
+      probes.set(account, keys);
+      return account;
+    },
+    dropProbe: (account) => void probes.delete(account),
   };
 }

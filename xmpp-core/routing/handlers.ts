@@ -93,8 +93,10 @@ export interface MessageFlow {
   readonly copies: { readonly session: Session; readonly render: () => Buffer | string }[];
   /** Makes sure the body is stored in this commit, and gives its id. */
   keep(): number;
-  /** The message as somebody under `view` sees it (start tag and payload), without `append`. Cached per view. */
+  /** The message as the recipient sees it under `view`. Cached per view. */
   rendered(view: string): Buffer;
+  /** The message as somebody else sees it: `append` in place of what the recipient gets appended. */
+  renderedWith(view: string, append: Xml | undefined): Buffer;
 }
 
 export interface MessageHandlers {
@@ -169,6 +171,8 @@ export interface Handlers {
   readonly streamFeatures?: () => readonly Xml[];
   readonly session?: SessionHandlers;
   readonly account?: AccountHandlers;
+  /** What must have happened before the first client is let in (tables read into memory). */
+  readonly ready?: Promise<unknown>;
   /** Undoes what `start` did: timers, watchers. */
   readonly stop?: () => void | Promise<void>;
 }

@@ -85,23 +85,18 @@ class Flow implements MessageFlow {
 
   rendered(view: string): Buffer {
     if (this.#seen?.view === view) return this.#seen.bytes;
-    const append = this.append?.(view);
-    const bytes =
-      view === this.view
-        ? writeStanza(this.stanza, {
-            from: formatJid(this.from),
-            to: formatJid(this.to),
-            without: this.without,
-            append,
-          })
-        : writeStanza(this.stanza, {
-            from: this.#parts.views.address(formatJid(this.from), view),
-            to: this.#parts.views.address(formatJid(this.to), view),
-            payload: this.#parts.views.payload(this.payload(), this.view, view),
-            append,
-          });
+    const bytes = this.renderedWith(view, this.append?.(view));
     this.#seen = { view, bytes };
     return bytes;
+  }
+
+  renderedWith(view: string, append: Xml | undefined): Buffer {
+    const { views } = this.#parts;
+    const from = formatJid(this.from);
+    const to = formatJid(this.to);
+    if (view === this.view) return writeStanza(this.stanza, { from, to, without: this.without, append });
+    const payload = views.payload(this.payload(), this.view, view);
+    return writeStanza(this.stanza, { from: views.address(from, view), to: views.address(to, view), payload, append });
   }
 }
 

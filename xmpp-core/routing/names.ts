@@ -1,6 +1,6 @@
 import type { Jid } from "../jid/jid.ts";
 import { formatJid } from "../jid/jid.ts";
-import { read, write } from "../storage/statement.ts";
+import { read, type Write, write } from "../storage/statement.ts";
 import type { Storage } from "../storage/storage.ts";
 
 /**
@@ -99,8 +99,14 @@ export interface Names {
   epochOf(view: string): number;
   /** The name that an epoch was written under. */
   epochName(epoch: number): string;
-  /** Makes `name` the current name; the former one stays live until `aliasUntil` (null: for ever). Returns when committed. */
-  rename(name: string, now: number, aliasUntil: number | null): Promise<void>;
+  /**
+   * Makes `name` the current name: the rows for the caller's transaction, and `enter` for when they are on disk. The
+   * former name stays live until `aliasUntil` (null: for ever); with `instead` it was never used and is forgotten.
+   */
+  renaming(
+    name: string,
+    change: { now: number; aliasUntil: number | null; instead?: boolean },
+  ): { readonly writes: readonly Write[]; readonly enter: () => void };
   /** Ends former names whose time has come; returns those that ended. */
   expire(now: number): Promise<readonly string[]>;
   onChanged(listener: () => void): () => void;
@@ -200,23 +206,25 @@ export async function openNames(storage: Storage, firstName: string, now: number
       return live?.epoch ?? currentOf.values().next().value ?? 1;
     },
     epochName: (epoch) => rows.find((row) => row.id === epoch)?.name ?? rows[0]?.name ?? "",
-    async rename(name, at, aliasUntil) {
+    renaming(name, { now: at, aliasUntil, instead = false }) {
       const id = served[0]?.id ?? 1;
       const before = rows.find((row) => row.id === currentOf.get(id));
       const again = rows.find((row) => row.served === id && row.name === name);
-      const next = again ?? { id: rows.length + 1, served: id, name, since: at, until: null, live: true };
-      const writes = [putServed.with(id, next.id), putEpoch.with(next.id, id, name, at, null, 1)];
-      if (before !== undefined && before !== next)
-        writes.push(putEpoch.with(before.id, id, before.name, before.since, aliasUntil, 1));
-      await storage.settled(storage.commit(writes));
-      if (before !== undefined) before.until = aliasUntil;
-      next.since = at;
-      next.until = null;
-      next.live = true;
-      if (again === undefined) rows.push(next);
-      currentOf.set(id, next.id);
-      rebuild();
-      for (const listener of listeners) listener();
+      const epoch = again?.id ?? (instead && before !== undefined ? before.id : rows.length + 1);
+      const former = before === undefined || before.id === epoch ? undefined : before;
+      const writes = [putEpoch.with(epoch, id, name, at, null, 1), putServed.with(id, epoch)];
+      if (former !== undefined) writes.push(putEpoch.with(former.id, id, former.name, former.since, aliasUntil, 1));
+      function enter(): void {
+        if (former !== undefined) former.until = aliasUntil;
+        const next = { id: epoch, served: id, name, since: at, until: null, live: true };
+        const place = rows.findIndex((row) => row.id === epoch);
+        if (place < 0) rows.push(next);
+        else rows[place] = next;
+        currentOf.set(id, epoch);
+        rebuild();
+        for (const listener of listeners) listener();
+      }
+      return { writes, enter };
     },
     async expire(at) {
       const ended = rows.filter(

@@ -37,7 +37,7 @@ export interface Router {
   /** Answers what is owed when a session ended: requests get an error, stored messages go to whoever is left or offline. */
   owed(session: Session, entries: readonly Entry[]): void;
   /** Stored messages of an ended session that nobody else took. */
-  onUndelivered: (account: Account, archiveIds: readonly number[]) => void;
+  onUndelivered: (account: Account, messages: readonly { archiveId: number; toFull: boolean }[]) => void;
   /** After a crash: requests of this session whose answers are lost are answered. DESIGN.md §5, rule 4. */
   answerLost(session: Session): void;
 }
@@ -298,9 +298,9 @@ export function router(parts: RouterParts): Router {
             }
     },
     owed(session, entries) {
-      const messages: number[] = [];
+      const messages: { archiveId: number; toFull: boolean }[] = [];
       for (const { cargo } of entries) {
-        if (cargo.is === "message") messages.push(cargo.archiveId);
+        if (cargo.is === "message") messages.push(cargo);
         if (cargo.is === "request") bounceRequest(cargo.id, cargo.from, session);
       }
       for (const [key, question] of asked) {

@@ -1,0 +1,170 @@
+import { z } from "zod";
+import { ns } from "../formats/namespaces.ts";
+import { type StanzaError, stanzaError } from "../formats/stanza-error.ts";
+import { type Jid, parseJid } from "../jid/jid.ts";
+import type { Account } from "../routing/accounts.ts";
+import type { IqAnswer, IqRequest } from "../routing/handlers.ts";
+import type { Session } from "../routing/session.ts";
+import { sessionState } from "../routing/session-state.ts";
+import { read, type Write, write } from "../storage/statement.ts";
+import { type Xml, x } from "../xml/writer.ts";
+import { defineModule } from "./module.ts";
+import { blocking as blockingPoint, presences } from "./points.ts";
+
+const migration = {
+  name: "0012_blocking",
+  sql: `
+    CREATE TABLE blocked (
+      account INTEGER NOT NULL REFERENCES account(id) ON DELETE CASCADE, jid TEXT NOT NULL, PRIMARY KEY (account, jid)
+    ) WITHOUT ROWID;`,
+};
+const everything = read<[], { account: number; jid: string }>("SELECT account, jid FROM blocked");
+const putBlocked = write<[account: number, jid: string]>("INSERT OR IGNORE INTO blocked (account, jid) VALUES (?, ?)");
+const dropBlocked = write<[account: number, jid: string]>("DELETE FROM blocked WHERE account = ? AND jid = ?");
+
+/** A list is small: it is held in memory as a whole, for everybody who has one. */
+const longestList = 5000;
+
+/** Sessions that asked for the list and are told of changes. XEP-0191 §3.3 */
+const interested = sessionState("blocking", { schema: z.boolean(), initial: false });
+
+const blockedHere = x("blocked", { xmlns: ns.blockingErrors });
+
+/** Lets people shut others out. XEP-0191 */
+export const blocking = defineModule({
+  name: "blocking",
+  implements: [{ spec: "XEP-0191", version: "1.3", status: "complete" }],
+  features: [ns.blocking],
+  accountFeatures: [ns.blocking],
+  migrations: [migration],
+  sessionState: [interested],
+  start(core) {
+    const { names, sessions } = core;
+    const lists = new Map<number, Set<string>>();
+    const loaded = core.storage.read(everything).then((rows) => {
+      for (const row of rows) {
+        const list = lists.get(row.account) ?? new Set();
+        lists.set(row.account, list.add(row.jid));
+      }
+    });
+
+    /** XEP-0191 §3: full address, bare address, domain/resource, domain. */
+    function blocks(account: Account, other: Jid): boolean {
+      const list = lists.get(account.id);
+      if (list === undefined || list.size === 0) return false;
+      const { local, domain, resource } = other;
+      const forms = [
+        other,
+        { local, domain, resource: "" },
+        { local: "", domain, resource },
+        { local: "", domain, resource: "" },
+      ];
+      return forms.some((form) => list.has(names.relative(form)));
+    }
+    core.offer(blockingPoint, { blocks });
+
+    const items = (account: Account, view: string): Xml[] =>
+      [...(lists.get(account.id) ?? [])].map((jid) => x("item", { jid: names.absolute(jid, view) }));
+
+    /** Addresses of the request in stored form; undefined if one is none. */
+    function addressesIn(request: IqRequest): string[] | undefined {
+      const found: string[] = [];
+      for (const item of request.element.getChildren("item", ns.blocking)) {
+        const address = parseJid(String(item.attrs.jid ?? ""));
+        if (address === undefined) return undefined;
+        found.push(names.relative(address));
+      }
+      return found;
+    }
+
+    function push(session: Session, account: Account, change: (view: string) => Xml, after: number): void {
+      for (const other of account.sessions) {
+        if (!interested.get(other)) continue;
+        const id = core.random(6).toString("base64url");
+        const stanza = x(
+          "iq",
+          { type: "set", id, to: other.address, from: other === session ? undefined : other.bareAddress },
+          change(other.view),
+        );
+        core.router.send(other, stanza, after);
+      }
+    }
+
+    /** Presence stops or comes back for local people whom the list names. */
+    function showPresence(account: Account, jids: readonly string[], shown: boolean): void {
+      for (const jid of jids) {
+        const address = parseJid(names.absolute(jid, names.primary.name));
+        const place = address && names.locate(address);
+        const other = place?.at === "account" ? core.accounts.get(place.served.id, place.name) : undefined;
+        if (other !== undefined) for (const flow of core.offered(presences)) flow.flow(account, other, shown);
+      }
+    }
+
+    function change(request: IqRequest, blockThem: boolean): IqAnswer {
+      const { session, account } = request;
+      const given = addressesIn(request);
+      if (given === undefined || account === undefined) return request.error(stanzaError("jid-malformed"));
+      if (blockThem && given.length === 0)
+        return request.error(stanzaError("bad-request", { text: "Nothing to block was named." }));
+      const list = lists.get(account.id) ?? new Set<string>();
+      const named = blockThem || given.length > 0 ? given : [...list];
+      if (blockThem && list.size + named.length > longestList)
+        return request.error(
+          stanzaError("policy-violation", { text: `A block list holds ${longestList} addresses at most.` }),
+        );
+      if (blockThem) showPresence(account, named, false);
+      for (const jid of named)
+        if (blockThem) list.add(jid);
+        else list.delete(jid);
+      lists.set(account.id, list);
+      const writes: Write[] = named.map((jid) => (blockThem ? putBlocked : dropBlocked).with(account.id, jid));
+      const after = sessions.commit(session, writes);
+      const told = given.length === 0 ? [] : named;
+      const element = (view: string): Xml =>
+        x(
+          blockThem ? "block" : "unblock",
+          { xmlns: ns.blocking },
+          told.map((jid) => x("item", { jid: names.absolute(jid, view) })),
+        );
+      const answer = request.result(undefined, after);
+      push(session, account, element, after);
+      if (!blockThem) showPresence(account, named, true);
+      return answer;
+    }
+
+    return {
+      ready: loaded,
+      iq: [
+        {
+          get: [ns.blocking, "blocklist"],
+          at: ["account"],
+          answer(request) {
+            interested.set(request.session, true);
+            const account = request.account as Account;
+            return request.result(x("blocklist", { xmlns: ns.blocking }, items(account, request.session.view)));
+          },
+        },
+        { set: [ns.blocking, "block"], at: ["account"], answer: (request) => change(request, true) },
+        { set: [ns.blocking, "unblock"], at: ["account"], answer: (request) => change(request, false) },
+      ],
+      message: {
+        admit(flow): StanzaError | undefined {
+          if (lists.size === 0) return undefined;
+          if (flow.sender !== undefined && blocks(flow.sender.account, flow.to))
+            return stanzaError("not-acceptable", { type: "cancel", application: blockedHere });
+          if (
+            flow.recipient !== undefined &&
+            flow.recipient !== flow.sender?.account &&
+            blocks(flow.recipient, flow.from)
+          )
+            return stanzaError("service-unavailable");
+          return undefined;
+        },
+      },
+      admitsIq: (session, target) =>
+        lists.size === 0 ||
+        session.account === target.account ||
+        !(blocks(target.account, session.jid) || blocks(session.account, target.jid)),
+    };
+  },
+});

@@ -1,0 +1,94 @@
+import { ns } from "../formats/namespaces.ts";
+import { stanzaError } from "../formats/stanza-error.ts";
+import { property } from "../properties/property.ts";
+import { boolean } from "../properties/text-schema.ts";
+import type { Account } from "../routing/accounts.ts";
+import type { IqAnswer, IqRequest } from "../routing/handlers.ts";
+import { read, write } from "../storage/statement.ts";
+import { rawXml, serialise, x } from "../xml/writer.ts";
+import { type Core, defineModule } from "./module.ts";
+
+const active = property("xmpp.privateStorageEnabled", {
+  schema: boolean,
+  default: true,
+  impact: "live",
+  doc: "Whether clients may keep data of their own (bookmarks, notes) on the server.",
+});
+
+const migration = {
+  name: "0013_private-storage",
+  sql: `
+    CREATE TABLE private_storage (
+      account INTEGER NOT NULL REFERENCES account(id) ON DELETE CASCADE, ns TEXT NOT NULL, name TEXT NOT NULL,
+      epoch INTEGER NOT NULL, payload BLOB NOT NULL, PRIMARY KEY (account, ns, name)
+    ) WITHOUT ROWID;`,
+};
+const put = write<[account: number, ns: string, name: string, epoch: number, payload: Buffer]>(
+  "INSERT OR REPLACE INTO private_storage (account, ns, name, epoch, payload) VALUES (?, ?, ?, ?, ?)",
+);
+const one = read<[account: number, ns: string, name: string], { epoch: number; payload: Uint8Array }>(
+  "SELECT epoch, payload FROM private_storage WHERE account = ? AND ns = ? AND name = ?",
+);
+const entries = read<[account: number], { number: number }>(
+  "SELECT count(*) AS number FROM private_storage WHERE account = ?",
+);
+
+const mostEntries = 500;
+
+/** Data that clients keep for themselves, by element and namespace. XEP-0049 */
+export const privateStorage = defineModule({
+  name: "private-storage",
+  implements: [{ spec: "XEP-0049", version: "1.2", status: "complete" }],
+  features: [ns.privateStorage],
+  accountFeatures: [ns.privateStorage],
+  properties: [active],
+  migrations: [migration],
+  addresses: [
+    { within: [["storage:bookmarks", "storage"]], element: ["storage:bookmarks", "conference"], attributes: ["jid"] },
+  ],
+  start: (core) => ({
+    iq: [
+      { get: [ns.privateStorage, "query"], at: ["account"], answer: (request) => fetch(core, request) },
+      { set: [ns.privateStorage, "query"], at: ["account"], answer: (request) => store(core, request) },
+    ],
+  }),
+});
+
+const malformed = (request: IqRequest, why: string): IqAnswer =>
+  request.error(stanzaError("bad-request", { text: why }));
+const off = (request: IqRequest): IqAnswer =>
+  request.error(stanzaError("service-unavailable", { text: "Private storage is turned off on this server." }));
+
+async function fetch(core: Core, request: IqRequest): Promise<IqAnswer> {
+  if (!core.properties.get(active)) return off(request);
+  const [wanted, second] = request.element.getChildElements();
+  const namespace = wanted?.getNS();
+  if (wanted === undefined || second !== undefined || namespace === undefined || namespace === ns.privateStorage)
+    return malformed(request, "Exactly one element of a namespace of its own is needed.");
+  const account = request.account as Account;
+  const found = (await core.storage.read(one, account.id, namespace, wanted.getName()))[0];
+  if (found === undefined)
+    return request.result(x("query", { xmlns: ns.privateStorage }, x(wanted.getName(), { xmlns: namespace })));
+  const payload = core.router.views.payload(
+    Buffer.from(found.payload),
+    core.names.epochName(found.epoch),
+    request.session.view,
+  );
+  return request.result(x("query", { xmlns: ns.privateStorage }, rawXml(payload)));
+}
+
+async function store(core: Core, request: IqRequest): Promise<IqAnswer> {
+  if (!core.properties.get(active)) return off(request);
+  const account = request.account as Account;
+  const given = request.element.getChildElements();
+  if (given.length === 0 || given.some((each) => (each.getNS() ?? ns.privateStorage) === ns.privateStorage))
+    return malformed(request, "Each element needs a namespace of its own.");
+  const kept = (await core.storage.read(entries, account.id))[0]?.number ?? 0;
+  if (kept + given.length > mostEntries)
+    return request.error(stanzaError("resource-constraint", { text: `At most ${mostEntries} elements are kept.` }));
+  const epoch = core.names.epochOf(request.session.view);
+  const writes = given.map((each) =>
+    put.with(account.id, each.getNS() ?? "", each.getName(), epoch, Buffer.from(serialise(each, ns.client))),
+  );
+  return request.result(undefined, core.sessions.commit(request.session, writes));
+}
