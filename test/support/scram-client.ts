@@ -69,9 +69,8 @@ export function scram(options: {
 }
 
 /** The bytes both ends of a TLS connection agree on (RFC 9266, RFC 5929 §4). */
-export function channelBinding(socket: TLSSocket, type: ChannelBinding): Buffer {
+export function channelBinding(socket: TLSSocket, certificate: Buffer | undefined, type: ChannelBinding): Buffer {
   if (type === "tls-exporter") return socket.exportKeyingMaterial(32, "EXPORTER-Channel-Binding", Buffer.alloc(0));
-  const certificate = socket.getPeerX509Certificate()?.raw;
   if (certificate === undefined) throw new Error("no server certificate to bind to");
   return createHash(certificateHash(certificate)).update(certificate).digest();
 }

@@ -13,6 +13,9 @@ export type ReaderEvents = {
   malformed(reason: string): void;
 };
 
+// The five entities of XML and character references, or their beginning at the end of a read.
+const bareAmpersand = /&(?!(?:lt|gt|amp|quot|apos|#\d{1,7}|#x[\da-fA-F]{1,6});)(?![^;<&\s]{0,8}$)/;
+
 /** One stream's worth of XML. A stream restart (TLS, SASL) takes a new reader and discards this one. */
 export type StrictReader = { write(bytes: Uint8Array): void; discard(): void };
 
@@ -26,6 +29,7 @@ export function strictReader(events: ReaderEvents): StrictReader {
   const stack: Element[] = [];
   let depth = 0;
   let live = true;
+  let cut = "";
   const bad = (reason: string): void => {
     if (live) events.malformed(reason);
     live = false;
@@ -62,7 +66,11 @@ export function strictReader(events: ReaderEvents): StrictReader {
     write(bytes) {
       if (!live) return;
       try {
-        parser.write(decoder.decode(bytes, { stream: true }));
+        const text = decoder.decode(bytes, { stream: true });
+        // saxes looks for the semicolon in whatever comes later; a stanza must not wait for that.
+        if (bareAmpersand.test(cut + text)) return bad("a bare ampersand");
+        cut = /&[^;]{0,9}$/.exec(cut + text)?.[0] ?? "";
+        parser.write(text);
       } catch (error) {
         bad(error instanceof Error ? error.message : String(error));
       }

@@ -363,7 +363,7 @@ export class XmppClient {
     const type = wanted ?? this.#offeredBindings()[0] ?? "tls-exporter";
     const tls = this.#connection.tls;
     if (tls === undefined) throw new Error("a -PLUS mechanism needs TLS");
-    return { type, data: channelBinding(tls, type) };
+    return { type, data: channelBinding(tls, this.certificate?.raw, type) };
   }
 }
 

@@ -99,6 +99,7 @@ export class XmppConnection {
       throw error;
     }
     secured.removeAllListeners("close").removeAllListeners("error");
+    // Once only: Node 20 gives it away with the first call and has none for the second.
     this.certificate = secured.getPeerX509Certificate();
     this.#note("==", `${secured.getProtocol()} ${secured.getCipher().name} alpn=${secured.alpnProtocol || "none"}`);
     this.#attach(secured);
