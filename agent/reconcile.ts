@@ -95,7 +95,7 @@ export async function planReturn(
 export async function rollBack(parts: Parts, to: number | undefined, accounts: boolean, by: string): Promise<Outcome> {
   await settle(parts);
   const { journal } = parts;
-  const goal = to ?? former(parts);
+  const goal = to ?? journal.former;
   const state = goal === undefined ? undefined : journal.state(goal);
   if (goal === undefined || state === undefined) {
     throw new CodedError(
@@ -119,13 +119,6 @@ export async function rollBack(parts: Parts, to: number | undefined, accounts: b
     await journal.append({ is: "held", why: `rolled back to revision ${goal} by ${by}.`, snapshot: snapshot.hash, by });
   }
   return outcome;
-}
-
-/** The revision before the one in force, by content: a rollback of a rollback goes further back only if told so. */
-function former({ journal }: Parts): number | undefined {
-  const now = journal.revision;
-  return journal.history().find((one) => now !== undefined && one.revision < now && journal.state(one.revision))
-    ?.revision;
 }
 
 /** Whole, or the last that was whole with what is wrong now. */

@@ -1,11 +1,15 @@
 /** One function for each event worth knowing. Addresses and names go to the log, never a password, key or token. */
 import { pino } from "pino";
+import type { Notice } from "./errors.ts";
 
 export type Report = ReturnType<typeof openReport>;
 
-/** `level` as pino's; lines go to standard output as JSON, times in UTC. */
+/** `level` as pino's; JSON lines on standard error, times in UTC. Standard output is for people. */
 export function openReport(level: string) {
-  const log = pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime });
+  const log = pino(
+    { level, base: null, timestamp: pino.stdTimeFunctions.isoTime },
+    pino.destination({ dest: 2, sync: true }),
+  );
   return {
     inStep: (cause: string) => log.debug({ cause }, "in step"),
     waiting: (cause: string, changes: number, why: readonly string[]) =>
@@ -21,6 +25,7 @@ export function openReport(level: string) {
     notApplied: (cause: string, code: string, why: string) => log.error({ cause, code, why }, "not applied"),
     rolledBack: (revision: number, to: number, why: string) => log.error({ revision, to, why }, "rolled back, holding"),
     unproven: (revision: number, why: string) => log.error({ revision, why }, "applied, but not proven, holding"),
+    noticed: (notice: Notice) => log.warn({ code: notice.code, hint: notice.hint }, notice.message),
     lookFailed: (cause: string, code: string, why: string) => log.error({ cause, code, why }, "could not compare"),
     storeUnreadable: (code: string, why: string) =>
       log.warn({ code, why }, "store unreadable, last good snapshot kept"),

@@ -53,6 +53,8 @@ const entry = z.discriminatedUnion("is", [
   /** Nothing is applied until the store differs from `snapshot` or somebody says resume. */
   z.object({ is: z.literal("held"), why: z.string(), snapshot: z.string(), by: z.string() }),
   z.object({ is: z.literal("resumed"), why: z.string(), by: z.string() }),
+  /** A rollback that was ordered while nothing ran; the next start of the agent does it before anything else. */
+  z.object({ is: z.literal("ordered"), revision: z.number(), accounts: z.boolean(), by: z.string() }),
   /** Somebody changed the host store through us; what that removes is confirmed. */
   z.object({ is: z.literal("edited"), by: z.string(), summary: z.string(), removes }),
   /** A use of rights on the server that a person may have to answer for. */
@@ -185,7 +187,10 @@ export class Journal {
 
   /** Highest number ever used, also by what was undone: numbers do not come again. */
   get highest(): number {
-    return this.#entries.reduce((most, one) => ("revision" in one ? Math.max(most, one.revision) : most), 0);
+    return this.#entries.reduce(
+      (most, one) => ("revision" in one && one.is !== "ordered" ? Math.max(most, one.revision) : most),
+      0,
+    );
   }
 
   /** An intent whose outcome is not written yet: what a crash leaves. */
@@ -200,10 +205,22 @@ export class Journal {
     return last?.is === "held" ? last : undefined;
   }
 
+  /** A rollback that waits for the agent to run. */
+  get ordered(): Extract<JournalEntry, { is: "ordered" }> | undefined {
+    const last = this.#entries.findLast((one) => one.is === "ordered" || one.is === "held" || one.is === "intent");
+    return last?.is === "ordered" ? last : undefined;
+  }
+
   /** What people removed through us since the last apply. */
   confirmedRemovals(): z.infer<typeof removes>[] {
     const since = this.#entries.findLastIndex((one) => one.is === "applied");
     return this.#entries.slice(since + 1).flatMap((one) => (one.is === "edited" ? [one.removes] : []));
+  }
+
+  /** The revision before the one in force. */
+  get former(): number | undefined {
+    const now = this.revision;
+    return this.history().find((one) => now !== undefined && one.revision < now && this.state(one.revision))?.revision;
   }
 
   /** What a revision asked for; undefined if it was never in force. */

@@ -1,0 +1,164 @@
+/** Composition root of the agent: every part in one visible order, ended in reverse. */
+import { mkdir } from "node:fs/promises";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import { schedule } from "node-cron";
+import { Agent } from "./agent.ts";
+import { serveAgentSocket } from "./agent-socket.ts";
+import { openJournal } from "./apply/journal.ts";
+import { probe } from "./apply/verify.ts";
+import { mayCreateStore } from "./commands/store-access.ts";
+import { applyMode, type Environment } from "./environment.ts";
+import { type CodedError, explain } from "./errors.ts";
+import { handlers } from "./handlers.ts";
+import { type AddressResolver, externalAddress, systemResolver } from "./network/external-address.ts";
+import { patience } from "./policy/patience.ts";
+import type { Parts } from "./reconcile.ts";
+import type { Report } from "./report.ts";
+import { openFileStore } from "./store/file.ts";
+import { type EmbeddedServer, embeddedServer, runs } from "./supervise/embedded-server.ts";
+import { lockHome } from "./supervise/home-lock.ts";
+import { openCore } from "./target/core.ts";
+import { welcome } from "./welcome.ts";
+
+export interface AgentProcess {
+  /** Resolves after the first look: the server is as the host wants it, or it is known why not. */
+  readonly settled: Promise<string>;
+  /** Orderly: what is under way ends, an embedded server stops with us. */
+  stop(by: string): Promise<void>;
+  /** At once; an embedded server is killed. */
+  force(): void;
+  /** Certificates and log files are read again. */
+  reload(): void;
+}
+
+export interface StartOptions {
+  readonly report: Report;
+  /** Module that is the gate; another one in tests. */
+  readonly gate?: string;
+  readonly resolver?: AddressResolver;
+  /** How long a stop of the server may take. */
+  readonly stopMs?: number;
+}
+
+/** Throws `agent/home-in-use`, `journal/broken` or what the store says; nothing is left open then. */
+export async function startAgent(environment: Environment, options: StartOptions): Promise<AgentProcess> {
+  const { home } = environment;
+  const { report, stopMs = 35_000 } = options;
+  const ending: (() => unknown)[] = [];
+  const end = async () => {
+    for (const close of ending.splice(0).reverse()) await close();
+  };
+  try {
+    await mkdir(home, { recursive: true, mode: 0o700 });
+    ending.push(await lockHome(home));
+    const journal = await openJournal(home);
+    ending.push(() => journal.close());
+    const store = await openFileStore({
+      path: environment.store,
+      home,
+      instance: environment.instance,
+      create: mayCreateStore(environment),
+    });
+    let server: EmbeddedServer | undefined;
+    let gatePid: number | undefined;
+    let serverLost: () => void = () => {};
+    const target = openCore({
+      socket: environment.core.kind === "socket" ? environment.core.path : join(home, "control.sock"),
+      agent: `process ${process.pid} on ${hostname()}`,
+      events: {
+        event: (event) =>
+          void agent.event(event).catch((error: CodedError) => report.failed(error.code, explain(error))),
+        greeted(greeting, again) {
+          gatePid = greeting.gatePid;
+          report.greeted(greeting.program, greeting.revision, greeting.pid, again);
+          if (again) agent.wake("the server is back");
+        },
+        lost(reason) {
+          report.lost(reason);
+          server?.lost(gatePid);
+          serverLost();
+        },
+      },
+    });
+    ending.push(() => target.close());
+    const parts: Parts = {
+      store,
+      target,
+      journal,
+      report,
+      policy: {
+        mode: applyMode(environment, store),
+        autoMigrate: environment.autoMigrate,
+        maxRemovePercent: environment.maxRemove,
+      },
+      external: externalAddress({ resolver: options.resolver ?? systemResolver(), now: Date.now, report }),
+      patience: patience(Date.now),
+      probes: () => probe(target),
+      instance: environment.instance,
+      keepDays: environment.keepRemovedDays,
+      aliasDays: environment.aliasDays,
+      restartMs: 60_000,
+    };
+    const agent = new Agent({ parts, report, now: Date.now });
+    const socket = await serveAgentSocket(home, handlers(agent));
+    ending.push(() => socket.close());
+    ending.push(() => agent.stop());
+    if (environment.core.kind === "embedded") {
+      server = embeddedServer({ home, target, report, ...(options.gate ? { program: options.gate } : {}) });
+    }
+    ending.push(store.watch((cause) => agent.wake(cause)));
+    const cron = schedule(environment.reconcile, () => agent.wake("the periodic look"), {
+      timezone: environment.timeZone,
+    });
+    ending.push(() => cron.stop());
+    await server?.ensure();
+
+    const firstLook = async () => {
+      await target.ready(parts.restartMs);
+      const { ordered } = journal;
+      if (ordered) await agent.rollBack(ordered.by, ordered.revision, ordered.accounts);
+      else await agent.look({ text: "start", by: "agent", person: false });
+    };
+    const settled = firstLook().then(
+      async () => welcome(await agent.status(), environment, store.created),
+      (error: unknown) => `Not ready: ${explain(error)}\nThe agent goes on trying. Next: npx firekeeper status`,
+    );
+
+    const stopServer = async (by: string) => {
+      if (!server) return;
+      server.retire();
+      const gone = new Promise<void>((resolve) => {
+        serverLost = resolve;
+      });
+      const patient = new Promise<void>((resolve) => setTimeout(resolve, stopMs).unref());
+      const asked = await target.stop(by).then(
+        () => true,
+        () => false,
+      );
+      if (asked) await Promise.race([gone, patient]);
+      for (const until = Date.now() + stopMs; gatePid !== undefined && runs(gatePid) && asked && Date.now() < until; ) {
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+    };
+    return {
+      settled,
+      async stop(by) {
+        await agent.stop();
+        await stopServer(by);
+        await end();
+      },
+      force() {
+        server?.retire();
+        if (server && gatePid !== undefined && runs(gatePid)) process.kill(gatePid, "SIGKILL");
+      },
+      reload() {
+        if (server && gatePid !== undefined && runs(gatePid)) process.kill(gatePid, "SIGHUP");
+        agent.wake("SIGHUP");
+      },
+    };
+  } catch (error) {
+    await end();
+    throw error;
+  }
+}

@@ -1,0 +1,127 @@
+/**
+ * The embedded server: starts the gate, which starts the core, or adopts the one that runs. Detached, in a process
+ * group of its own, so that an agent that is killed disturbs nobody. Adoption is by the control socket's greeting alone:
+ * a process id proves nothing. DESIGN.md §4.
+ */
+import { spawn } from "node:child_process";
+import { mkdir } from "node:fs/promises";
+import { connect } from "node:net";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { CodedError } from "../errors.ts";
+import type { Report } from "../report.ts";
+import type { Target } from "../target/target.ts";
+
+export interface EmbeddedServerOptions {
+  readonly home: string;
+  readonly target: Pick<Target, "ready">;
+  readonly report: Pick<Report, "gateStarted" | "gateGone">;
+  /** Module that is the gate; another one in tests. */
+  readonly program?: string;
+}
+
+export interface EmbeddedServer {
+  /** Starts a gate unless a server greets within the time it takes to see one. */
+  ensure(): Promise<void>;
+  /** The connection was lost: a core that is restarted comes back by itself, a gate must be started again. */
+  lost(gatePid: number | undefined): void;
+  /** Starts nothing from here on. */
+  retire(): void;
+}
+
+const firstDelayMs = 200;
+const longestDelayMs = 30_000;
+/** A server whose socket accepts greets within this, or refuses us by name. */
+const greetMs = 5000;
+/** A core restarts within this, so silence beyond it is taken for a gate that is gone. */
+const patienceMs = 15_000;
+
+export function embeddedServer(options: EmbeddedServerOptions): EmbeddedServer {
+  const { home, target, report } = options;
+  const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
+  const program = options.program ?? fileURLToPath(new URL(`../../xmpp-core/gate/main.${extension}`, import.meta.url));
+  let retired = false;
+  /** A gate that we started is alive; it looks after its core. */
+  let ours = false;
+  let delayMs = firstDelayMs;
+  let timer: NodeJS.Timeout | undefined;
+
+  async function start(): Promise<void> {
+    if (retired || ours) return;
+    ours = true;
+    await mkdir(join(home, "logs"), { recursive: true, mode: 0o700 });
+    // FIREKEEPER_CORE means something else to the gate, and all else of ours is none of its business.
+    const { FIREKEEPER_CORE: _, ...inherited } = process.env;
+    const child = spawn(process.execPath, [...process.execArgv, program], {
+      cwd: home,
+      detached: true,
+      stdio: "ignore",
+      env: { ...inherited, FIREKEEPER_HOME: home, FIREKEEPER_GATE_LOG: join(home, "logs", "server.log") },
+    });
+    child.unref();
+    report.gateStarted(child.pid);
+    const startedAt = Date.now();
+    const ended = (how: string) => {
+      ours = false;
+      if (retired) return;
+      report.gateGone(how);
+      delayMs = Date.now() - startedAt > patienceMs ? firstDelayMs : Math.min(delayMs * 2, longestDelayMs);
+      later(delayMs);
+    };
+    child.once("error", (error) => ended(error.message));
+    child.once("exit", (code, signal) => ended(signal ?? `exit code ${code}`));
+  }
+
+  function later(ms: number): void {
+    clearTimeout(timer);
+    timer = setTimeout(() => void ensure(), ms);
+  }
+
+  async function ensure(): Promise<void> {
+    if (retired || ours) return;
+    const seen = await accepts(join(home, "control.sock"));
+    const greeted =
+      seen &&
+      (await target.ready(greetMs).then(
+        () => true,
+        (error) => error instanceof CodedError && error.code !== "target/unreachable",
+      ));
+    if (!greeted) await start();
+  }
+
+  return {
+    ensure,
+    lost(gatePid) {
+      // The exit of a gate that we started ourselves is seen at once; of an adopted one only its absence can be.
+      if (retired || ours) return;
+      const gone = gatePid !== undefined && !runs(gatePid);
+      if (gone) report.gateGone("it no longer runs");
+      later(gone ? 0 : patienceMs);
+      if (!gone && gatePid !== undefined) setTimeout(() => !runs(gatePid) && later(0), 500).unref();
+    },
+    retire() {
+      retired = true;
+      clearTimeout(timer);
+    },
+  };
+}
+
+function accepts(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    socket.once("error", () => resolve(false));
+    socket.once("connect", () => {
+      socket.destroy();
+      resolve(true);
+    });
+  });
+}
+
+export function runs(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
