@@ -94,15 +94,13 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
       printed += agent?.output() ?? "";
       const started = startChild(process.execPath, [agentProgram], { cwd: home, env });
       agent = started;
-      let ended = false;
-      void started.exited.then(() => {
-        ended = true;
+      const within = options.readyWithinMs ?? 30_000;
+      await started.printed(/^(Firekeeper serves|Not ready)/m, within).catch((error: unknown) => {
+        throw new Error(`${error instanceof Error ? error.message : String(error)}\n${service.logs()}`);
       });
-      const ready = async (): Promise<boolean> => {
-        if (ended) throw new Error(`the agent ended during its start\n${service.logs()}`);
-        return (await accepts(join(home, "agent.sock"))) && (await accepts(ports.plain));
-      };
-      await until(ready, options.readyWithinMs ?? 30_000, () => `the service did not get ready\n${service.logs()}`);
+      const open = async (): Promise<boolean> =>
+        (await accepts(join(home, "agent.sock"))) && (await accepts(ports.plain));
+      await until(open, within, () => `no client can connect\n${service.logs()}`);
     },
     cli(argv, input) {
       return new Promise((resolve) => {
