@@ -8,7 +8,7 @@ import { pipelineTo } from "./pipeline.ts";
 import { queriesTo } from "./queries.ts";
 import { settledTickets } from "./settled.ts";
 import type { SqlValue } from "./statement.ts";
-import { openThread } from "./thread.ts";
+import { startThread } from "./thread.ts";
 
 const ordinaryBound = { writes: 20_000, bytes: 8 * 1024 * 1024 };
 
@@ -27,19 +27,27 @@ export async function assembleStorage(options: StorageOptions): Promise<Storage>
     nowMs: options.clock.now(),
     maxPages: testing.maxPages,
   });
-  let onLost = (error: Error): void => {
-    throw error;
-  };
-  const lost = (error: Error) => onLost(error);
+  // A thread that dies while it opens rejects what it was asked; only later is there more to tell.
+  let onLost = (_error: CodedError): void => {};
+  const lost = (error: CodedError) => onLost(error);
   // Only its own connection sees an in-memory database, so one thread does both there.
-  const writer = await openThread(message(inMemory ? "both" : "writer"), lost);
-  const reader = inMemory ? writer : await openThread(message("reader"), lost);
+  const writer = startThread(lost);
+  const reader = inMemory ? writer : startThread(lost);
+  try {
+    await writer.ask(message(inMemory ? "both" : "writer"));
+    if (!inMemory) await reader.ask(message("reader"));
+  } catch (error) {
+    await writer.close();
+    if (!inMemory) await reader.close();
+    throw error;
+  }
 
   const pipeline = pipelineTo(writer, { clock: options.clock, bound: options.bound ?? ordinaryBound, testing });
   const queries = queriesTo(reader, () => pipeline.decided);
   const tickets = settledTickets(() => pipeline.decided);
   onLost = (error) => {
-    pipeline.lost(error as CodedError);
+    pipeline.lost(error);
+    queries.lost(error);
     if (options.onLost === undefined) throw error;
     options.onLost(error);
   };
@@ -88,8 +96,9 @@ export async function assembleStorage(options: StorageOptions): Promise<Storage>
       await settled(pipeline.latest).catch(() => {});
       if (inMemory) return writer.ask({ kind: "snapshot", into });
       // A thread of its own: a copy of gigabytes must hold up neither readers nor the writer.
-      const copier = await openThread(message("snapshot"), () => {});
+      const copier = startThread(() => {});
       try {
+        await copier.ask(message("snapshot"));
         await copier.ask({ kind: "snapshot", into });
       } finally {
         await copier.close();

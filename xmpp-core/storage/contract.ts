@@ -78,7 +78,7 @@ export interface StorageOptions {
   /** What may wait before `congested`; 20,000 writes and 8 MiB by default. */
   readonly bound?: { readonly writes: number; readonly bytes: number };
   /** Called if a storage thread dies, which only a fault in Node or SQLite can bring about. Default: throws, so the process ends. */
-  readonly onLost?: (error: Error) => void;
+  readonly onLost?: (error: CodedError) => void;
   readonly testing?: StorageTesting;
 }
 

@@ -17,10 +17,10 @@ export interface Packer {
 }
 
 const firstBlock = 16 * 1024;
-const emptyValues = () => [] as PackedValue[];
 
-export function packer(): Packer {
-  return { values: emptyValues(), block: undefined, used: 0 };
+/** `block` may be that of a packer whose values have been taken by `packed`. */
+export function packer(block?: Buffer): Packer {
+  return { values: [], block, used: 0 };
 }
 
 /** Adds one value and returns about how many bytes it will occupy on its way. A blob is copied here and now. */
@@ -47,10 +47,11 @@ export function pack(into: Packer, value: SqlValue): number {
   return length;
 }
 
-/** What has been packed, ready to post; the packer must not be used again. */
+/** What has been packed, ready to post. The packer is spent, its block is free for another. */
 export function packed(from: Packer): Packed {
   // Structured clone of a view copies all of the buffer behind it: post exactly the bytes in use.
-  const bytes = from.block === undefined ? undefined : new Uint8Array(from.block.buffer.slice(0, from.used));
+  const bytes =
+    from.block === undefined || from.used === 0 ? undefined : new Uint8Array(from.block.buffer.slice(0, from.used));
   return { values: from.values, bytes };
 }
 

@@ -68,6 +68,7 @@ const firstProbeMs = 250;
 const lastProbeMs = 8_000;
 
 export function pipelineTo(thread: Thread, { clock, bound, testing }: PipelineOptions): Pipeline {
+  let spareBlock: Buffer | undefined;
   let gathering = newGroup(1);
   let busy: Busy | undefined;
   let scheduled = false;
@@ -88,6 +89,12 @@ export function pipelineTo(thread: Thread, { clock, bound, testing }: PipelineOp
   const reliefListeners = new Set<() => void>();
   const healthListeners = new Set<(health: StorageHealth) => void>();
   const whenDry: (() => void)[] = [];
+
+  function newGroup(ticket: Ticket): Group {
+    const block = spareBlock;
+    spareBlock = undefined;
+    return { ticket, packer: packer(block), units: [], onFailure: [], added: [], writes: 0, bytes: 0 };
+  }
 
   function add(group: Group, unit: readonly Write[]): void {
     const { values, used } = group.packer;
@@ -175,6 +182,7 @@ export function pipelineTo(thread: Thread, { clock, bound, testing }: PipelineOp
       return;
     }
     const message = packed(values);
+    spareBlock = values.block;
     thread.post({
       kind: "group",
       units,
@@ -351,10 +359,6 @@ export function pipelineTo(thread: Thread, { clock, bound, testing }: PipelineOp
 }
 
 const noError = { code: "storage/unexpected", message: "A unit failed without a reason.", fields: {}, hint: undefined };
-
-function newGroup(ticket: Ticket): Group {
-  return { ticket, packer: packer(), units: [], onFailure: [], added: [], writes: 0, bytes: 0 };
-}
 
 function subscribe<L>(listeners: Set<L>, listener: L): () => void {
   listeners.add(listener);

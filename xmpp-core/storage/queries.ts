@@ -23,6 +23,8 @@ export interface Queries {
   run(statement: AnyRead, params: readonly SqlValue[], after: Ticket): Promise<Row[]>;
   /** To be called when a group is decided: sends what waited for it. */
   decided(ticket: Ticket): void;
+  /** The reader thread is gone: rejects all that waits and all that comes. */
+  lost(error: CodedError): void;
   /** Resolves when no query is left. */
   dry(): Promise<void>;
 }
@@ -32,6 +34,7 @@ export function queriesTo(thread: Thread, decidedNow: () => Ticket): Queries {
   let scheduled = false;
   const waiting: Query[] = [];
   const sent: Query[] = [];
+  let gone: CodedError | undefined;
   let sentFirst = 0;
   const known = new Set<number>();
   const columns = new Map<number, readonly string[]>();
@@ -100,6 +103,7 @@ export function queriesTo(thread: Thread, decidedNow: () => Ticket): Queries {
   return {
     run: (statement, params, after) =>
       new Promise((resolve, reject) => {
+        if (gone !== undefined) return reject(gone);
         const query: Query = { statement, params, after, resolve, reject };
         if (after > decidedNow()) waiting.push(query);
         else gather(query);
@@ -109,6 +113,14 @@ export function queriesTo(thread: Thread, decidedNow: () => Ticket): Queries {
       let ready = 0;
       while ((waiting[ready]?.after ?? Number.POSITIVE_INFINITY) <= ticket) ready++;
       if (ready > 0) for (const query of waiting.splice(0, ready)) gather(query);
+    },
+    lost(error) {
+      gone = error;
+      for (const { reject } of [...sent.slice(sentFirst), ...gathered, ...waiting.splice(0)]) reject(error);
+      gathered = [];
+      sent.length = 0;
+      sentFirst = 0;
+      for (const resolve of whenDry.splice(0)) resolve();
     },
     dry() {
       if (sent.length + waiting.length + gathered.length === 0) return Promise.resolve();

@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { CodedError } from "../errors.ts";
 import { codedError } from "./failure.ts";
-import type { FromWorker, GroupResult, OpenMessage, ReadResult, ToWorker } from "./messages.ts";
+import type { FromWorker, GroupResult, ReadResult, ToWorker } from "./messages.ts";
 
 /** One storage thread. Answers come in the order of the requests. */
 export interface Thread {
@@ -30,19 +30,9 @@ function startWorker(): Worker {
   return new Worker(bootstrap, { eval: true });
 }
 
-/** Starts a thread that has opened the database, or rejects with the reason. `onLost` is told if it dies later. */
-export async function openThread(message: OpenMessage, onLost: (error: Error) => void): Promise<Thread> {
-  const thread = threadOn(startWorker(), onLost);
-  try {
-    await thread.ask(message);
-  } catch (error) {
-    await thread.close();
-    throw error;
-  }
-  return thread;
-}
-
-function threadOn(worker: Worker, onLost: (error: Error) => void): Thread {
+/** Starts a thread; `ask` it to open the database. `onLost` is told if it dies before it is closed. */
+export function startThread(onLost: (error: CodedError) => void): Thread {
+  const worker = startWorker();
   const asked: { resolve: () => void; reject: (error: Error) => void }[] = [];
   let group: (result: GroupResult) => void = () => {};
   let rows: (result: ReadResult) => void = () => {};
