@@ -42,7 +42,7 @@ export interface TestCore {
   close(): Promise<void>;
 }
 
-const port = async (): Promise<number> => {
+export const freePort = async (): Promise<number> => {
   const { createServer } = await import("node:net");
   return new Promise((resolve) => {
     const probe = createServer().listen(0, "127.0.0.1", () => {
@@ -66,7 +66,7 @@ function credentialsOf(name: string) {
 export async function startTestCore(options: TestCoreOptions = {}): Promise<TestCore> {
   const home = await mkdtemp(join(tmpdir(), "firekeeper-test-"));
   const domain = options.domain ?? "localhost";
-  const ports = { plain: await port(), direct: await port() };
+  const ports = { plain: await freePort(), direct: await freePort() };
   const gates: InProcessGate = await inProcessGate();
   const log = pino({ level: options.log ?? "silent" }, pino.destination(2));
   const clock = options.clock ?? systemClock;

@@ -1,3 +1,4 @@
+import { adHocCommands } from "./ad-hoc-commands.ts";
 import { archive } from "./archive.ts";
 import { blocking } from "./blocking.ts";
 import { carbons } from "./carbons.ts";
@@ -7,13 +8,20 @@ import { legacySession } from "./legacy-session.ts";
 import type { Module } from "./module.ts";
 import { offline } from "./offline.ts";
 import { ping } from "./ping.ts";
+import { presence } from "./presence/presence.ts";
 import { privateStorage } from "./private-storage.ts";
+import { roster } from "./roster/roster.ts";
+import { sharedGroups } from "./shared-groups/shared-groups.ts";
 import { softwareVersion } from "./software-version.ts";
+import { socks5Proxy } from "./socks5-proxy.ts";
 import { vcard } from "./vcard.ts";
 
 const capabilities: readonly Module[] = [
   legacySession,
   ping,
+  sharedGroups,
+  roster,
+  presence,
   softwareVersion,
   entityTime,
   archive,
@@ -22,6 +30,8 @@ const capabilities: readonly Module[] = [
   blocking,
   vcard,
   privateStorage,
+  adHocCommands,
+  socks5Proxy,
 ];
 
 /** Every capability of the server; features, tables, properties and docs follow from the declarations. */
