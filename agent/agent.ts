@@ -2,7 +2,7 @@
 import type { ControlEvent } from "../xmpp-core/control/contract.ts";
 import { CodedError, explain } from "./errors.ts";
 import { changeDocument, planDocument } from "./plan/render.ts";
-import type { PlanDocument } from "./plan/types.ts";
+import type { PlanDocument, PlannedChange } from "./plan/types.ts";
 import { type Cause, type Outcome, type Parts, reconcile, rollBack } from "./reconcile.ts";
 import type { Report } from "./report.ts";
 
@@ -120,13 +120,12 @@ export class Agent {
     const server = await target.status().catch((error: unknown) => ({ unreachable: explain(error) }));
     const last = this.#last;
     const plan = last ? planDocument(last.plan) : undefined;
-    const waiting = last?.is === "waiting" ? last : undefined;
     return {
       mode: policy.mode,
       held: journal.hold?.why ?? null,
       store: store.describe(),
-      pending: waiting ? waiting.plan.changes.map(changeDocument) : [],
-      why: waiting?.why ?? [],
+      pending: pending(last).map(changeDocument),
+      why: last?.is === "waiting" ? last.why : [],
       rejected: plan?.rejected ?? [],
       notices: plan?.notices ?? [],
       lastError: this.#lastError ? { code: this.#lastError.code, message: explain(this.#lastError) } : null,
@@ -161,9 +160,14 @@ export class Agent {
   /** Tells the console how the agent stands; a server that is away hears it when it is back. */
   async tell(): Promise<void> {
     const { journal, policy, store, target } = this.parts;
-    const pending = this.#last?.is === "waiting" ? this.#last.plan.changes.length : 0;
     const lastError = this.#lastError ? explain(this.#lastError) : null;
-    const state = { mode: policy.mode, held: journal.hold?.why ?? null, pending, store: store.describe(), lastError };
+    const state = {
+      mode: policy.mode,
+      held: journal.hold?.why ?? null,
+      pending: pending(this.#last).length,
+      store: store.describe(),
+      lastError,
+    };
     await target.tell(state).catch(() => {});
   }
 
@@ -225,8 +229,6 @@ export class Agent {
         return this.#report.waiting(cause, outcome.plan.changes.length, outcome.why);
       case "applied": {
         const { revision, applied } = outcome;
-        const left = outcome.plan.changes.filter((change) => !applied.changes.includes(change));
-        if (left.length > 0) this.wake("what was not applied");
         return this.#report.applied({
           cause,
           by,
@@ -252,10 +254,18 @@ export class Agent {
     if (at === undefined || this.#stopped) return;
     this.#addressTimer = setTimeout(
       () => this.wake("the external address may have moved"),
-      Math.max(at - this.#now(), 1000),
+      Math.max(at - this.#now(), 100),
     );
     this.#addressTimer.unref();
   }
+}
+
+/** What was planned and is not in force. */
+function pending(last: Outcome | undefined): readonly PlannedChange[] {
+  if (!last || last.is === "in step" || last.is === "unproven") return [];
+  return last.is === "applied"
+    ? last.plan.changes.filter((one) => !last.applied.changes.includes(one))
+    : last.plan.changes;
 }
 
 export interface StatusDocument {

@@ -37,6 +37,10 @@ export interface StartOptions {
   /** Module that is the gate; another one in tests. */
   readonly gate?: string;
   readonly resolver?: AddressResolver;
+  /** No DNS answer is asked for more often. */
+  readonly leastDnsMs?: number;
+  /** How long the host file must stay as it is. */
+  readonly quietMs?: number;
   /** How long a stop of the server may take. */
   readonly stopMs?: number;
 }
@@ -59,6 +63,7 @@ export async function startAgent(environment: Environment, options: StartOptions
       home,
       instance: environment.instance,
       create: mayCreateStore(environment),
+      ...(options.quietMs === undefined ? {} : { quietMs: options.quietMs }),
     });
     let server: EmbeddedServer | undefined;
     let gatePid: number | undefined;
@@ -92,7 +97,12 @@ export async function startAgent(environment: Environment, options: StartOptions
         autoMigrate: environment.autoMigrate,
         maxRemovePercent: environment.maxRemove,
       },
-      external: externalAddress({ resolver: options.resolver ?? systemResolver(), now: Date.now, report }),
+      external: externalAddress({
+        ...(options.leastDnsMs === undefined ? {} : { leastMs: options.leastDnsMs }),
+        resolver: options.resolver ?? systemResolver(),
+        now: Date.now,
+        report,
+      }),
       patience: patience(Date.now),
       probes: () => probe(target),
       instance: environment.instance,

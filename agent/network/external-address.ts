@@ -29,16 +29,18 @@ export interface ExternalAddress {
 
 type Followed = { name: string; address: string; until: number };
 
-/** No answer is believed longer than this, nor asked for more often. */
+/** No answer is believed longer than this, whatever its TTL, nor asked for more often. */
 const longestMs = 5 * 60_000;
 const shortestMs = 5_000;
 
 export function externalAddress(options: {
   resolver: AddressResolver;
   now: () => number;
+  /** No answer is asked for more often. */
+  leastMs?: number;
   report?: { addressFollowed(name: string, address: string): void; addressUnresolved(name: string, why: string): void };
 }): ExternalAddress {
-  const { resolver, now, report } = options;
+  const { resolver, now, report, leastMs = shortestMs } = options;
   let followed: Followed | undefined;
 
   async function current(name: string): Promise<{ address?: string; notice?: Notice }> {
@@ -47,12 +49,12 @@ export function externalAddress(options: {
     try {
       const found = await lookUp(name, resolver, last);
       if (found.address !== last) report?.addressFollowed(name, found.address);
-      const lasts = Math.min(Math.max(found.ttl * 1000, shortestMs), longestMs);
+      const lasts = Math.min(Math.max(found.ttl * 1000, leastMs), longestMs);
       followed = { name, address: found.address, until: now() + lasts };
       return { address: found.address };
     } catch (error) {
       report?.addressUnresolved(name, explain(error));
-      followed = last === undefined ? undefined : { name, address: last, until: now() + shortestMs };
+      followed = last === undefined ? undefined : { name, address: last, until: now() + leastMs };
       const notice: Notice = {
         code: "network/unresolved",
         message: `${name} (sys.xmpp.externalip) does not resolve: ${explain(error)}.`,
