@@ -107,6 +107,7 @@ test.each([
   ["\u05d01a@b", "a localpart that mixes directions"],
   ["a\u05d0@b", "a localpart that mixes directions the other way"],
   ["\u0628\u06f1\u0661@b", "two kinds of Arabic digits"],
+  ["\u05d01\u0661@b", "European and Arabic digits in one word"],
   ["a\u00b7l@b", "a middle dot between other letters"],
   ["a\u200cb@c", "a joiner between letters that do not join"],
   ["a\u200db@c", "the other joiner"],

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { XmlFault } from "../../xmpp-core/xml/fault.ts";
 import {
   type Limits,
   limitsAfterLogin,
@@ -317,6 +318,22 @@ test("what a handler throws comes out of push, and the stream can go on", () => 
   result.reader.go();
   expect(result.stanzas.map((stanza) => stanza.name)).toEqual(["a", "b"]);
   expect(result.errors).toEqual([]);
+});
+
+test("a fault in other XML that a handler reads is not one of the stream", () => {
+  const result = reading(limitsAfterLogin, () => {
+    throw new XmlFault("not-well-formed", "elsewhere");
+  });
+  expect(() => result.reader.push(Buffer.from(`${open}<a/>`))).toThrow("elsewhere");
+  expect(result.errors).toEqual([]);
+});
+
+test("the reader never keeps or writes into the caller's chunk", () => {
+  const chunk = Buffer.from(`${open}<a>${"x".repeat(4_096)}`).subarray(0, 4_096);
+  const before = Buffer.from(chunk);
+  read(chunk).reader.push(Buffer.from("</a>"));
+  for (let other = 0; other < 3; other++) read(`${open}<b>y`).reader.push(Buffer.from("z"));
+  expect(chunk.equals(before)).toBe(true);
 });
 
 test("a stanza keeps its bytes when the chunk is reused", () => {

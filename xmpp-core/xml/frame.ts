@@ -332,26 +332,13 @@ function finish(frame: Frame, buffer: Buffer, base: number, p: number, payloadEn
 
 /** The stanza that `scanFrame` has just read to `end`; its bytes are copied out of the buffer. */
 export function takeStanza(frame: Frame, buffer: Buffer, base: number, end: number): Stanza {
-  const { scope, canonical } = frame;
+  const { scope } = frame;
   const bytes = Buffer.allocUnsafe(end - base);
   buffer.copy(bytes, 0, base, end);
-  const stanza = makeStanza({
-    name: frame.name,
-    ns: frame.ns,
-    to: frame.to,
-    from: frame.from,
-    id: frame.id,
-    type: frame.type,
-    lang: frame.lang,
-    children: frame.children,
-    bytes,
-    payloadStart: frame.payloadStart,
-    payloadEnd: frame.payloadEnd,
-    canonical,
-    contentNs: scope.defaults[0] as string,
-    defaultNs: scope.defaults[1] as string,
-    prefixes: canonical ? undefined : scope.prefixes.map((prefix, i) => [prefix, scope.uris[i] as string] as const),
-  });
+  const prefixes = frame.canonical
+    ? undefined
+    : scope.prefixes.map((prefix, i) => [prefix, scope.uris[i] as string] as const);
+  const stanza = makeStanza(frame, bytes, scope.defaults[0] as string, scope.defaults[1] as string, prefixes);
   leave(scope);
   return stanza;
 }

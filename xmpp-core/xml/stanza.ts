@@ -39,8 +39,8 @@ export interface Stanza {
   payload(without?: (child: Child) => boolean): Buffer;
 }
 
-/** What the scanner knows when a stanza ends. */
-export interface StanzaParts {
+/** What the scanner has noted when a stanza ends. */
+export interface StanzaFacts {
   readonly name: string;
   readonly ns: string;
   readonly to: string | undefined;
@@ -49,16 +49,13 @@ export interface StanzaParts {
   readonly type: string | undefined;
   readonly lang: string | undefined;
   readonly children: readonly Child[];
-  readonly bytes: Buffer;
   readonly payloadStart: number;
   readonly payloadEnd: number;
   readonly canonical: boolean;
-  /** Default namespace around the stanza, and inside it. */
-  readonly contentNs: string;
-  readonly defaultNs: string;
-  /** Prefixes in force inside the stanza, outermost first; left out when the payload needs none. */
-  readonly prefixes: readonly (readonly [string, string])[] | undefined;
 }
+
+/** Prefixes and the namespaces they stand for, outermost first. */
+export type Prefixes = readonly (readonly [string, string])[];
 
 // A class because one is made per stanza and methods on a prototype cost no closures.
 class ScannedStanza implements Stanza {
@@ -76,25 +73,25 @@ class ScannedStanza implements Stanza {
   readonly canonical: boolean;
   readonly #contentNs: string;
   readonly #defaultNs: string;
-  readonly #prefixes: StanzaParts["prefixes"];
+  readonly #prefixes: Prefixes | undefined;
   #tree: Element | undefined;
 
-  constructor(parts: StanzaParts) {
-    this.name = parts.name;
-    this.ns = parts.ns;
-    this.to = parts.to;
-    this.from = parts.from;
-    this.id = parts.id;
-    this.type = parts.type;
-    this.lang = parts.lang;
-    this.children = parts.children;
-    this.bytes = parts.bytes;
-    this.payloadStart = parts.payloadStart;
-    this.payloadEnd = parts.payloadEnd;
-    this.canonical = parts.canonical;
-    this.#contentNs = parts.contentNs;
-    this.#defaultNs = parts.defaultNs;
-    this.#prefixes = parts.prefixes;
+  constructor(facts: StanzaFacts, bytes: Buffer, contentNs: string, defaultNs: string, prefixes: Prefixes | undefined) {
+    this.name = facts.name;
+    this.ns = facts.ns;
+    this.to = facts.to;
+    this.from = facts.from;
+    this.id = facts.id;
+    this.type = facts.type;
+    this.lang = facts.lang;
+    this.children = facts.children;
+    this.bytes = bytes;
+    this.payloadStart = facts.payloadStart;
+    this.payloadEnd = facts.payloadEnd;
+    this.canonical = facts.canonical;
+    this.#contentNs = contentNs;
+    this.#defaultNs = defaultNs;
+    this.#prefixes = prefixes;
     this.#tree = undefined;
   }
 
@@ -151,7 +148,16 @@ class ScannedStanza implements Stanza {
   }
 }
 
-/** Used by the scanner; everyone else gets stanzas from a reader. */
-export function makeStanza(parts: StanzaParts): Stanza {
-  return new ScannedStanza(parts);
+/**
+ * Used by the scanner; everyone else gets stanzas from a reader. `contentNs` is the default namespace around the
+ * stanza, `defaultNs` the one inside; `prefixes` are those in force inside, left out when the payload needs none.
+ */
+export function makeStanza(
+  facts: StanzaFacts,
+  bytes: Buffer,
+  contentNs: string,
+  defaultNs: string,
+  prefixes: Prefixes | undefined,
+): Stanza {
+  return new ScannedStanza(facts, bytes, contentNs, defaultNs, prefixes);
 }
