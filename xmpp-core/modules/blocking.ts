@@ -96,7 +96,7 @@ export const blocking = defineModule({
         const address = parseJid(names.absolute(jid, names.primary.name));
         const place = address && names.locate(address);
         const other = place?.at === "account" ? core.accounts.get(place.served.id, place.name) : undefined;
-        if (other !== undefined) for (const flow of core.offered(presences)) flow.flow(account, other, shown);
+        if (other !== undefined) for (const one of core.offered(presences)) one.blockingChanged(account, other, !shown);
       }
     }
 

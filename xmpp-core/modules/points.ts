@@ -60,8 +60,10 @@ export interface Presences {
   showsTo(account: Account, other: Jid): Promise<boolean>;
   /** Available sessions' last presence stanza, rendered for a view, addressed to `to`. */
   current(account: Account, view: string, to: string): readonly Xml[];
-  /** Ends or begins the presence flow between two local accounts after their subscription changed. */
+  /** Begins or ends the presence of `from` for `to` after their subscription changed; the caller says what holds now. */
   flow(from: Account, to: Account, shown: boolean): void;
+  /** Ends or brings back the presence between two who block each other or no more, as far as they share it. XEP-0191 §3.2, §3.4 */
+  blockingChanged(account: Account, other: Account, blocked: boolean): void;
 }
 export const presences = point<Presences>("presences");
 

@@ -1,0 +1,129 @@
+import { CodedError } from "../../errors.ts";
+import type { Account } from "../../routing/accounts.ts";
+import type { Write } from "../../storage/statement.ts";
+import type { SharedGroupChange } from "../points.ts";
+import type { Group, Person, Sharing } from "./sharing.ts";
+import * as tables from "./tables.ts";
+
+/** Names of groups and ids of accounts that an edit touched, for those who tell it. */
+export interface Touched {
+  /** Groups whose texts changed, or that came or went. */
+  readonly groups: Set<string>;
+  /** By group, accounts that came or went. */
+  readonly members: Map<string, Set<number>>;
+}
+
+export interface Edited {
+  readonly sharing: Sharing;
+  readonly writes: readonly Write[];
+  readonly touched: Touched;
+}
+
+/** The groups after some changes, the rows for it and what they touch. Throws `groups/unknown`. `newId` numbers new groups. */
+export function edit(
+  before: Sharing,
+  changes: readonly SharedGroupChange[],
+  facts: { served: number; newId: (name: string) => number },
+): Edited {
+  const groups = new Map(before.groups);
+  const listed = new Map(before.listed);
+  const writes: Write[] = [];
+  const touched: Touched = { groups: new Set(), members: new Map() };
+
+  const known = (name: string): Group => {
+    const group = groups.get(name);
+    if (group === undefined)
+      throw new CodedError("groups/unknown", `There is no group "${name}".`, { fields: { group: name } });
+    return group;
+  };
+  const unlist = (id: number, name: string): void => {
+    const rest = (listed.get(id) ?? []).filter((other) => other !== name);
+    if (rest.length > 0) listed.set(id, rest);
+    else listed.delete(id);
+  };
+  const put = (group: Group): void => {
+    groups.set(group.name, group);
+    const { id, name, displayName, showInRoster, groupList, all, origin } = group;
+    writes.push(
+      tables.putGroup.with(
+        id,
+        facts.served,
+        name,
+        displayName,
+        showInRoster,
+        JSON.stringify(groupList),
+        all ? 1 : 0,
+        origin,
+      ),
+    );
+  };
+  const clear = (group: Group): void => {
+    for (const id of group.members) unlist(id, group.name);
+    writes.push(tables.dropMembers.with(group.id));
+  };
+
+  for (const change of changes) {
+    if (change.kind === "remove") {
+      const group = known(change.name);
+      clear(group);
+      groups.delete(group.name);
+      touched.groups.add(group.name);
+      writes.push(tables.dropGroup.with(group.id));
+    } else if (change.kind === "set") {
+      const { name } = change.group;
+      const standing = groups.get(name) ?? { id: facts.newId(name), all: false, members: new Set<number>() };
+      put({ ...standing, ...change.group, origin: change.origin });
+      touched.groups.add(name);
+    } else {
+      let group = known(change.group);
+      if (change.all !== undefined && change.all !== group.all) {
+        clear(group);
+        group = { ...group, all: change.all, members: new Set() };
+        put(group);
+        touched.groups.add(group.name);
+      }
+      if (!group.all) groups.set(group.name, withMembers(group, change.add, change.remove));
+    }
+  }
+
+  function withMembers(group: Group, add: readonly Account[], remove: readonly Account[]): Group {
+    const { name } = group;
+    const members = new Set(group.members);
+    const moved = touched.members.get(name) ?? new Set<number>();
+    touched.members.set(name, moved);
+    const gone = remove.filter(({ id }) => members.delete(id)).map(({ id }) => id);
+    const come = add.map(({ id }) => id).filter((id) => !members.has(id) && members.add(id));
+    for (const id of gone) unlist(id, name);
+    for (const id of come) listed.set(id, [...(listed.get(id) ?? []), name]);
+    for (const id of [...gone, ...come]) moved.add(id);
+    if (gone.length > 0) writes.push(tables.removeMembers.with(group.id, JSON.stringify(gone)));
+    if (come.length > 0) writes.push(tables.addMembers.with(group.id, JSON.stringify(come)));
+    return { ...group, members };
+  }
+
+  const inOrder = new Map([...groups].sort(([one], [other]) => (one < other ? -1 : 1)));
+  return { sharing: { groups: inOrder, people: before.people, listed }, writes, touched };
+}
+
+/** The same groups with one person come, changed or (undefined) gone. */
+export function withPerson(before: Sharing, id: number, person: Person | undefined): Sharing {
+  const people = new Map(before.people);
+  if (person === undefined) people.delete(id);
+  else people.set(id, person);
+  const names = new Set(before.listed.get(id));
+  const listed = new Map(before.listed);
+  if (person === undefined) listed.delete(id);
+  const groups = new Map(
+    [...before.groups].map(([name, group]): [string, Group] => {
+      if (!group.all && !names.has(name)) return [name, group];
+      if (person !== undefined || group.all) return [name, { ...group }];
+      return [name, { ...group, members: new Set([...group.members].filter((member) => member !== id)) }];
+    }),
+  );
+  return { groups, people, listed };
+}
+
+export function personOf(account: Account): Person {
+  const { name, displayName, enabled } = account;
+  return { account, name, label: displayName ?? name, active: enabled && !account.probe };
+}

@@ -1,0 +1,270 @@
+import type { Account } from "../../routing/accounts.ts";
+import type { Write } from "../../storage/statement.ts";
+import { type Core, defineModule } from "../module.ts";
+import {
+  groups,
+  type SharedContact,
+  type SharedContactChange,
+  type SharedGroup,
+  sharedContacts,
+  sharedContactsChanged,
+} from "../points.ts";
+import { edit, personOf, type Touched, withPerson } from "./edits.ts";
+import {
+  type Group,
+  isMember,
+  maySee,
+  membersOf,
+  type Perspective,
+  perspectiveOf,
+  related,
+  relation,
+  type Sharing,
+  versionFor,
+} from "./sharing.ts";
+import * as tables from "./tables.ts";
+
+/** Groups whose members are in each other's rosters by themselves, with Openfire's semantics. */
+export const sharedGroups = defineModule({
+  name: "shared-groups",
+  implements: [],
+  migrations: [tables.sharedGroupsMigration],
+  start,
+});
+
+function start(core: Core) {
+  const { accounts, storage, names } = core;
+  let now: Sharing = { groups: new Map(), people: new Map(), listed: new Map() };
+  /** What was told; undefined: nothing changed since. */
+  let told: Sharing | undefined;
+  let lastId = 0;
+  const movedPeople = new Set<number>();
+  const formerNames = new Map<number, string>();
+  const movedGroups = new Set<string>();
+  const movedMembers = new Map<string, Set<number>>();
+  let telling: NodeJS.Immediate | undefined;
+  // Perspectives of accounts asked for lately, valid for one state of the groups.
+  let seen = { sharing: now, of: new Map<number, Perspective>() };
+
+  function perspective(id: number): Perspective {
+    if (seen.sharing !== now) seen = { sharing: now, of: new Map() };
+    let found = seen.of.get(id);
+    if (found === undefined) {
+      found = perspectiveOf(now, id);
+      seen.of.set(id, found);
+    }
+    return found;
+  }
+
+  // ---------------------------------------------------------------- loading
+
+  async function load(): Promise<void> {
+    const served = names.primary.id;
+    const [rows, members, highest] = await Promise.all([
+      storage.read(tables.groupsOfDomain, served),
+      storage.read(tables.membersOfDomain, served),
+      storage.read(tables.highestGroup),
+    ]);
+    lastId = highest[0]?.highest ?? 0;
+    const sets = new Map(
+      rows.map((row): [number, { name: string; ids: Set<number> }] => [row.id, { name: row.name, ids: new Set() }]),
+    );
+    const listed = new Map<number, string[]>();
+    for (const { shared_group, account } of members) {
+      const set = sets.get(shared_group);
+      if (set === undefined) continue;
+      set.ids.add(account);
+      const list = listed.get(account);
+      if (list === undefined) listed.set(account, [set.name]);
+      else list.push(set.name);
+    }
+    const people = new Map<number, ReturnType<typeof personOf>>();
+    for (const account of accounts.all()) if (account.served === served) people.set(account.id, personOf(account));
+    const loaded = rows.map((row): [string, Group] => [row.name, groupOf(row, sets.get(row.id)?.ids ?? new Set())]);
+    now = { groups: new Map(loaded), people, listed };
+  }
+
+  // ---------------------------------------------------------------- changes
+
+  /** Tells in the next turn, so that everything one apply changes is told at once. */
+  function tellLater(): void {
+    telling ??= setImmediate(() => {
+      // Rows of removed accounts go with a commit of the caller's: it is on disk before anybody hears of it.
+      storage.write([]).then(tell, (error: unknown) => core.report.wrong({ what: "shared groups", error }));
+    });
+  }
+
+  function changePerson(account: Account, gone = false): void {
+    if (account.served !== names.primary.id) return;
+    told ??= now;
+    now = withPerson(now, account.id, gone ? undefined : personOf(account));
+    movedPeople.add(account.id);
+    tellLater();
+  }
+
+  function touch(touched: Touched): void {
+    for (const name of touched.groups) movedGroups.add(name);
+    for (const [name, ids] of touched.members) {
+      const all = movedMembers.get(name) ?? new Set();
+      for (const id of ids) all.add(id);
+      movedMembers.set(name, all);
+    }
+    tellLater();
+  }
+
+  /** Every pair that changed since it was told last, once, for accounts that are online. */
+  function tell(): void {
+    telling = undefined;
+    const before = told;
+    told = undefined;
+    if (before === undefined) return;
+    const online = new Set<Account>();
+    for (const session of core.sessions.all()) online.add(session.account);
+    const changes: SharedContactChange[] = [];
+    for (const account of online) tellAccount(account, before, changes);
+    movedPeople.clear();
+    formerNames.clear();
+    movedGroups.clear();
+    movedMembers.clear();
+    if (changes.length > 0)
+      for (const listener of core.offered(sharedContactsChanged)) listener.sharedContactsChanged(changes);
+  }
+
+  function tellAccount(account: Account, before: Sharing, changes: SharedContactChange[]): void {
+    const { id } = account;
+    const then = perspectiveOf(before, id);
+    const present = perspective(id);
+    const others = affected(id, before);
+    const candidates = others === "all" ? new Set([...related(before, then), ...related(now, present)]) : others;
+    for (const other of candidates) {
+      const was = relation(before, then, other);
+      const is = relation(now, present, other);
+      const person = now.people.get(other) ?? before.people.get(other);
+      if (person === undefined || (was === undefined && is === undefined)) continue;
+      const formerName = formerNames.get(other);
+      const renamed = before.people.get(other)?.label !== now.people.get(other)?.label || formerName !== undefined;
+      if (!renamed && sameContact(was, is)) continue;
+      changes.push({ account, contact: person.account, before: was, now: is, formerName });
+    }
+  }
+
+  /** The accounts whose relation to this one may have changed. */
+  function affected(id: number, before: Sharing): "all" | Set<number> {
+    if (movedPeople.has(id)) return "all";
+    const others = new Set(movedPeople);
+    for (const name of movedGroups) if (concerns(name, id, before) || concerns(name, id, now)) return "all";
+    for (const [name, ids] of movedMembers) {
+      if (ids.has(id)) return "all";
+      if (concerns(name, id, before) || concerns(name, id, now)) for (const other of ids) others.add(other);
+    }
+    others.delete(id);
+    return others;
+  }
+
+  /** Whether the account is in the group, sees it, or is seen through it. */
+  function concerns(name: string, id: number, sharing: Sharing): boolean {
+    const group = sharing.groups.get(name);
+    if (group === undefined) return false;
+    if (isMember(sharing, group, id) || maySee(sharing, group, id)) return true;
+    for (const other of sharing.groups.values())
+      if (other.groupList.includes(name) && isMember(sharing, other, id)) return true;
+    return false;
+  }
+
+  // ---------------------------------------------------------------- points
+
+  core.offer(sharedContacts, {
+    *contactsOf(account) {
+      const own = perspective(account.id);
+      for (const other of related(now, own)) {
+        const contact = relation(now, own, other);
+        if (contact !== undefined) yield contact;
+      }
+    },
+    contact: (account, other) => relation(now, perspective(account.id), other.id),
+    groupNames: (account) => [
+      ...new Set(
+        perspective(account.id)
+          .visible.map(({ displayName }) => displayName)
+          .filter(Boolean),
+      ),
+    ],
+    version: (account) => versionFor(now, perspective(account.id)),
+  });
+
+  const asSeen = ({ name, displayName, showInRoster, groupList, all, members, origin }: Group): SharedGroup => ({
+    ...{ name, displayName, showInRoster, groupList, origin },
+    members: all ? "all" : [...members].flatMap((id) => now.people.get(id)?.name ?? []).sort(),
+  });
+
+  core.offer(groups, {
+    list: () => [...now.groups.values()].map(asSeen),
+    get(name) {
+      const group = now.groups.get(name);
+      return group && asSeen(group);
+    },
+    *members(name) {
+      for (const id of membersOf(now, now.groups.get(name))) {
+        const person = now.people.get(id);
+        if (person !== undefined) yield person.account;
+      }
+    },
+    prepare(changes) {
+      const ids = new Map<string, number>();
+      const newId = (name: string): number => {
+        const id = ids.get(name) ?? ++lastId;
+        ids.set(name, id);
+        return id;
+      };
+      const facts = { served: names.primary.id, newId };
+      const { writes } = edit(now, changes, facts);
+      const done = (): void => {
+        told ??= now;
+        const { sharing, touched } = edit(now, changes, facts);
+        now = sharing;
+        touch(touched);
+      };
+      return { writes, done };
+    },
+  });
+
+  return {
+    ready: load(),
+    account: {
+      created: (account: Account) => changePerson(account),
+      changed: (account: Account) => changePerson(account),
+      renamed(account: Account, before: string) {
+        if (!formerNames.has(account.id)) formerNames.set(account.id, before);
+        changePerson(account);
+      },
+      setAside(account: Account): Write[] {
+        changePerson(account, true);
+        return [tables.leaveAll.with(account.id)];
+      },
+      removed(account: Account): Write[] {
+        changePerson(account, true);
+        return [tables.leaveAll.with(account.id)];
+      },
+    },
+    stop: () => clearImmediate(telling),
+  };
+}
+
+function groupOf(row: tables.GroupRow, members: ReadonlySet<number>): Group {
+  return {
+    id: row.id,
+    name: row.name,
+    displayName: row.display_name,
+    showInRoster: row.show_in_roster,
+    groupList: JSON.parse(row.group_list) as string[],
+    all: row.everyone === 1,
+    members,
+    origin: row.origin,
+  };
+}
+
+function sameContact(one: SharedContact | undefined, other: SharedContact | undefined): boolean {
+  if (one === undefined || other === undefined) return one === other;
+  if (one.subscription !== other.subscription || one.groups.length !== other.groups.length) return false;
+  return one.groups.every((group, index) => group === other.groups[index]);
+}
