@@ -121,7 +121,7 @@ export class Gate implements ClientEvents {
     clearInterval(this.#sweep);
     this.#listeners.closeAll();
     this.dropAll("stopped");
-    if (this.#core.at !== "absent") this.#core.link.destroy();
+    if (this.#core.at !== "absent") this.#core.link.end();
   }
 
   get connections(): number {
@@ -371,6 +371,7 @@ export class Gate implements ClientEvents {
     const waiting = this.#waiting;
     this.#waiting = new Set();
     for (const client of waiting) this.#announce(client, link);
+    this.#report("info", "core-ready", { connections: this.#clients.size });
     this.#options.coreReady?.();
   }
 

@@ -46,7 +46,7 @@ export function certificateFacts(chain: string, now: Date): CertificateFacts {
     fingerprint: certificate.fingerprint256,
     validTo,
     daysLeft: Math.floor((validTo.getTime() - now.getTime()) / day),
-    selfSigned: certificate.checkIssued(certificate),
+    selfSigned: certificate.verify(certificate.publicKey),
   };
 }
 
