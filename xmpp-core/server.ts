@@ -6,6 +6,11 @@ import { saslMechanisms, scramIterations } from "./auth/properties.ts";
 import { slowDown } from "./auth/slow-down.ts";
 import type { Clock } from "./clock.ts";
 import { certificates, chainPath, keyPath } from "./control/certificates.ts";
+import { type Control, openControl } from "./control/control.ts";
+import { fallingBack } from "./control/fall-back.ts";
+import { listening as openListening } from "./control/listening.ts";
+import type { ControlParts, ProcessParts } from "./control/parts.ts";
+import { openRevisions } from "./control/revisions.ts";
 import { openRights } from "./control/rights.ts";
 import { openSettings, settingsMigration } from "./control/settings.ts";
 import { lifetime } from "./lifetime.ts";
@@ -43,6 +48,9 @@ export interface ServerOptions {
   readonly firstDomain: string;
   readonly modules?: readonly Module[];
   readonly testing?: StorageTesting;
+  /** `proven`: start on the last revision that verify has proven. */
+  readonly boot?: "newest" | "proven";
+  readonly process: ProcessParts;
 }
 
 export type Server = Awaited<ReturnType<typeof startServer>>;
@@ -59,6 +67,7 @@ export async function startServer(options: ServerOptions) {
   const startedAt = clock.now();
   const modules = options.modules ?? allModules;
   const life = lifetime();
+  const preview = (texts: ReadonlyMap<string, string>) => openProperties(allProperties(modules), texts);
   try {
     const report = openReport(log);
     const storage = life.own(
@@ -79,7 +88,10 @@ export async function startServer(options: ServerOptions) {
       else report.storageFailing({ code: health.failing.code, message: health.failing.message });
     });
     const settings = await openSettings(storage);
-    const properties = openProperties(allProperties(modules), settings.properties());
+    const revisions = await openRevisions(storage, startedAt);
+    const isSecret = (key: string): boolean => preview(new Map()).canonical(key, "").secret;
+    const back = options.boot === "proven" ? await fallingBack({ storage, settings, revisions, isSecret }) : undefined;
+    const properties = preview(settings.properties());
     const names = await openNames(storage, options.firstDomain, startedAt);
     const services = new Set(modules.flatMap((module) => (module.services ?? []).map(({ label }) => label)));
     names.setServices(services);
@@ -117,6 +129,7 @@ export async function startServer(options: ServerOptions) {
       clock,
     );
     life.own(stop, (undo) => undo());
+    await back?.finish({ offered: core.offered, accounts, names, rights });
     router.register(handlers, (session, by, place) => {
       const { id } = session.account;
       if (by === "admin") return rights.isAdmin(id);
@@ -138,7 +151,10 @@ export async function startServer(options: ServerOptions) {
         decoySecret: await secret(home, "decoy-salts", random),
         slowDown: slowDown({ clock, trusted: (address) => isTrusted({ properties }, address) }),
       },
-      streamFeatures: () => modules.flatMap((module) => module.streamFeatures ?? []),
+      streamFeatures: () => [
+        ...modules.flatMap((module) => module.streamFeatures ?? []),
+        ...handlers.flatMap((each) => each.streamFeatures?.() ?? []),
+      ],
       sessionHandlers: () => sessions.handlers,
       renderStored: recoveredMessages(core),
       alsoCalled: (name) => name === properties.get(fqdn) || name === externalAddress(),
@@ -149,6 +165,32 @@ export async function startServer(options: ServerOptions) {
       ...clientListenSpecs(get),
       ...modules.flatMap((module) => module.listener?.specs(get) ?? []),
     ];
+
+    const listening = life.own(
+      openListening({ gate, clock, report, specs: listenSpecs, needed: clientListeners }),
+      (opened) => opened.close(),
+    );
+    const controlParts: ControlParts = {
+      ...{
+        home,
+        clock,
+        random,
+        report,
+        storage,
+        settings,
+        properties,
+        preview,
+        names,
+        accounts,
+        rights,
+        sessions,
+        router,
+      },
+      ...{ revisions, listening, certificates: serving, startedAt, process: options.process },
+      handlers: () => handlers,
+      offered: core.offered,
+    };
+    let control: Control | undefined;
 
     /** Restores what the predecessor left, opens the ports, lets clients in. */
     async function open(): Promise<void> {
@@ -161,14 +203,14 @@ export async function startServer(options: ServerOptions) {
         gate.onConnection(name, (connection) => {
           if (!connection.adopted) clients.accept(connection);
         });
-      await gate.prepareListen(listenSpecs(properties.get));
-      await gate.switchListen();
+      await listening.start(properties.get);
       clients.thaw(
         stored,
         gate.adopted.filter(({ listener }) => clientListeners.some((name) => name === listener)),
       );
       gate.ready();
-      report.started({ domain: names.primary.name, revision: 0, tookMs: clock.now() - startedAt });
+      control = life.own(await openControl(controlParts), (opened) => opened.close());
+      report.started({ domain: names.primary.name, revision: revisions.current, tookMs: clock.now() - startedAt });
     }
 
     /** Stores every session and what is on its way; with `keep` the connections go to the successor. */
@@ -206,7 +248,8 @@ export async function startServer(options: ServerOptions) {
         router,
         report,
       },
-      listenSpecs,
+      /** What console and REST use; undefined until `open`. */
+      control: () => control,
       open,
       leave,
       abandon,

@@ -35,8 +35,12 @@ export interface TestCore {
   addUser(name: string, options?: { displayName?: string }): Promise<void>;
   /** Changes server properties as an apply would, without listeners. */
   set(properties: Record<string, string | null>): Promise<void>;
+  /** Gives the domain another name; the former one stays until `aliasUntil` (ms; null: for ever). */
+  rename(name: string, aliasUntil: number | null): Promise<void>;
   /** Replaces the core behind the gate: connections stay. */
-  restart(): Promise<void>;
+  restart(boot?: "newest" | "proven"): Promise<void>;
+  /** Resolves when the restart that was asked for on the control socket is over. */
+  restarted(): Promise<void>;
   /** Ends the core without storing anything, as kill -9 does, and starts another. */
   crash(): Promise<void>;
   close(): Promise<void>;
@@ -71,9 +75,21 @@ export async function startTestCore(options: TestCoreOptions = {}): Promise<Test
   const log = pino({ level: options.log ?? "silent" }, pino.destination(2));
   const clock = options.clock ?? systemClock;
 
-  const start = async (gate: InProcessGate["gate"], first: boolean): Promise<Server> => {
+  let restarting: Promise<void> | undefined;
+  const start = async (
+    gate: InProcessGate["gate"],
+    first: boolean,
+    boot: "newest" | "proven" = "newest",
+  ): Promise<Server> => {
     const server = await startServer({
-      ...{ home, gate, clock, random: randomBytes, log, firstDomain: domain },
+      ...{ home, gate, clock, random: randomBytes, log, firstDomain: domain, boot },
+      process: {
+        gatePid: process.pid,
+        restart() {
+          restarting = new Promise((resolve) => setImmediate(resolve)).then(() => core.restart());
+        },
+        stop: () => undefined,
+      },
       ...(options.testing === undefined ? {} : { testing: options.testing }),
     });
     if (first)
@@ -113,10 +129,11 @@ export async function startTestCore(options: TestCoreOptions = {}): Promise<Test
       for (const handlers of core.server.handlers) handlers.account?.created?.(account);
     },
     set: (values) => setProperties(core.server, values),
-    async restart() {
+    async restart(boot) {
       await core.server.leave(true);
-      core.server = await start(await gates.next(), false);
+      core.server = await start(await gates.next(), false, boot);
     },
+    restarted: async () => restarting,
     async crash() {
       await core.server.abandon();
       core.server = await start(await gates.next(), false);

@@ -1,15 +1,15 @@
 import { X509Certificate } from "node:crypto";
 import type { Clock } from "../clock.ts";
 import { CodedError, explain } from "../errors.ts";
-import { property } from "../properties/property.ts";
+import { type Property, property } from "../properties/property.ts";
 import type { Registry } from "../properties/registry.ts";
 import { text } from "../properties/text-schema.ts";
 import type { Report } from "../report.ts";
 import type { Names } from "../routing/names.ts";
 import { fqdn } from "../stream/properties.ts";
 import {
-  certificateFacts,
   type CertificateSource,
+  certificateFacts,
   type LoadedCertificate,
   loadCertificate,
   watchCertificate,
@@ -38,8 +38,11 @@ const lookEveryMs = 2000;
 export interface Certificates {
   /** Loads what names and properties ask for and gives it to the gate. Names that own files do not cover stay self-signed. */
   refresh(): Promise<void>;
-  /** Makes and tests what `names` would need, before they are live. */
-  prepare(names: readonly string[]): Promise<void>;
+  /**
+   * Makes and tests what the current name, or `newName`, would be served with under other properties. Own files that
+   * cannot be used throw (certificate/unreadable, /key-mismatch …); those that merely do not cover a new name do not.
+   */
+  prepare(get: <T>(property: Property<T>) => T, newName: string | undefined): Promise<void>;
   status(): CoreStatus["certificates"];
   close(): void;
 }
@@ -68,7 +71,9 @@ export function certificates(parts: {
   function ownSource(name: string): CertificateSource | undefined {
     const chain = properties.get(chainPath);
     const key = properties.get(keyPath);
-    return chain === undefined || key === undefined ? undefined : { name, chainPath: chain, keyPath: key, covers: [name] };
+    return chain === undefined || key === undefined
+      ? undefined
+      : { name, chainPath: chain, keyPath: key, covers: [name] };
   }
 
   async function certificateFor(name: string): Promise<LoadedCertificate> {
@@ -80,7 +85,11 @@ export function certificates(parts: {
         return loaded;
       } catch (error) {
         problems.set(name, explain(error));
-        report.certificateRefused({ name, code: error instanceof CodedError ? error.code : "certificate/unreadable", message: explain(error) });
+        report.certificateRefused({
+          name,
+          code: error instanceof CodedError ? error.code : "certificate/unreadable",
+          message: explain(error),
+        });
         const standing = inUse.find((certificate) => certificate.name === name);
         if (standing !== undefined) return standing;
       }
@@ -96,7 +105,11 @@ export function certificates(parts: {
     for (const certificate of loaded) {
       if (inUse.some(({ chain }) => chain === certificate.chain)) continue;
       const facts = certificateFacts(certificate.chain, now());
-      report.certificateChanged({ name: certificate.name, until: facts.validTo.toISOString(), selfSigned: facts.selfSigned });
+      report.certificateChanged({
+        name: certificate.name,
+        until: facts.validTo.toISOString(),
+        selfSigned: facts.selfSigned,
+      });
     }
     inUse = loaded;
     follow(live);
@@ -132,8 +145,14 @@ export function certificates(parts: {
       last = last.then(load, load);
       return last;
     },
-    async prepare(wanted) {
-      for (const name of wanted) await certificateFor(name);
+    async prepare(get, newName) {
+      const [chain, key] = [get(chainPath), get(keyPath)];
+      const changed = chain !== properties.get(chainPath) || key !== properties.get(keyPath);
+      if (changed && chain !== undefined && key !== undefined) {
+        const name = newName ?? names.primary.name;
+        await loadCertificate({ name, chainPath: chain, keyPath: key, covers: [name] }, now());
+      }
+      if (newName !== undefined) await ensureSelfSigned(home, newName, { domain: newName, extra: extraNames() }, now());
     },
     status: () =>
       inUse.map((certificate) => {

@@ -1,5 +1,5 @@
 import type { Accounts } from "../routing/accounts.ts";
-import { read, write, type Write } from "../storage/statement.ts";
+import { read, type Write, write } from "../storage/statement.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { Settings } from "./settings.ts";
 
@@ -17,13 +17,17 @@ export interface RightsTable {
   onUsed(listener: (use: { who: string; what: string; on: string }) => void): void;
   /** Told who lost the role, or the admin's rights. */
   onLost(listener: (accountId: number) => void): void;
-  grant(accountId: number, granted: boolean): Write[];
+  /** The row for the caller's transaction, and what to call once it is on disk. */
+  grant(accountId: number, granted: boolean): { readonly write: Write; readonly enter: () => void };
   /** The admin's name changed: told to those who must know at once. */
   adminChanged(before: number | undefined): void;
   admin(): number | undefined;
 }
 
-export async function openRights(storage: Storage, parts: { accounts: Accounts; settings: Settings; served: () => number }): Promise<RightsTable> {
+export async function openRights(
+  storage: Storage,
+  parts: { accounts: Accounts; settings: Settings; served: () => number },
+): Promise<RightsTable> {
   const supervisors = new Set((await storage.read(allSupervisors)).map((row) => row.account));
   const onLost = new Set<(accountId: number) => void>();
   const onUsed = new Set<(use: { who: string; what: string; on: string }) => void>();
@@ -41,11 +45,13 @@ export async function openRights(storage: Storage, parts: { accounts: Accounts; 
     },
     onUsed: (listener) => void onUsed.add(listener),
     onLost: (listener) => void onLost.add(listener),
-    grant(id, granted) {
-      if (granted) supervisors.add(id);
-      else if (supervisors.delete(id)) for (const listener of onLost) listener(id);
-      return [granted ? putSupervisor.with(id) : dropSupervisor.with(id)];
-    },
+    grant: (id, granted) => ({
+      write: granted ? putSupervisor.with(id) : dropSupervisor.with(id),
+      enter() {
+        if (granted) supervisors.add(id);
+        else if (supervisors.delete(id)) for (const listener of onLost) listener(id);
+      },
+    }),
     adminChanged(before) {
       if (before !== undefined && before !== admin()) for (const listener of onLost) listener(before);
     },

@@ -1,4 +1,4 @@
-import { read, write, type Write } from "../storage/statement.ts";
+import { read, type Write, write } from "../storage/statement.ts";
 import type { Migration, Storage } from "../storage/storage.ts";
 
 /**
@@ -10,6 +10,9 @@ export interface Settings {
   /** The value in force. */
   get(setting: string): string | undefined;
   origin(setting: string): "host" | "local" | undefined;
+  /** The host's value, covering the local one. */
+  host(setting: string): string | undefined;
+  local(setting: string): string | undefined;
   /** The local value under a host value. */
   beneath(setting: string): string | undefined;
   all(): IterableIterator<string>;
@@ -32,14 +35,18 @@ export const settingsMigration: Migration = {
     );`,
 };
 
-const allSettings = read<[], { name: string; host: string | null; local: string | null }>("SELECT name, host, local FROM setting");
+const allSettings = read<[], { name: string; host: string | null; local: string | null }>(
+  "SELECT name, host, local FROM setting",
+);
 const putSetting = write<[name: string, host: string | null, local: string | null]>(
   "INSERT OR REPLACE INTO setting (name, host, local) VALUES (?, ?, ?)",
 );
 const dropSetting = write<[name: string]>("DELETE FROM setting WHERE name = ?");
 
 export async function openSettings(storage: Storage): Promise<Settings> {
-  const values = new Map((await storage.read(allSettings)).map((row) => [row.name, { host: row.host, local: row.local }]));
+  const values = new Map(
+    (await storage.read(allSettings)).map((row) => [row.name, { host: row.host, local: row.local }]),
+  );
 
   function put(setting: string, next: { host: string | null; local: string | null }): Write[] {
     if (next.host === null && next.local === null) {
@@ -62,6 +69,8 @@ export async function openSettings(storage: Storage): Promise<Settings> {
       if (found === undefined) return undefined;
       return found.host !== null ? "host" : "local";
     },
+    host: (setting) => values.get(setting)?.host ?? undefined,
+    local: (setting) => values.get(setting)?.local ?? undefined,
     beneath(setting) {
       const found = values.get(setting);
       return found?.host != null ? (found.local ?? undefined) : undefined;

@@ -58,7 +58,9 @@ class Flow implements MessageFlow {
     this.view = sender?.view ?? from.domain;
     this.recipient =
       this.place.at === "account" ? parts.accounts.get(this.place.served.id, this.place.name) : undefined;
-    this.lasting = (this.type === "chat" || this.type === "normal") && isLasting(stanza);
+    // What a probe of verification says leaves no trace.
+    const probing = sender?.account.probe === true || this.recipient?.probe === true;
+    this.lasting = !probing && (this.type === "chat" || this.type === "normal") && isLasting(stanza);
   }
 
   keep(): number {

@@ -1,0 +1,182 @@
+/** Answers the agent and tells it what it should know. The composition of everything in this folder. */
+import { randomUUID } from "node:crypto";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { CodedError } from "../errors.ts";
+import { groups } from "../modules/points.ts";
+import { programVersion } from "../version.ts";
+import { actualParts } from "./actual.ts";
+import { applying, writeBoot } from "./apply.ts";
+import { canonicalForm } from "./canonical.ts";
+import { type Answer, type ApplyAnswer, type Ask, type ControlEvent, contractVersion } from "./contract.ts";
+import type { ControlParts } from "./parts.ts";
+import { probes } from "./probes.ts";
+import { type ControlSocket, openControlSocket } from "./socket.ts";
+import { coreStatus, sessionList } from "./status.ts";
+
+type ConsoleAsk = Extract<ControlEvent, { event: "console" }>;
+type ChangedPart = Extract<ControlEvent, { event: "changed" }>["part"];
+
+/** What console and REST use of control. */
+export interface Control {
+  status(): Answer<"status">;
+  sessions(limit?: number): Answer<"sessions">["sessions"];
+  /** What the agent last said of itself; undefined without an agent. */
+  agent(): Ask<"agent"> | undefined;
+  /** Puts an admin's request to the agent. Throws control/no-agent, or the agent's own refusal. */
+  askAgent(admin: string, ask: ConsoleAsk["ask"], given: Record<string, unknown>): Promise<unknown>;
+  /** Sets what the host leaves to the server (null: removes it). Throws settings/owned-by-host, property/value … */
+  setLocal(changes: ReadonlyMap<string, string | null>): Promise<ApplyAnswer>;
+  /** Something of the actual state changed without the agent. */
+  changed(part: ChangedPart): void;
+  close(): Promise<void>;
+}
+
+/** The longest the agent may take for an admin's request: an apply with its verification. */
+const agentAnswersWithinMs = 10 * 60_000;
+
+export async function openControl(parts: ControlParts): Promise<Control> {
+  const { revisions, clock } = parts;
+  const instance = await instanceId(parts.home);
+  const appliesInTurn = applying(parts);
+  const probing = probes(parts);
+  const waiting = new Map<number, { resolve(value: unknown): void; reject(error: unknown): void }>();
+  let agent: Ask<"agent"> | undefined;
+  let lastNumber = 0;
+
+  const socket: ControlSocket = await openControlSocket({
+    path: join(parts.home, "control.sock"),
+    clock,
+    report: parts.report,
+    lost() {
+      agent = undefined;
+      probing.closeAll();
+      for (const each of waiting.values()) each.reject(new CodedError("control/no-agent", "The agent is gone."));
+    },
+    answering: {
+      hello: () => ({
+        ...{
+          instance,
+          version: contractVersion,
+          program: programVersion,
+          pid: process.pid,
+          gatePid: parts.process.gatePid,
+        },
+        ...{
+          revision: revisions.current,
+          proven: revisions.proven,
+          startedAt: new Date(parts.startedAt).toISOString(),
+        },
+      }),
+      canonical: (desired) => canonicalForm(parts, desired),
+      actual: ({ known }) => actualParts(parts, known),
+      apply: (request) => appliesInTurn.apply(request),
+      async prove({ revision }) {
+        if (revision !== revisions.current)
+          throw new CodedError(
+            "control/stale-revision",
+            `Revision ${revisions.current} is in force, not ${revision}.`,
+            {
+              fields: { expected: revision, current: revisions.current },
+            },
+          );
+        await revisions.prove(revision);
+        return {};
+      },
+      restart() {
+        parts.process.restart();
+        return {};
+      },
+      stop() {
+        parts.process.stop();
+        return {};
+      },
+      status: () => coreStatus(parts),
+      sessions: ({ limit }) => ({ sessions: sessionList(parts, limit) }),
+      "probe-open": () => probing.open(),
+      "probe-close"({ name }) {
+        probing.close(name);
+        return {};
+      },
+      "group-view"({ group }) {
+        const [all] = parts.offered(groups);
+        const found = all?.get(group);
+        if (all === undefined || found === undefined) return { exists: false, displayName: "", members: 0 };
+        return { exists: true, displayName: found.displayName, members: memberCount(found.members, parts) };
+      },
+      answer({ to, ok, error }) {
+        const asked = waiting.get(to);
+        if (error === undefined) asked?.resolve(ok);
+        else
+          asked?.reject(
+            new CodedError(error.code, error.message, error.hint === undefined ? {} : { hint: error.hint }),
+          );
+        return {};
+      },
+      agent(state) {
+        agent = state;
+        return {};
+      },
+    },
+  });
+  parts.rights.onUsed((use) => void socket.tell({ event: "used-right", ...use }));
+  await writeBoot(parts);
+
+  return {
+    status: () => coreStatus(parts),
+    sessions: (limit) => sessionList(parts, limit),
+    agent: () => agent,
+    askAgent: (admin, ask, given) =>
+      new Promise((resolve, reject) => {
+        const number = ++lastNumber;
+        const settle = (): void => {
+          waiting.delete(number);
+          late();
+        };
+        const refuse = (error: unknown): void => {
+          settle();
+          reject(error);
+        };
+        const late = clock.after(agentAnswersWithinMs, () =>
+          refuse(new CodedError("control/agent-silent", "The agent did not answer.")),
+        );
+        waiting.set(number, {
+          reject: refuse,
+          resolve(value) {
+            settle();
+            resolve(value);
+          },
+        });
+        if (!socket.tell({ event: "console", number, admin, ask, with: given }))
+          refuse(
+            new CodedError("control/no-agent", "No agent is connected.", {
+              hint: "Start the agent: it plans and applies what the host's settings say.",
+            }),
+          );
+      }),
+    async setLocal(changes) {
+      const answer = await appliesInTurn.setLocal(changes);
+      socket.tell({ event: "changed", part: "settings" });
+      return answer;
+    },
+    changed: (part) => void socket.tell({ event: "changed", part }),
+    close: () => socket.close(),
+  };
+}
+
+/** Members as the host named them: disabled ones count, as they do in `actual`. */
+function memberCount(members: "all" | readonly string[], parts: Pick<ControlParts, "accounts">): number {
+  return members === "all" ? parts.accounts.size : members.length;
+}
+
+/** Tells this home from every other one. */
+async function instanceId(home: string): Promise<string> {
+  const file = join(home, "instance");
+  try {
+    return (await readFile(file, "utf8")).trim();
+  } catch {
+    const made = randomUUID();
+    await writeFile(file, `${made}\n`, { mode: 0o600 });
+    return made;
+  }
+}

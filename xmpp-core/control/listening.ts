@@ -1,0 +1,139 @@
+/** The ports of the server as the properties have them: bound beside the old ones, then switched. DESIGN.md §6 "Apply". */
+import type { Clock } from "../clock.ts";
+import { CodedError, explain } from "../errors.ts";
+import type { Bound, ListenSpec } from "../frames.ts";
+import type { Property } from "../properties/property.ts";
+import type { Report } from "../report.ts";
+import type { Gate } from "../transport/gate.ts";
+import type { CoreStatus } from "./contract.ts";
+
+export type GetProperty = <T>(property: Property<T>) => T;
+
+export interface Listening {
+  /** Opens everything at the start. A port that cannot be had is reported and tried again, unless no client could connect at all: then it throws. */
+  start(get: GetProperty): Promise<void>;
+  /** Binds what `get` would change; nothing is switched yet. Throws gate/port-taken and the like, and nothing has changed. */
+  prepare(get: GetProperty): Promise<PreparedPorts | undefined>;
+  status(): CoreStatus["listeners"];
+  close(): void;
+}
+
+export interface PreparedPorts {
+  /** What the switch does, a sentence each. */
+  readonly done: readonly string[];
+  switch(): Promise<void>;
+  cancel(): Promise<void>;
+}
+
+const tryAgainMs = 10_000;
+
+interface Standing {
+  readonly spec: ListenSpec;
+  readonly bound?: Bound;
+  readonly error?: string;
+}
+
+/**
+ * @param specs every listener that the properties ask for
+ * @param needed names of which at least one must open, or the server is of no use
+ */
+export function listening(parts: {
+  gate: Gate;
+  clock: Clock;
+  report: Report;
+  specs: (get: GetProperty) => readonly ListenSpec[];
+  needed: readonly string[];
+}): Listening {
+  const { gate, report } = parts;
+  const standing = new Map<string, Standing>();
+  let stopRetry: (() => void) | undefined;
+
+  async function one(spec: ListenSpec): Promise<void> {
+    const before = standing.get(spec.name);
+    try {
+      standing.set(spec.name, { spec, bound: await gate.listen(spec) });
+    } catch (error) {
+      standing.set(spec.name, { spec, error: explain(error) });
+      if (before?.error === undefined)
+        report.listenerFailed({
+          listener: spec.name,
+          code: error instanceof CodedError ? error.code : "gate/failed",
+          message: explain(error),
+        });
+      throw error;
+    }
+  }
+
+  /** A port that was taken at the start may be free later; an apply of its property ends the attempts. */
+  function tryAgainLater(): void {
+    stopRetry ??= parts.clock.every(tryAgainMs, () => {
+      const failed = [...standing.values()].filter(({ error }) => error !== undefined);
+      for (const { spec } of failed) one(spec).catch(() => undefined);
+    });
+  }
+
+  return {
+    async start(get) {
+      let first: unknown;
+      for (const spec of parts.specs(get)) {
+        await one(spec).catch((error: unknown) => {
+          first ??= error;
+        });
+      }
+      if (first === undefined) return;
+      const wanted = parts.needed.filter((name) => standing.has(name));
+      if (wanted.length > 0 && wanted.every((name) => standing.get(name)?.error !== undefined)) throw first;
+      tryAgainLater();
+    },
+    async prepare(get) {
+      const next = parts.specs(get);
+      const without = [...standing.keys()].filter((name) => next.every((spec) => spec.name !== name));
+      const changed = next.filter((spec) => {
+        const now = standing.get(spec.name);
+        return now?.bound === undefined || !same(now.spec, spec);
+      });
+      // One that fails already and is asked for as before fails no apply of something else.
+      const asked = changed.filter((spec) => {
+        const now = standing.get(spec.name);
+        return now?.error === undefined || !same(now.spec, spec);
+      });
+      if (asked.length === 0 && without.length === 0) return undefined;
+      const bound = await gate.prepareListen(asked, without);
+      return {
+        done: [
+          ...asked.filter((spec) => rebinds(standing.get(spec.name)?.spec, spec)).map(opened),
+          ...without.map((name) => `The listener ${name} was closed.`),
+        ],
+        cancel: () => gate.cancelListen(),
+        async switch() {
+          await gate.switchListen();
+          for (const name of without) standing.delete(name);
+          for (const [place, spec] of asked.entries()) {
+            const found = bound[place];
+            standing.set(spec.name, found === undefined ? { spec } : { spec, bound: found });
+          }
+        },
+      };
+    },
+    status: () =>
+      [...standing.values()].map(({ spec, bound, error }) => ({
+        name: spec.name,
+        address: (bound?.addresses ?? spec.addresses)?.[0] ?? "::",
+        port: bound?.port ?? spec.port,
+        ...(error === undefined ? { state: "open" as const } : { state: "failed" as const, error }),
+      })),
+    close: () => stopRetry?.(),
+  };
+}
+
+function same(one: ListenSpec, other: ListenSpec): boolean {
+  return JSON.stringify(one) === JSON.stringify(other);
+}
+
+function rebinds(now: ListenSpec | undefined, next: ListenSpec): boolean {
+  return now === undefined || now.port !== next.port || String(now.addresses ?? "") !== String(next.addresses ?? "");
+}
+
+function opened(spec: ListenSpec): string {
+  return `The listener ${spec.name} is on port ${spec.port} now; connections that stood on another one stay.`;
+}

@@ -1,0 +1,91 @@
+/** The server's form of the settings that are no properties: domain, admin, external address, runtime options. */
+import { isIP } from "node:net";
+import { explainJid, prepareDomain, prepareLocal } from "../jid/jid.ts";
+import { canonicalHost } from "../properties/text-schema.ts";
+import type { Impact, SettingAnswer } from "./contract.ts";
+import { readRuntimeOptions } from "./runtime-options.ts";
+
+export const scalarNames = ["domain", "admin", "external-address", "runtime-options"] as const;
+export type ScalarName = (typeof scalarNames)[number];
+
+type Read = { value: string; notes?: string[] } | { code: string; rule: string; hint: string };
+
+/** `impact`: that of a change of domain depends on whether the service has run. */
+export function scalarAnswer(name: ScalarName, text: string, facts: { fresh: boolean }): SettingAnswer {
+  const read = readers[name](text);
+  const common = { setting: name, impact: scalarImpact(name, facts), effect: "honoured" as const, secret: false };
+  if ("value" in read) return { ...common, value: read.value, notes: read.notes ?? [] };
+  return { ...common, value: null, rejected: read, notes: [] };
+}
+
+export function scalarImpact(name: ScalarName, facts: { fresh: boolean }): Impact {
+  if (name === "runtime-options") return "restart";
+  return name === "domain" && !facts.fresh ? "migrate" : "live";
+}
+
+const readers: Record<ScalarName, (text: string) => Read> = {
+  domain(text) {
+    const name = prepareDomain(text.trim());
+    if (name === undefined || text.trim() === "")
+      return {
+        code: "settings/domain",
+        rule: "a domain name, for instance chat.example.org",
+        hint: `${sentence(explainJid(text.trim()) ?? "The name is empty")}`,
+      };
+    if (isIP(name.replace(/^\[|\]$/g, "")) !== 0)
+      return {
+        code: "settings/domain",
+        rule: "a domain name, not an address",
+        hint: "An IP address belongs in sys.xmpp.externalip.",
+      };
+    const lonely = `${name} has no dot: there can be no SRV records, no public certificate and no federation with other servers.`;
+    return { value: name, notes: name.includes(".") ? [] : [lonely] };
+  },
+  admin(text) {
+    const given = text.trim();
+    const name = given === "" ? undefined : prepareLocal(given);
+    if (name === undefined)
+      return {
+        code: "settings/admin",
+        rule: "the name of a user, without @ and domain",
+        hint: given.includes("@") ? `Perhaps ${given.slice(0, given.indexOf("@"))}.` : "It is the user's login name.",
+      };
+    return { value: name };
+  },
+  "external-address"(text) {
+    const given = text.trim();
+    if (given.toLowerCase() === "auto")
+      return {
+        code: "settings/not-yet",
+        rule: "an IPv4 address, an IPv6 address or a host name",
+        hint: "Finding the address by itself (auto) comes with a later release.",
+      };
+    const name = canonicalHost(given);
+    if (name === undefined)
+      return {
+        code: "settings/external-address",
+        rule: "an IPv4 address, an IPv6 address or a host name",
+        hint: "For instance 203.0.113.7 or chat.example.org.",
+      };
+    return { value: name };
+  },
+  "runtime-options"(text) {
+    const options = readRuntimeOptions(text);
+    if (options === undefined)
+      return {
+        code: "settings/runtime-options",
+        rule: "JVM-style options; -Xmx between 64m and 1024g",
+        hint: "A heap limit of half a gigabyte is -Xmx512m.",
+      };
+    const { without } = options;
+    const verb = without.length === 1 ? "has" : "have";
+    return {
+      value: options.text,
+      notes: without.length === 0 ? [] : [`${without.join(", ")} ${verb} no effect here.`],
+    };
+  },
+};
+
+function sentence(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+}
