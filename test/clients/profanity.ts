@@ -71,6 +71,9 @@ export const profanity: ClientProgram = {
       await shows(/password:/i);
       await type(account.password);
       await shows(/logged in successfully/);
+      // The answer comes behind the presence: from here on messages to the bare address reach this session.
+      await type("/ping");
+      await shows(/Ping response/);
     } catch (error) {
       await stop();
       throw error;

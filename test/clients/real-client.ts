@@ -22,7 +22,7 @@ export type ClientProgram = {
   readonly name: string;
   /** Why it cannot run here; undefined if it can. */
   missing(): Promise<string | undefined>;
-  /** Logs in and waits for the session; throws with the transcript. */
+  /** Logs in and waits until the server has seen its presence; throws with the transcript. */
   login(account: Account): Promise<RealClient>;
 };
 

@@ -30,6 +30,8 @@ class Person(slixmpp.ClientXMPP):
         await self.get_roster()
         self.send_presence()
         self.tell_roster()
+        # The answer comes behind the presence: from here on messages to the bare address reach this session.
+        await self["xep_0199"].send_ping(self.boundjid.host)
         tell("online", jid=str(self.boundjid))
 
     def message(self, message):

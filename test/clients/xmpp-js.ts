@@ -53,6 +53,8 @@ export const xmppJs: ClientProgram = {
       const roster = xml("iq", { type: "get" }, xml("query", { xmlns: "jabber:iq:roster" }));
       takeRoster((await entity.iqCaller.request(roster)).getChild("query"));
       await entity.send(xml("presence"));
+      // The answer comes behind the presence: from here on messages to the bare address reach this session.
+      await entity.iqCaller.request(xml("iq", { type: "get", to: domain }, xml("ping", { xmlns: "urn:xmpp:ping" })));
     } catch (error) {
       await stop();
       throw new Error(`@xmpp/client: ${String(error)}\n${transcript()}`);
