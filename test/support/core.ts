@@ -129,6 +129,13 @@ export async function startTestCore(options: TestCoreOptions = {}): Promise<Test
       for (const handlers of core.server.handlers) handlers.account?.created?.(account);
     },
     set: (values) => setProperties(core.server, values),
+    async rename(name, aliasUntil) {
+      const { names, storage, serving } = core.server;
+      const { writes, enter } = names.renaming(name, { now: clock.now(), aliasUntil });
+      await storage.write(writes);
+      enter();
+      await serving.refresh();
+    },
     async restart(boot) {
       await core.server.leave(true);
       core.server = await start(await gates.next(), false, boot);

@@ -7,17 +7,19 @@ import { entityTime } from "./entity-time.ts";
 import { legacySession } from "./legacy-session.ts";
 import type { Module } from "./module.ts";
 import { offline } from "./offline.ts";
+import { payloadAddresses } from "./payload-addresses.ts";
 import { ping } from "./ping.ts";
 import { presence } from "./presence/presence.ts";
 import { privateStorage } from "./private-storage.ts";
 import { roster } from "./roster/roster.ts";
 import { sharedGroups } from "./shared-groups/shared-groups.ts";
-import { softwareVersion } from "./software-version.ts";
 import { socks5Proxy } from "./socks5-proxy.ts";
+import { softwareVersion } from "./software-version.ts";
 import { vcard } from "./vcard.ts";
 
 const capabilities: readonly Module[] = [
   legacySession,
+  payloadAddresses,
   ping,
   sharedGroups,
   roster,

@@ -102,7 +102,6 @@ export const archive = defineModule({
   features: [ns.stanzaIds],
   properties: [enabled, days],
   migrations: [migration],
-  addresses: [{ element: [ns.stanzaIds, "stanza-id"], attributes: ["by"] }],
   start(core) {
     const { names, storage } = core;
     const takes = (flow: MessageFlow): boolean => flow.lasting && core.properties.get(enabled);
