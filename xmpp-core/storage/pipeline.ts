@@ -61,7 +61,8 @@ export interface PipelineOptions {
 }
 
 const sliceMs = 10;
-const firstRows = 32;
+// Fewer rows would not make a slice shorter where the sync itself takes long.
+const leastRows = 32;
 const mostRows = 4_096;
 const groupsPerStep = 16;
 const firstProbeMs = 250;
@@ -81,7 +82,7 @@ export function pipelineTo(thread: Thread, { clock, bound, testing }: PipelineOp
   let health: StorageHealth = "ok";
   let probeMs = firstProbeMs;
   let cancelProbe = () => {};
-  let rows = firstRows;
+  let rows = leastRows;
   let groupsSinceStep = 0;
   const steps: Step[] = [];
   const known = new Set<number>();
@@ -253,7 +254,7 @@ export function pipelineTo(thread: Thread, { clock, bound, testing }: PipelineOp
   function finishStep(was: Busy & { with: "step" }, result: GroupResult): void {
     release(was.group);
     const tookMs = performance.now() - was.startedMs;
-    if (tookMs > sliceMs) rows = Math.max(1, rows >> 1);
+    if (tookMs > sliceMs) rows = Math.max(leastRows, rows >> 1);
     else if (tookMs * 3 < sliceMs) rows = Math.min(mostRows, rows * 2);
     if (typeof result === "number") was.step.resolve(result);
     else
