@@ -296,7 +296,10 @@ export class FrameReader {
     this.#frame = onFrame;
   }
 
-  /** Hands over every complete frame in `chunk` and before it. Throws RangeError on a length no writer makes. */
+  /**
+   * Hands over every complete frame in `chunk` and before it. If the receiver throws, the frames behind are kept for
+   * the next read. Throws {@link BrokenLink} on a length that no writer makes.
+   */
   read(chunk: Buffer): void {
     let data = chunk;
     if (this.#have > 0) {
@@ -308,22 +311,30 @@ export class FrameReader {
       this.#have = 0;
     }
     let at = 0;
-    while (data.length - at >= 4) {
-      const length = data.readUInt32BE(at);
-      if (length < 5 || length > longestFrame) throw new RangeError(`a frame of ${length} bytes`);
-      if (data.length - at < 4 + length) {
-        this.#need = 4 + length;
-        break;
+    this.#need = 4;
+    try {
+      while (data.length - at >= 4) {
+        const length = data.readUInt32BE(at);
+        if (length < 5 || length > longestFrame) throw new BrokenLink(`a frame of ${length} bytes`);
+        const from = at;
+        if (data.length - from < 4 + length) {
+          this.#need = 4 + length;
+          break;
+        }
+        at += 4 + length;
+        this.#frame(data[from + 4] as number, data.readUInt32BE(from + 5), data.subarray(from + headerBytes, at));
       }
-      this.#frame(data[at + 4] as number, data.readUInt32BE(at + 5), data.subarray(at + headerBytes, at + 4 + length));
-      at += 4 + length;
+    } finally {
+      if (at < data.length) {
+        this.#parts.push(at === 0 ? data : data.subarray(at));
+        this.#have = data.length - at;
+      }
     }
-    if (at === data.length) return;
-    if (data.length - at < 4) this.#need = 4;
-    this.#parts.push(at === 0 ? data : data.subarray(at));
-    this.#have = data.length - at;
   }
 }
+
+/** What came over the link is not frames: there is nothing to go on with. */
+export class BrokenLink extends Error {}
 
 /**
  * One end of the link: gathers the turn's frames into one write (setImmediate) and cuts what it reads.
@@ -344,7 +355,9 @@ export class FrameLink {
       try {
         reader.read(chunk);
       } catch (error) {
-        stream.destroy(error as Error);
+        // What a receiver throws is its process's affair.
+        if (!(error instanceof BrokenLink)) throw error;
+        stream.destroy(error);
         return;
       }
       ends.turn?.();

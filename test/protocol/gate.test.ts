@@ -97,6 +97,33 @@ describe("TLS", () => {
     await expect(dialTls(port, { ALPNProtocols: ["h2"] })).rejects.toThrow();
   });
 
+  test("begins behind everything that was written in clear, however much the client had still to read", async () => {
+    const { gate, port } = await serve({ name: "much" });
+    const much = "x".repeat(8_000_000);
+    gate.onConnection("much", (connection) => {
+      connection.receive({
+        bytes(chunk) {
+          if (connection.tls !== undefined) return connection.write(chunk);
+          connection.write(much);
+          connection.write("<proceed/>");
+          connection.startTls("");
+        },
+        secured: () => connection.write("<secured/>"),
+        drained: () => undefined,
+        closed: () => undefined,
+      });
+    });
+    const clear = await dial(port);
+    clear.socket.pause();
+    clear.socket.write("<starttls/>");
+    await quiet(() => clear.socket.bytesRead);
+    clear.socket.resume();
+    await clear.bytes(much.length + 10);
+    expect(clear.text.slice(-13)).toBe("xxx<proceed/>");
+    const peer = await upgrade(clear);
+    await peer.until("<secured/>");
+  });
+
   test("never reads what was sent in clear behind starttls", async () => {
     const { port, seen, until } = await serve();
     const clear = await dial(port);
@@ -341,6 +368,17 @@ describe("limits", () => {
     const trusted = await dial(port);
     trusted.socket.write("x");
     await trusted.until("x");
+  });
+
+  test("that cannot be read are refused before anything changes", async () => {
+    const { gate, port } = await serve();
+    for (const entry of ["nonsense", "10.0.0.0/64", "10.0.0.0/x", ""]) {
+      const wrong = { ...c2s, port, tls: "required", limits: { trusted: [entry] } } as const;
+      await expect(gate.listen(wrong)).rejects.toMatchObject({ code: "gate/network-unreadable", fields: { entry } });
+    }
+    const peer = await dial(port);
+    peer.socket.write("x");
+    await peer.until("x");
   });
 
   test("hold new connections to a rate", async () => {

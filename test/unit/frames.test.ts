@@ -1,7 +1,7 @@
 import { duplexPair } from "node:stream";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { FrameLink, FrameReader, FrameWriter, frame } from "../../xmpp-core/frames.ts";
+import { BrokenLink, FrameLink, FrameReader, FrameWriter, frame } from "../../xmpp-core/frames.ts";
 import { connectGate } from "../../xmpp-core/transport/core-link.ts";
 import { recorder } from "../protocol/gate-fixture.ts";
 
@@ -84,11 +84,25 @@ describe("frames", () => {
     expect(whole).toBe(sizes.map((size, index) => Buffer.alloc(size, index).toString("latin1")).join(""));
   });
 
+  test("behind one whose receiver fails are kept", () => {
+    const writer = new FrameWriter();
+    for (const number of [1, 2, 3, 4]) writer.frame(frame.ended, number);
+    const bytes = Buffer.concat(writer.take());
+    const seen: number[] = [];
+    const reader = new FrameReader((_type, number) => {
+      seen.push(number);
+      if (number === 2) throw new Error("the receiver's");
+    });
+    expect(() => reader.read(bytes.subarray(0, -3))).toThrow("the receiver's");
+    reader.read(bytes.subarray(-3));
+    expect(seen).toEqual([1, 2, 3, 4]);
+  });
+
   test("of an impossible length end the link", () => {
     for (const length of [0, 4, 0xffff_ffff]) {
       const header = Buffer.alloc(9);
       header.writeUInt32BE(length);
-      expect(() => readAll([header])).toThrow(RangeError);
+      expect(() => readAll([header])).toThrow(BrokenLink);
     }
   });
 });

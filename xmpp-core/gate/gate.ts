@@ -314,7 +314,7 @@ export class Gate implements ClientEvents {
   #greet(hello: Hello, link: FrameLink): void {
     if (hello.version !== frameVersion) {
       const message = `The running gate speaks frames ${frameVersion}, this core ${hello.version}.`;
-      this.#refuseCore(link, "gate/version", message, "Restart the gate: firekeeper restart --gate.");
+      this.#refuseCore(link, "gate/version", message, "Stop the gate, or the agent, and start it again.");
       this.#core = { at: "absent" };
       return;
     }
@@ -339,8 +339,7 @@ export class Gate implements ClientEvents {
     try {
       answer = { id: request.id, ...(await this.#fulfil(request)) };
     } catch (error) {
-      if (!(error instanceof GateFailure)) throw error;
-      answer = { id: request.id, failure: error.failure };
+      answer = { id: request.id, failure: asFailure(error) };
     }
     if (this.#link === link) this.#send(frame.answer, 0, JSON.stringify(answer));
   }
@@ -425,4 +424,15 @@ export class Gate implements ClientEvents {
     this.#lagging = new Set();
     for (const client of lagging) client.release(hold.link);
   }
+}
+
+function asFailure(error: unknown): Failure {
+  if (error instanceof GateFailure) return error.failure;
+  const message = error instanceof Error ? error.message : String(error);
+  return {
+    code: "gate/request-failed",
+    message: `The gate could not do that: ${message}.`,
+    fields: {},
+    hint: "See its log.",
+  };
 }

@@ -1,5 +1,6 @@
 import { BlockList, isIPv6 } from "node:net";
 import type { ListenLimits } from "../frames.ts";
+import { failed } from "./failure.ts";
 
 const defaultHandshakes = 200;
 
@@ -89,13 +90,25 @@ export class Admission {
   }
 }
 
-function networks(list: readonly string[]): BlockList {
+/**
+ * Addresses and CIDR networks to test others against.
+ *
+ * @throws GateFailure gate/network-unreadable
+ */
+export function networks(list: readonly string[]): BlockList {
   const result = new BlockList();
   for (const entry of list) {
     const [address = "", prefix] = entry.split("/");
     const family = isIPv6(address) ? "ipv6" : "ipv4";
-    if (prefix === undefined) result.addAddress(address, family);
-    else result.addSubnet(address, Number(prefix), family);
+    try {
+      if (prefix === undefined) result.addAddress(address, family);
+      else result.addSubnet(address, Number(prefix), family);
+    } catch {
+      throw failed("gate/network-unreadable", `"${entry}" is neither an address nor a network.`, {
+        fields: { entry },
+        hint: "Write 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32.",
+      });
+    }
   }
   return result;
 }

@@ -1,7 +1,7 @@
 import { createServer, type Server, type Socket } from "node:net";
 import type { Bound, ListenSpec } from "../frames.ts";
 import { failed, type GateFailure } from "./failure.ts";
-import { Admission } from "./limits.ts";
+import { Admission, networks } from "./limits.ts";
 import { portHolder } from "./port-holder.ts";
 
 /** A named listener; its connections keep it, so a change of options reaches them too. */
@@ -44,6 +44,8 @@ export class Listeners {
     const prepared = new Map<string, Prepared>();
     try {
       for (const spec of specs) {
+        // Whatever the switch could stumble over is tried here.
+        networks(spec.limits?.trusted ?? []);
         const standing = this.#byName.get(spec.name);
         const early: Socket[] = [];
         const servers = standing !== undefined && sameSockets(standing, spec) ? undefined : await bind(spec, early);
