@@ -196,6 +196,7 @@ function start(core: Core) {
   /** An account's address means somebody else from now on, or nobody: rosters in memory follow the disk. */
   function rereadAfterCommit(contacts: readonly string[]): void {
     setImmediate(() => {
+      rosters.forgetOffline();
       for (const mine of rosters.held()) {
         const listed = contacts.some((contact) => mine.items.has(contact));
         if (!listed && !contacts.some((contact) => mine.requests.has(contact))) continue;

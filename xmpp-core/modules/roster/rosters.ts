@@ -52,6 +52,7 @@ export interface Rosters {
   load(account: Account): Promise<Roster>;
   /** Memory may differ from the disk (a failed commit, a change of names): the next one reads again. */
   forget(account: Account): void;
+  forgetOffline(): void;
   forgetAll(): void;
   /** Rosters in memory now, of accounts with sessions. */
   held(): readonly Roster[];
@@ -102,6 +103,10 @@ export function openRosters(storage: Storage): Rosters {
       loading.delete(account.id);
       online.delete(account.id);
       recent.delete(account.id);
+    },
+    forgetOffline() {
+      generation++;
+      recent.clear();
     },
     forgetAll() {
       generation++;
@@ -216,7 +221,8 @@ export function changeState(roster: Roster, contact: string, state: State): { wr
 export function contactAccount(accounts: Accounts, owner: Account, contact: string): Account | undefined {
   const name = localName(contact);
   const found = name === undefined ? undefined : accounts.get(owner.served, name);
-  return found === owner ? undefined : found;
+  // Items follow a renamed account, so what stands under its former name is nobody.
+  return found === owner || found?.name !== name ? undefined : found;
 }
 
 /** `"bob"` for `bob@`; undefined for services and foreign addresses. */
