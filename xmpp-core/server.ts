@@ -9,6 +9,7 @@ import { certificates, chainPath, keyPath } from "./control/certificates.ts";
 import { type Control, openControl } from "./control/control.ts";
 import { fallingBack } from "./control/fall-back.ts";
 import { listening as openListening } from "./control/listening.ts";
+import { openNameNotices } from "./control/name-notices.ts";
 import type { ControlParts, ProcessParts } from "./control/parts.ts";
 import { openRevisions } from "./control/revisions.ts";
 import { openRights } from "./control/rights.ts";
@@ -16,6 +17,7 @@ import { openSettings, settingsMigration } from "./control/settings.ts";
 import { lifetime } from "./lifetime.ts";
 import { allModules } from "./modules/all.ts";
 import type { Module } from "./modules/module.ts";
+import { becameAvailable } from "./modules/points.ts";
 import { recoveredMessages } from "./modules/recovered-messages.ts";
 import { startModules } from "./modules/start.ts";
 import type { Property } from "./properties/property.ts";
@@ -130,6 +132,8 @@ export async function startServer(options: ServerOptions) {
     );
     life.own(stop, (undo) => undo());
     await back?.finish({ offered: core.offered, accounts, names, rights });
+    const nameNotices = await openNameNotices({ storage, names, router, sessions, random });
+    core.offer(becameAvailable, nameNotices);
     router.register(handlers, (session, by, place) => {
       const { id } = session.account;
       if (by === "admin") return rights.isAdmin(id);
@@ -166,10 +170,7 @@ export async function startServer(options: ServerOptions) {
       ...modules.flatMap((module) => module.listener?.specs(get) ?? []),
     ];
 
-    const listening = life.own(
-      openListening({ gate, clock, report, specs: listenSpecs, needed: clientListeners }),
-      (opened) => opened.close(),
-    );
+    const listening = life.own(openListening({ gate, clock, report, specs: listenSpecs }), (opened) => opened.close());
     const controlParts: ControlParts = {
       ...{
         home,
@@ -186,7 +187,7 @@ export async function startServer(options: ServerOptions) {
         sessions,
         router,
       },
-      ...{ revisions, listening, certificates: serving, startedAt, process: options.process },
+      ...{ revisions, listening, certificates: serving, nameNotices, startedAt, process: options.process },
       handlers: () => handlers,
       offered: core.offered,
     };
@@ -219,11 +220,21 @@ export async function startServer(options: ServerOptions) {
       if (keep) await gate.handover();
       await clients.idle();
       const connectionOf = clients.freeze();
-      await storage.write([]);
-      await sessions.storeAll(keep ? connectionOf : () => undefined);
-      if (keep) await gate.handed();
+      const stored = await storeSessions(keep ? connectionOf : () => undefined);
+      if (keep && stored) await gate.handed();
       else gate.close();
       await life.end();
+    }
+
+    /** False if the disk does not take it: managed sessions are then resumed as after a crash. */
+    async function storeSessions(connectionOf: Parameters<typeof sessions.storeAll>[0]): Promise<boolean> {
+      try {
+        await sessions.storeAll(connectionOf);
+        return true;
+      } catch (error) {
+        report.wrong({ what: "storing the sessions", error });
+        return false;
+      }
     }
 
     /** Ends without storing anything, as a killed process does. For tests. */

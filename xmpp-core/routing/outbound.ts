@@ -6,6 +6,8 @@ export type Cargo =
   | { readonly is: "plain" }
   /** A stored message: whoever ends the session hands it on. */
   | { readonly is: "message"; readonly archiveId: number; readonly toFull: boolean }
+  /** The answer to a request whose effects are in the group it waits for; `instead` is sent if that group fails. */
+  | { readonly is: "answer"; readonly instead: () => string }
   /** A request from another session or entity that waits for the answer. */
   | { readonly is: "request"; readonly id: string; readonly from: string };
 
@@ -130,6 +132,14 @@ export class Outbound {
     // Numbers are what the client counts: those behind the withdrawn one move up.
     for (const entry of this.waiting.slice(place)) if (entry.number > 0) entry.number--;
     this.lastNumber--;
+  }
+
+  /** The group failed: what it would have answered was not done. */
+  failed(ticket: Ticket): void {
+    this.waiting = this.waiting.map((entry) => {
+      if (entry.ticket !== ticket || entry.cargo.is !== "answer") return entry;
+      return { data: entry.cargo.instead(), ticket: 0, number: entry.number, cargo: plain };
+    });
   }
 
   /**

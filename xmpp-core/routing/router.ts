@@ -253,7 +253,10 @@ export function router(parts: RouterParts): Router {
         return;
       }
       const result = x("iq", { type: "result", id: stanza.id, from: responder, to: session.address }, answer.payload);
-      session.outbound.stanza(result, answer.after ?? 0);
+      if (answer.after === undefined) return session.outbound.stanza(result, 0);
+      const notStored = stanzaError("resource-constraint", { text: "The server cannot store this at the moment. Please try again later." });
+      const instead = (): string => errorReply(stanza, notStored, { from: responder, to: session.address }) ?? "";
+      session.outbound.stanza(result, answer.after, { is: "answer", instead });
     };
     let answer: IqAnswer | Promise<IqAnswer>;
     try {

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { read, type Write, write } from "../storage/statement.ts";
-import type { Cargo, Entry } from "./outbound.ts";
+import { type Cargo, type Entry, plain } from "./outbound.ts";
 import type { Session } from "./session.ts";
 
 /** The tables of sessions and of what is on its way to them. */
@@ -159,7 +159,8 @@ export function drop(id: number): Write[] {
 }
 
 export function queuedRow(session: number, position: number, entry: Entry): Write {
-  return putQueued.with(session, position, entry.number, Buffer.from(entry.data), JSON.stringify(entry.cargo));
+  const cargo = entry.cargo.is === "answer" ? plain : entry.cargo;
+  return putQueued.with(session, position, entry.number, Buffer.from(entry.data), JSON.stringify(cargo));
 }
 
 export function entryOf(row: QueuedRow): Entry {

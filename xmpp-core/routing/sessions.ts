@@ -70,8 +70,11 @@ export function openSessions(parts: {
   const waiting = new Set<Outbound>();
   let lastId = parts.firstId;
 
-  storage.onCommitted((ticket) => {
-    for (const outbound of waiting) if (!outbound.release(ticket)) waiting.delete(outbound);
+  storage.onCommitted((ticket, failed) => {
+    for (const outbound of waiting) {
+      if (failed) outbound.failed(ticket);
+      if (!outbound.release(ticket)) waiting.delete(outbound);
+    }
   });
 
   const newOutbound = (): Outbound =>
@@ -135,8 +138,12 @@ export function openSessions(parts: {
     commit(session, writes, onFailure) {
       const unit = session === undefined ? writes : [...writes, ...owedRows(session)];
       if (unit.length === 0) return 0;
-      const ticket = storage.commit(unit, onFailure);
-      if (session !== undefined) session.lastTicket = ticket;
+      if (session === undefined) return storage.commit(unit, onFailure);
+      const ticket = storage.commit(unit, (error) => {
+        onFailure?.(error);
+        session.outbound.failed(session.lastTicket);
+      });
+      session.lastTicket = ticket;
       return ticket;
     },
     settleCount(session) {
