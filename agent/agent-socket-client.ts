@@ -50,7 +50,10 @@ export function askAgent(home: string, ask: string, params: Record<string, unkno
         }),
       ),
     );
-    createInterface({ input: socket }).on("line", (line) => {
+    const lines = createInterface({ input: socket });
+    // What happens to the socket happens to its reader too; it is dealt with above.
+    lines.on("error", () => {});
+    lines.on("line", (line) => {
       const reply = agentReply.parse(JSON.parse(line));
       socket.end();
       if (reply.error) {

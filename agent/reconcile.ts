@@ -1,5 +1,5 @@
 /** The loop, once around: read, desired, canonical, plan, policy, apply, verify. Level-triggered: whoever wakes it says only "look again". */
-import { type Applying, type ApplyOutcome, applyVerified } from "./apply/apply.ts";
+import { type Applying, type ApplyOutcome, applyVerified, finishReturn } from "./apply/apply.ts";
 import type { RevisionState } from "./apply/revision-state.ts";
 import { returnTo } from "./apply/rollback.ts";
 import { settle } from "./apply/settle.ts";
@@ -43,6 +43,9 @@ export async function reconcile(parts: Parts, cause: Cause): Promise<Outcome> {
   const { snapshot, trouble } = await readSnapshot(parts.store);
   const adopt = new Set(cause.adopt);
   const replan = () => planSnapshot(parts, snapshot, trouble, adopt);
+  const planBack = (state: RevisionState) => planReturn(parts, state, snapshot.hash, false);
+  const interrupted = await finishReturn(parts, planBack);
+  if (interrupted) return { ...interrupted, plan: await replan() };
   const wanted = await replan();
   const held = await holdOver(parts, snapshot);
   const facts = { held, first: parts.journal.revision === undefined, confirmed: parts.journal.confirmedRemovals() };
@@ -51,7 +54,6 @@ export async function reconcile(parts: Parts, cause: Cause): Promise<Outcome> {
   if (cause.dryRun) return { is: "waiting", plan: wanted, why: decision.why };
   if (cause.person && decision.refusal) throw decision.refusal;
   if (decision.now.changes.length === 0) return { is: "waiting", plan: wanted, why: decision.why };
-  const planBack = (state: RevisionState) => planReturn(parts, state, snapshot.hash, false);
   const again = cause.person ? undefined : parts.patience.refuses(decision.now);
   if (again !== undefined) return { is: "waiting", plan: wanted, why: [again] };
   const outcome = await applyVerified(decision.now, parts, { by: cause.by, cause: cause.text, replan, planBack });

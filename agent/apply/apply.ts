@@ -45,8 +45,8 @@ export async function applyVerified(plan: Plan, applying: Applying, order: Order
   }
   const why = wrong.join("; ");
   await applying.journal.append({ is: "broken", revision, why });
-  if (plan.impact === "migrate") return stays(revision, `the domain changed, and ${why}`, plan, applying);
-  return back(revision, why, before, plan, applying, order);
+  if (plan.impact === "migrate") return stays(revision, `the domain changed, and ${why}`, applying, plan);
+  return back(revision, why, applying, { planBack: order.planBack, snapshot: plan.snapshot, before });
 }
 
 /** Journal, ask, journal. A lost connection leaves open what happened: the server tells. */
@@ -120,35 +120,47 @@ async function prove(revision: number, { target, journal }: Applying): Promise<v
   await journal.append({ is: "proven", revision });
 }
 
-async function back(
-  revision: number,
-  why: string,
-  before: readonly Probe[],
-  plan: Plan,
-  applying: Applying,
-  order: Order,
-): Promise<ApplyOutcome> {
+/** Where a broken revision leads back to, and what the hold remembers. */
+type Return = Pick<Order, "planBack"> & { readonly snapshot: string; readonly before: readonly Probe[] };
+
+async function back(revision: number, why: string, applying: Applying, way: Return): Promise<ApplyOutcome> {
   const { journal } = applying;
   const to = journal.proven;
   const state = to === undefined ? undefined : journal.state(to);
   if (to === undefined || state === undefined)
-    return stays(revision, `${why}, and there is no proven revision to return to`, plan, applying);
-  const returning = await order.planBack(state);
-  const taken = await take(returning, applying, { by: "agent", cause: `return to revision ${to}: ${why}` });
-  if (taken instanceof CodedError)
-    return stays(revision, `${why}, and the return to revision ${to} failed: ${explain(taken)}`, plan, applying);
-  const stillRed = broken(before, await applying.probes());
-  if (stillRed.length === 0) await prove(taken.revision, applying);
-  else await journal.append({ is: "broken", revision: taken.revision, why: stillRed.join("; ") });
-  await hold(plan, `revision ${revision} broke something and revision ${to} is in force again: ${why}.`, applying);
+    return stays(revision, `${why}, and there is no proven revision to return to`, applying, way);
+  const returning = await way.planBack(state);
+  if (returning.changes.length > 0) {
+    const taken = await take(returning, applying, { by: "agent", cause: `return to revision ${to}: ${why}` });
+    if (taken instanceof CodedError)
+      return stays(revision, `${why}, and the return to revision ${to} failed: ${explain(taken)}`, applying, way);
+    const stillRed = broken(way.before, await applying.probes());
+    if (stillRed.length === 0) await prove(taken.revision, applying);
+    else await journal.append({ is: "broken", revision: taken.revision, why: stillRed.join("; ") });
+  }
+  await hold(`revision ${revision} broke something and revision ${to} is in force again: ${why}.`, applying, way);
   return { is: "rolled back", revision, to, why };
 }
 
-async function stays(revision: number, why: string, plan: Plan, applying: Applying): Promise<ApplyOutcome> {
-  await hold(plan, `${why}.`, applying);
+/** Goes on where a crash interrupted the return from a broken revision. Undefined if there is none. */
+export async function finishReturn(applying: Applying, planBack: Order["planBack"]): Promise<ApplyOutcome | undefined> {
+  const found = applying.journal.brokenInForce;
+  if (!found) return undefined;
+  const { revision, why, migrates, snapshot } = found;
+  if (migrates) return stays(revision, `the domain changed, and ${why}`, applying, { snapshot });
+  return back(revision, why, applying, { planBack, snapshot, before: [] });
+}
+
+async function stays(
+  revision: number,
+  why: string,
+  applying: Applying,
+  way: Pick<Return, "snapshot">,
+): Promise<ApplyOutcome> {
+  await hold(`${why}.`, applying, way);
   return { is: "unproven", revision, why };
 }
 
-async function hold(plan: Plan, why: string, { journal }: Applying): Promise<void> {
-  await journal.append({ is: "held", why, snapshot: plan.snapshot, by: "agent" });
+async function hold(why: string, { journal }: Applying, { snapshot }: Pick<Return, "snapshot">): Promise<void> {
+  await journal.append({ is: "held", why, snapshot, by: "agent" });
 }

@@ -205,6 +205,16 @@ export class Journal {
     return last?.is === "held" ? last : undefined;
   }
 
+  /** The revision in force, if verify has seen it broken and neither return nor hold followed: what a crash leaves. */
+  get brokenInForce(): { revision: number; why: string; migrates: boolean; snapshot: string } | undefined {
+    const last = this.#entries.findLast((one) => ["broken", "held", "resumed", "intent", "found"].includes(one.is));
+    if (last?.is !== "broken" || last.revision !== this.revision) return undefined;
+    const intent = this.#entries.findLast((one) => one.is === "intent" && one.revision === last.revision);
+    if (intent?.is !== "intent") return undefined;
+    const { revision, snapshot } = intent;
+    return { revision, why: last.why, migrates: intent.impact === "migrate", snapshot };
+  }
+
   /** A rollback that waits for the agent to run. */
   get ordered(): Extract<JournalEntry, { is: "ordered" }> | undefined {
     const last = this.#entries.findLast((one) => one.is === "ordered" || one.is === "held" || one.is === "intent");

@@ -69,6 +69,10 @@ async function hold(journal: Journal, why: string): Promise<void> {
   await journal.append({ is: "held", why, snapshot: snapshot?.is === "intent" ? snapshot.snapshot : "", by: "agent" });
 }
 
+/** Resuming after that asks for another look. */
 function wasBroken(journal: Journal, revision: number): boolean {
-  return journal.entries.some((one) => one.is === "broken" && one.revision === revision);
+  const last = journal.entries.findLast(
+    (one) => one.is === "resumed" || (one.is === "broken" && one.revision === revision),
+  );
+  return last?.is === "broken";
 }

@@ -4,7 +4,8 @@
  * a process id proves nothing. DESIGN.md §4.
  */
 import { spawn } from "node:child_process";
-import { mkdir } from "node:fs/promises";
+import { readFileSync } from "node:fs";
+import { mkdir, open } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -40,6 +41,7 @@ export function embeddedServer(options: EmbeddedServerOptions): EmbeddedServer {
   const { home, target, report } = options;
   const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
   const program = options.program ?? fileURLToPath(new URL(`../../xmpp-core/gate/main.${extension}`, import.meta.url));
+  const startLog = join(home, "logs", "gate-start.log");
   let retired = false;
   /** A gate that we started is alive; it looks after its core. */
   let ours = false;
@@ -50,21 +52,24 @@ export function embeddedServer(options: EmbeddedServerOptions): EmbeddedServer {
     if (retired || ours) return;
     ours = true;
     await mkdir(join(home, "logs"), { recursive: true, mode: 0o700 });
+    // The gate writes its log itself; here is only what it says before it can.
+    const output = await open(startLog, "w", 0o600);
     // FIREKEEPER_CORE means something else to the gate, and all else of ours is none of its business.
     const { FIREKEEPER_CORE: _, ...inherited } = process.env;
     const child = spawn(process.execPath, [...process.execArgv, program], {
-      cwd: home,
       detached: true,
-      stdio: "ignore",
+      stdio: ["ignore", output.fd, output.fd],
       env: { ...inherited, FIREKEEPER_HOME: home, FIREKEEPER_GATE_LOG: join(home, "logs", "server.log") },
     });
     child.unref();
+    await output.close();
     report.gateStarted(child.pid);
     const startedAt = Date.now();
     const ended = (how: string) => {
       ours = false;
       if (retired) return;
-      report.gateGone(how);
+      const said = readFileSync(startLog, "utf8").trim().slice(0, 2000);
+      report.gateGone(said === "" ? how : `${how}: ${said}`);
       delayMs = Date.now() - startedAt > patienceMs ? firstDelayMs : Math.min(delayMs * 2, longestDelayMs);
       later(delayMs);
     };
@@ -117,11 +122,17 @@ function accepts(path: string): Promise<boolean> {
   });
 }
 
+/** Whether a process runs; one that is dead and only not yet buried (a container without an init) does not. */
 export function runs(pid: number): boolean {
   try {
     process.kill(pid, 0);
-    return true;
   } catch {
     return false;
+  }
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    return !stat.slice(stat.lastIndexOf(")") + 2).startsWith("Z");
+  } catch {
+    return true; // Not Linux.
   }
 }

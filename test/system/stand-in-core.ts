@@ -36,6 +36,8 @@ export type StandIn = {
   /** Changes the world behind the agent's back. */
   change(edit: (world: World) => void): void;
   tell(event: ControlEvent): void;
+  /** Drops the connection, as a core that is killed does. */
+  hangUp(): void;
   /** Sends a console event and resolves with the agent's answer. */
   console(
     ask: Extract<ControlEvent, { event: "console" }>["ask"],
@@ -215,6 +217,7 @@ export async function startStandIn(home: string, onStop: () => void = () => {}):
     tell: (event) => {
       holder?.socket.write(`${JSON.stringify(event)}\n`);
     },
+    hangUp: () => holder?.socket.destroy(),
     console(ask, params = {}) {
       number++;
       const to = number;
@@ -272,5 +275,7 @@ function asFailure(error: unknown): { code: string; message: string } {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const stop = () => process.exit(0);
   process.on("SIGTERM", stop);
-  await startStandIn(process.env.FIREKEEPER_HOME ?? ".", stop);
+  const home = process.env.FIREKEEPER_HOME ?? ".";
+  writeFileSync(join(home, "stand-in.pid"), String(process.pid));
+  await startStandIn(home, stop);
 }
