@@ -12,8 +12,9 @@ export async function makeCertificate(domain: string): Promise<{ name: string; c
 /** Collects a socket's bytes; `until` waits for a text, `ended` for its end. Fails with what came instead. */
 export class Peer {
   readonly socket: Socket;
-  received = Buffer.alloc(0);
   over = false;
+  total = 0;
+  #chunks: Buffer[] = [];
   #watchers: (() => void)[] = [];
 
   constructor(socket: Socket) {
@@ -22,7 +23,8 @@ export class Peer {
       for (const watcher of this.#watchers) watcher();
     };
     socket.on("data", (chunk: Buffer) => {
-      this.received = Buffer.concat([this.received, chunk]);
+      this.#chunks.push(chunk);
+      this.total += chunk.length;
       wake();
     });
     socket.on("error", () => undefined);
@@ -32,16 +34,22 @@ export class Peer {
     });
   }
 
+  get received(): Buffer {
+    if (this.#chunks.length > 1) this.#chunks = [Buffer.concat(this.#chunks)];
+    return this.#chunks[0] ?? Buffer.alloc(0);
+  }
+
   get text(): string {
     return this.received.toString();
   }
 
-  until(text: string): Promise<string> {
-    return this.when(() => this.text.includes(text), `"${text}"`);
+  async until(text: string): Promise<string> {
+    await this.when(() => this.text.includes(text), `"${text}"`);
+    return this.text;
   }
 
-  bytes(count: number): Promise<string> {
-    return this.when(() => this.received.length >= count, `${count} bytes`);
+  async bytes(count: number): Promise<void> {
+    await this.when(() => this.total >= count, `${count} bytes`);
   }
 
   async ended(): Promise<string> {
@@ -49,10 +57,10 @@ export class Peer {
     return this.text;
   }
 
-  private when(isThere: () => boolean, what: string): Promise<string> {
+  private when(isThere: () => boolean, what: string): Promise<void> {
     return new Promise((resolve, reject) => {
       const check = () => {
-        if (isThere()) resolve(this.text);
+        if (isThere()) resolve();
         else if (this.over) reject(new Error(`closed before ${what}, after ${JSON.stringify(this.text.slice(-300))}`));
       };
       this.#watchers.push(check);
@@ -147,4 +155,13 @@ export function recorder(options: { echo?: boolean; certificate?: string } = {})
     while (!is()) await new Promise<void>((resolve) => wake.push(resolve));
   };
   return { accept, seen, until, reset: () => (wake = []) };
+}
+
+/** Resolves when a figure has stood still for some turns of the loop, with I/O in between. */
+export async function quiet(figure: () => number): Promise<void> {
+  let still = 0;
+  for (let last = figure(); still < 200; still = figure() === last ? still + 1 : 0) {
+    last = figure();
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
 }

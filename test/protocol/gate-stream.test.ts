@@ -1,10 +1,10 @@
-import { createServer, get, type RequestListener, request } from "node:http";
+import { createServer, get, type IncomingMessage, type RequestListener, request } from "node:http";
 import { get as getTls } from "node:https";
 import { buffer, text } from "node:stream/consumers";
 import { expect, onTestFinished, test } from "vitest";
 import { inProcessGate } from "../../xmpp-core/transport/in-process.ts";
 import { connectionStream } from "../../xmpp-core/transport/stream.ts";
-import { dial, makeCertificate } from "./gate-fixture.ts";
+import { dial, makeCertificate, quiet } from "./gate-fixture.ts";
 
 /** An HTTP server whose every connection comes from the gate. */
 async function serve(listener: RequestListener) {
@@ -63,6 +63,18 @@ test("a large body goes both ways, at the pace of the slower side", async () => 
     asking.end(sent);
   });
   expect(received.equals(sent)).toBe(true);
+});
+
+test("a body that the server does not read waits at the client", async () => {
+  const begun = resolvers<IncomingMessage>();
+  const { port } = await serve((asked) => begun.resolve(asked));
+  const peer = await dial(port);
+  peer.socket.write(`POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 40000000\r\n\r\n`);
+  peer.socket.write(Buffer.alloc(40_000_000));
+  const asked = await begun.promise;
+  await quiet(() => peer.socket.writableLength);
+  expect(peer.socket.writableLength).toBeGreaterThan(10_000_000);
+  expect((await buffer(asked)).length).toBe(40_000_000);
 });
 
 test("a client that leaves in the middle is seen by the server, and a server that leaves by the client", async () => {
