@@ -17,7 +17,16 @@ import { programVersion } from "./version.ts";
  * Exit codes: 0 left in order, 1 failed, 3 another core runs on this home, 4 the gate is gone.
  */
 const home = resolve(process.env.FIREKEEPER_HOME ?? "data");
-const log = pino({ level: logLevel(process.env.FIREKEEPER_LOG_LEVEL) }, pino.destination({ dest: 1, sync: true }));
+// The gate captures our output: lines read like its own.
+const log = pino(
+  {
+    level: logLevel(process.env.FIREKEEPER_LOG_LEVEL),
+    base: { from: "core", pid: process.pid },
+    timestamp: () => `,"time":"${new Date().toISOString()}"`,
+    formatters: { level: (level) => ({ level }) },
+  },
+  pino.destination({ dest: 1, sync: true }),
+);
 
 process.umask(0o077);
 let server: Server | undefined;

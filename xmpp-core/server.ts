@@ -131,7 +131,6 @@ export async function startServer(options: ServerOptions) {
       clock,
     );
     life.own(stop, (undo) => undo());
-    await back?.finish({ offered: core.offered, accounts, names, rights });
     const nameNotices = await openNameNotices({ storage, names, router, sessions, random });
     core.offer(becameAvailable, nameNotices);
     router.register(handlers, (session, by, place) => {
@@ -197,6 +196,7 @@ export async function startServer(options: ServerOptions) {
     async function open(): Promise<void> {
       await serving.refresh();
       await Promise.all(handlers.map((each) => each.ready));
+      await back?.finish({ offered: core.offered, accounts, names, rights });
       const stored = await sessions.restore();
       for (const handler of sessions.handlers)
         for (const { session, orderly } of stored) handler.restored?.(session, orderly ? "restart" : "crash");

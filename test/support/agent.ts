@@ -33,7 +33,11 @@ export async function connectAgent(core: TestCore, name = "the test"): Promise<T
     },
     set: (properties) =>
       agent.apply(
-        ...Object.entries(properties).map(([key, to]) => ({ kind: "setting" as const, setting: `property:${key}`, to })),
+        ...Object.entries(properties).map(([key, to]) => ({
+          kind: "setting" as const,
+          setting: `property:${key}`,
+          to,
+        })),
       ),
   };
   return agent;

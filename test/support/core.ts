@@ -59,7 +59,7 @@ export const freePort = async (): Promise<number> => {
 // Few iterations: what is tested here is not the derivation.
 const pool = derivationPool();
 const credentials = new Map<string, Promise<ReturnType<typeof formatCredentials>>>();
-function credentialsOf(name: string) {
+export function credentialsOf(name: string) {
   const known = credentials.get(name);
   if (known !== undefined) return known;
   const made = deriveCredentials(name, { iterations: 64, random: randomBytes, pool }).then(formatCredentials);

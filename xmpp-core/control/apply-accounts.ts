@@ -148,7 +148,7 @@ function create(parts: ControlParts, draft: Draft, wanted: AccountWanted): Accou
 function setAside(parts: ControlParts, draft: Draft, account: Account, why: string): void {
   const { result, undo } = parts.accounts.tentatively(() => parts.accounts.setAside(account));
   draft.undo.push(undo);
-  draft.writes.push(...result);
+  draft.writes.push(...result, ...parts.handlers().flatMap((each) => each.account?.setAside?.(account) ?? []));
   endSessions(parts, draft, account, why);
 }
 

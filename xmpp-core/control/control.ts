@@ -13,6 +13,7 @@ import type { ControlParts } from "./parts.ts";
 import { probes } from "./probes.ts";
 import { type ControlSocket, openControlSocket } from "./socket.ts";
 import { coreStatus, sessionList } from "./status.ts";
+import { upkeep } from "./upkeep.ts";
 
 type ConsoleAsk = Extract<ControlEvent, { event: "console" }>;
 type ChangedPart = Extract<ControlEvent, { event: "changed" }>["part"];
@@ -121,6 +122,7 @@ export async function openControl(parts: ControlParts): Promise<Control> {
   });
   parts.rights.onUsed((use) => void socket.tell({ event: "used-right", ...use }));
   await writeBoot(parts);
+  const keeping = upkeep(parts, (part) => void socket.tell({ event: "changed", part }));
 
   return {
     status: () => coreStatus(parts),
@@ -160,7 +162,10 @@ export async function openControl(parts: ControlParts): Promise<Control> {
       return answer;
     },
     changed: (part) => void socket.tell({ event: "changed", part }),
-    close: () => socket.close(),
+    close() {
+      keeping.stop();
+      return socket.close();
+    },
   };
 }
 

@@ -44,6 +44,7 @@ export function changeDomain(
   draft.enter.push(enter);
   if (domain.instead) return;
   draft.after.push(() => {
+    parts.nameNotices.changed();
     const staying = [...sessions.all()].filter(({ view, account }) => view === former && !account.probe).length;
     const until = aliasUntil === null ? "for ever" : `until ${new Date(aliasUntil).toISOString().slice(0, 10)}`;
     draft.done.push(

@@ -10,7 +10,7 @@ import type { CoreStatus } from "./contract.ts";
 export type GetProperty = <T>(property: Property<T>) => T;
 
 export interface Listening {
-  /** Opens everything at the start. A port that cannot be had is reported and tried again, unless no client could connect at all: then it throws. */
+  /** Opens everything at the start. A port that cannot be had is reported and tried again: without the rest nobody could set another one. */
   start(get: GetProperty): Promise<void>;
   /** Binds what `get` would change; nothing is switched yet. Throws gate/port-taken and the like, and nothing has changed. */
   prepare(get: GetProperty): Promise<PreparedPorts | undefined>;
@@ -33,16 +33,12 @@ interface Standing {
   readonly error?: string;
 }
 
-/**
- * @param specs every listener that the properties ask for
- * @param needed names of which at least one must open, or the server is of no use
- */
+/** @param parts.specs every listener that the properties ask for */
 export function listening(parts: {
   gate: Gate;
   clock: Clock;
   report: Report;
   specs: (get: GetProperty) => readonly ListenSpec[];
-  needed: readonly string[];
 }): Listening {
   const { gate, report } = parts;
   const standing = new Map<string, Standing>();
@@ -74,16 +70,7 @@ export function listening(parts: {
 
   return {
     async start(get) {
-      let first: unknown;
-      for (const spec of parts.specs(get)) {
-        await one(spec).catch((error: unknown) => {
-          first ??= error;
-        });
-      }
-      if (first === undefined) return;
-      const wanted = parts.needed.filter((name) => standing.has(name));
-      if (wanted.length > 0 && wanted.every((name) => standing.get(name)?.error !== undefined)) throw first;
-      tryAgainLater();
+      for (const spec of parts.specs(get)) await one(spec).catch(() => tryAgainLater());
     },
     async prepare(get) {
       const next = parts.specs(get);

@@ -11,6 +11,7 @@ import type { Write } from "../storage/statement.ts";
 import type { Storage } from "../storage/storage.ts";
 import type { Certificates } from "./certificates.ts";
 import type { Listening } from "./listening.ts";
+import type { NameNotices } from "./name-notices.ts";
 import type { Revisions } from "./revisions.ts";
 import type { RightsTable } from "./rights.ts";
 import type { Settings } from "./settings.ts";
@@ -34,6 +35,7 @@ export interface ControlParts {
   readonly revisions: Revisions;
   readonly listening: Listening;
   readonly certificates: Certificates;
+  readonly nameNotices: NameNotices;
   readonly handlers: () => readonly Handlers[];
   /** What modules offer at their points. */
   readonly offered: Core["offered"];

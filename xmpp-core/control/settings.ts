@@ -32,7 +32,8 @@ export const settingsMigration: Migration = {
     CREATE TABLE supervisor (account INTEGER PRIMARY KEY REFERENCES account(id) ON DELETE CASCADE);
     CREATE TABLE revision (
       number INTEGER PRIMARY KEY, at INTEGER NOT NULL, by_whom TEXT NOT NULL, proven INTEGER NOT NULL, content TEXT NOT NULL
-    );`,
+    );
+    CREATE TABLE told_name (account INTEGER PRIMARY KEY REFERENCES account(id) ON DELETE CASCADE, since INTEGER NOT NULL);`,
 };
 
 const allSettings = read<[], { name: string; host: string | null; local: string | null }>(
