@@ -72,8 +72,12 @@ export const profanity: ClientProgram = {
       await type(account.password);
       await shows(/logged in successfully/);
       // The answer comes behind the presence: from here on messages to the bare address reach this session.
-      await type("/ping");
-      await shows(/Ping response/);
+      // Profanity refuses to ask before it has learnt what the server supports.
+      const answered = async (): Promise<boolean> => {
+        await type("/ping");
+        return /Ping response/.test(await screen());
+      };
+      await until(answered, patienceMs, () => `the server does not answer Profanity's ping\n${transcript()}`);
     } catch (error) {
       await stop();
       throw error;
