@@ -4,7 +4,7 @@ import type { CredentialsText } from "../../xmpp-core/control/contract.ts";
 import { foldName } from "../desired/accounts.ts";
 import type { HostChange, Removals } from "./host-change.ts";
 import { refuseBadChange } from "./host-file-refusals.ts";
-import { hostDocument, parseHostFile } from "./host-file-text.ts";
+import { hostDocument, parseHostFile, readHostFile } from "./host-file-text.ts";
 import { StoreError } from "./host-store.ts";
 
 export interface EditedText {
@@ -23,9 +23,8 @@ const nothing: Removals = { users: [], roles: [], memberships: [] };
  * an unknown name (with the nearest known one), a name that exists, the last admin.
  */
 export function editHostFile(text: string, file: string, change: HostChange): EditedText {
-  const before = parseHostFile(text, file);
-  refuseBadChange(before, change, file);
-  const { document } = hostDocument(text, file);
+  const { host, document } = readHostFile(text, file);
+  refuseBadChange(host, change, file);
   const { summary, removes = nothing } = make(document, change);
   if (summary === undefined) return { text, changed: false, summary: unchanged(change), removes: nothing };
   return { text: written(document, text), changed: true, summary, removes };

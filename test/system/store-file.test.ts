@@ -260,6 +260,8 @@ describe("passwords in clear", () => {
     });
     const first = await store.read();
     expect(first.users.filter((user) => user.credentials).map((user) => user.name)).toEqual(["a", "boss"]);
+    // A copy now would lock out those who wait.
+    expect(await (await open()).lastGood()).toBeUndefined();
     const { accounts } = desired(first, {}).state;
     expect(accounts.map((account) => account.enabled)).toEqual(Array(5).fill(true));
     await looked;
@@ -378,8 +380,15 @@ describe("watching", () => {
     stops.push(store.watch((cause) => void causes.push(cause)));
     await store.edit({ kind: "user-add", name: "alice" });
     const noticed = next(store);
-    await writeFile(path, two);
+    // Whole at once: a poll may see the middle of a write.
+    await writeFile(`${path}.new`, two);
+    await rename(`${path}.new`, path);
     await noticed;
+    expect(causes).toHaveLength(1);
+    await store.read();
+    expect(await readFile(path, "utf8")).not.toContain("password");
+    // Many turns, so that the poll gets its own.
+    for (let turn = 0; turn < 50; turn++) await failure(store.edit({ kind: "user-remove", name: "nobody" }));
     expect(causes).toHaveLength(1);
   });
 });

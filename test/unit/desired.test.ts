@@ -169,7 +169,7 @@ describe("roles", () => {
   test.each<[string, Role[], object[], string[], string[]]>([
     [
       "a group, its members spelled as the users",
-      [role("Sales", ["xmpp.group"], ["alice", "bob", "BOB"])],
+      [role("Sales", ["xmpp.group"], ["ALICE", "bob", "BOB"])],
       [{ name: "Sales", displayName: "Sales", members: ["Alice", "bob"], ...group }],
       [],
       [],
