@@ -51,7 +51,7 @@ export function planAdmin(input: PlanInput, accounts: AccountsPlan): AdminPlan {
     changes: [...settled.changes, ...(change ? [change] : [])],
     rejected: [
       ...settled.rejected,
-      ...(refused ? [refusal(given, answer?.rejected, wanted !== undefined && settled.after.has(wanted))] : []),
+      ...(refused ? [refusal(given, answer?.rejected, wanted !== undefined && accounts.after.has(wanted))] : []),
       ...(saved ? [lastAdminStays(admin)] : []),
     ],
     notices: [...settled.notices, ...(nobody ? [nobodyIsAdmin] : [])],
