@@ -15,6 +15,7 @@ import { roster } from "./roster/roster.ts";
 import { sharedGroups } from "./shared-groups/shared-groups.ts";
 import { socks5Proxy } from "./socks5-proxy.ts";
 import { softwareVersion } from "./software-version.ts";
+import { supervisors } from "./supervisors.ts";
 import { vcard } from "./vcard.ts";
 
 const capabilities: readonly Module[] = [
@@ -33,6 +34,7 @@ const capabilities: readonly Module[] = [
   vcard,
   privateStorage,
   adHocCommands,
+  supervisors,
   socks5Proxy,
 ];
 

@@ -177,19 +177,19 @@ function start(core: Core) {
   function follow(mine: Roster, changes: readonly SharedContactChange[]): void {
     const { account } = mine;
     if (!isActive()) return;
-    const contacts: string[] = [];
+    const contacts = new Set<string>();
     const flows: (() => void)[] = [];
     for (const { contact: other, before, now, formerName } of changes) {
       const contact = contactOf(other);
       const item = mine.items.get(contact);
       // Own items under the former name are pushed when the roster has followed.
-      if (formerName !== undefined && visible(before) && item === undefined) contacts.push(`${formerName}@`);
-      if (visible(before) || visible(now)) contacts.push(contact);
+      if (formerName !== undefined && visible(before) && item === undefined) contacts.add(`${formerName}@`);
+      if (visible(before) || visible(now)) contacts.add(contact);
       const own = item?.subscription === "to" || item?.subscription === "both";
       if (!own && visible(before) !== visible(now))
         flows.push(() => core.offered(presences)[0]?.flow(other, account, visible(now)));
     }
-    if (contacts.length > 0 && account.sessions.some(isInterested)) pushes.push(account, contacts);
+    if (contacts.size > 0 && account.sessions.some(isInterested)) pushes.push(account, contacts);
     for (const flow of flows) flow();
   }
 

@@ -39,6 +39,8 @@ function start(core: Core) {
   let told: Sharing | undefined;
   let lastId = 0;
   const movedPeople = new Set<number>();
+  /** Accounts that go with a commit of the caller's, which may fail. */
+  const going = new Set<Account>();
   const formerNames = new Map<number, string>();
   const movedGroups = new Set<string>();
   const movedMembers = new Map<string, Set<number>>();
@@ -89,8 +91,14 @@ function start(core: Core) {
   /** Tells in the next turn, so that everything one apply changes is told at once. */
   function tellLater(): void {
     telling ??= setImmediate(() => {
-      // Rows of removed accounts go with a commit of the caller's: it is on disk before anybody hears of it.
-      storage.write([]).then(tell, (error: unknown) => core.report.wrong({ what: "shared groups", error }));
+      telling = undefined;
+      const gone = [...going];
+      going.clear();
+      // Accounts go with a commit of the caller's: it is on disk before anybody hears of it.
+      storage.write([]).then(
+        () => tell(gone),
+        (error: unknown) => core.report.wrong({ what: "shared groups", error }),
+      );
     });
   }
 
@@ -99,7 +107,17 @@ function start(core: Core) {
     told ??= now;
     now = withPerson(now, account.id, gone ? undefined : personOf(account));
     movedPeople.add(account.id);
+  }
+
+  function follow(account: Account): void {
+    changePerson(account);
     tellLater();
+  }
+
+  function leave(account: Account): Write[] {
+    going.add(account);
+    tellLater();
+    return [tables.leaveAll.with(account.id)];
   }
 
   function touch(touched: Touched): void {
@@ -113,8 +131,8 @@ function start(core: Core) {
   }
 
   /** Every pair that changed since it was told last, once, for accounts that are online. */
-  function tell(): void {
-    telling = undefined;
+  function tell(gone: readonly Account[]): void {
+    for (const account of gone) if (accounts.byId(account.id) !== account) changePerson(account, true);
     const before = told;
     told = undefined;
     if (before === undefined) return;
@@ -231,20 +249,14 @@ function start(core: Core) {
   return {
     ready: load(),
     account: {
-      created: (account: Account) => changePerson(account),
-      changed: (account: Account) => changePerson(account),
+      created: follow,
+      changed: follow,
       renamed(account: Account, before: string) {
         if (!formerNames.has(account.id)) formerNames.set(account.id, before);
-        changePerson(account);
+        follow(account);
       },
-      setAside(account: Account): Write[] {
-        changePerson(account, true);
-        return [tables.leaveAll.with(account.id)];
-      },
-      removed(account: Account): Write[] {
-        changePerson(account, true);
-        return [tables.leaveAll.with(account.id)];
-      },
+      setAside: leave,
+      removed: leave,
     },
     stop: () => clearImmediate(telling),
   };
