@@ -60,8 +60,10 @@ export class Peer {
   private when(isThere: () => boolean, what: string): Promise<void> {
     return new Promise((resolve, reject) => {
       const check = () => {
+        if (!isThere() && !this.over) return;
+        this.#watchers = this.#watchers.filter((each) => each !== check);
         if (isThere()) resolve();
-        else if (this.over) reject(new Error(`closed before ${what}, after ${JSON.stringify(this.text.slice(-300))}`));
+        else reject(new Error(`closed before ${what}, after ${JSON.stringify(this.text.slice(-300))}`));
       };
       this.#watchers.push(check);
       check();

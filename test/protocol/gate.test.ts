@@ -6,6 +6,7 @@ import { beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import type { CodedError } from "../../xmpp-core/errors.ts";
 import type { ListenSpec } from "../../xmpp-core/frames.ts";
 import type { GateOptions } from "../../xmpp-core/gate/gate.ts";
+import type { Connection } from "../../xmpp-core/transport/connection.ts";
 import type { Gate } from "../../xmpp-core/transport/gate.ts";
 import { type InProcessGate, inProcessGate } from "../../xmpp-core/transport/in-process.ts";
 import { dial, dialTls, freePort, makeCertificate, type Peer, quiet, recorder, upgrade } from "./gate-fixture.ts";
@@ -568,6 +569,65 @@ describe("a restart of the core", () => {
     await successor.listen({ ...c2s, port });
     successor.ready();
     expect(await peer.until("third")).toBe(" second third");
+  });
+
+  test("tells the successor what is still unsent, and who has finished sending", async () => {
+    const core = recorder({ echo: false });
+    const { gate, port, next } = await serve({ name: "slow" });
+    const keepOpen = (to: typeof core.accept) => (connection: Connection) => {
+      const receive = connection.receive.bind(connection);
+      connection.receive = (handler) => {
+        receive({
+          ...handler,
+          ended: () => core.seen.find((each) => each.connection === connection)?.log.push("ended"),
+        });
+      };
+      to(connection);
+    };
+    gate.onConnection("slow", keepOpen(core.accept));
+    const peer = await dial(port);
+    peer.socket.pause();
+    peer.socket.write("x");
+    await core.until(() => core.seen[0]?.chunks.length === 1);
+    core.seen[0]?.connection.write(Buffer.alloc(14_000_000));
+    peer.socket.end();
+    await quiet(() => peer.socket.bytesRead);
+    expect(core.seen[0]?.log).toEqual(["ended"]);
+    await handOver(gate);
+    const successor = await next();
+    successor.onConnection("slow", keepOpen(core.accept));
+    await successor.listen({ ...c2s, name: "slow", port });
+    expect(successor.adopted[0]?.unsent).toBeGreaterThan(1_000_000);
+    successor.ready();
+    const adopted = core.seen[1];
+    adopted?.connection.write("the end");
+    peer.socket.resume();
+    await peer.bytes(14_000_007);
+    await core.until(() => adopted?.log.includes("drained") ?? false);
+    expect(adopted?.connection.unsent).toBe(0);
+    expect(adopted?.log).toContain("ended");
+    adopted?.connection.close();
+    await peer.ended();
+  });
+
+  test("holds back what a client says whose handshake ends between two cores", async () => {
+    const { gate, port, seen, until, next } = await serve();
+    const clear = await dial(port);
+    clear.socket.write("<starttls/>");
+    await clear.until("<proceed/>");
+    await handOver(gate);
+    const peer = await upgrade(clear);
+    peer.socket.write("<auth/>");
+    const successor = await next();
+    await quiet(() => peer.socket.bytesWritten);
+    const core = recorder();
+    successor.onConnection("c2s", core.accept);
+    await successor.listen({ ...c2s, port });
+    expect(successor.adopted[0]?.tls).toMatchObject({ version: "TLSv1.3", certificate: "example.org" });
+    successor.ready();
+    await peer.until("<auth/>");
+    await until(() => seen[0]?.chunks.length === 1);
+    expect(core.seen[0]?.chunks.map(String)).toEqual(["<auth/>"]);
   });
 
   test("closes listeners that the successor does not ask for, and drops connections nobody handles", async () => {

@@ -5,7 +5,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { beforeEach, expect, onTestFinished, test } from "vitest";
-import { dial, dialTls, makeCertificate, type Peer } from "../protocol/gate-fixture.ts";
+import { dial, dialTls, makeCertificate, type Peer, quiet } from "../protocol/gate-fixture.ts";
 
 const root = new URL("../..", import.meta.url).pathname;
 const certificate = await makeCertificate("example.org");
@@ -220,6 +220,22 @@ test("a taken port names its holder, another process, and the gate goes on", asy
   await gate.logged("core-ended");
   expect(gate.output()).toContain("gate/port-taken");
   expect(gate.output()).toContain(`(pid ${process.pid})`);
+});
+
+test("a core that stands still makes senders wait, not the gate grow", async () => {
+  write("listen.json", [{ name: "c2s", port: 0, tls: "detect", limits: { unsentBytes: 100_000_000 } }]);
+  const gate = start();
+  const { port, pid } = await ready(gate);
+  const peer = await dial(port);
+  peer.socket.write("x\n");
+  await peer.until("1 x\n");
+  process.kill(pid, "SIGSTOP");
+  const line = `${"y".repeat(99_999)}\n`;
+  for (let count = 0; count < 500; count += 1) peer.socket.write(line);
+  await quiet(() => peer.socket.writableLength);
+  expect(peer.socket.writableLength).toBeGreaterThan(10_000_000);
+  process.kill(pid, "SIGCONT");
+  await peer.bytes(50_000_000);
 });
 
 test("a reader that does not read costs no more than its allowance, a flood of half-open handshakes nothing that stays", async () => {

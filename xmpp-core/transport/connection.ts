@@ -211,6 +211,8 @@ export class GateConnection implements Connection {
   }
 
   secured(facts: Secured): void {
+    // The core before may have asked for it.
+    this.#epoch = 1;
     this.tls = tlsFacts(facts);
     if (this.open) this.#handler?.secured(this.tls);
   }
