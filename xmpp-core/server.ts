@@ -1,6 +1,8 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "pino";
+import { openAdmin } from "./admin/http.ts";
+import { adminListenSpecs, adminProperties } from "./admin/properties.ts";
 import { derivationPool } from "./auth/pool.ts";
 import { saslMechanisms, scramIterations } from "./auth/properties.ts";
 import { slowDown } from "./auth/slow-down.ts";
@@ -59,7 +61,8 @@ export type Server = Awaited<ReturnType<typeof startServer>>;
 
 /** Every declaration of a property, of modules and of the parts below them. */
 export function allProperties(modules: readonly Module[] = allModules): readonly Property<unknown>[] {
-  const below = [saslMechanisms, scramIterations, chainPath, keyPath, ...streamProperties] as readonly unknown[];
+  const own = [saslMechanisms, scramIterations, chainPath, keyPath] as const;
+  const below = [...own, ...streamProperties, ...adminProperties] as readonly unknown[];
   return [...(below as readonly Property<unknown>[]), ...modules.flatMap((module) => module.properties ?? [])];
 }
 
@@ -167,6 +170,7 @@ export async function startServer(options: ServerOptions) {
     const listenSpecs = (get: typeof properties.get) => [
       ...clientListenSpecs(get),
       ...modules.flatMap((module) => module.listener?.specs(get) ?? []),
+      ...adminListenSpecs(get),
     ];
 
     const listening = life.own(openListening({ gate, clock, report, specs: listenSpecs }), (opened) => opened.close());
@@ -191,6 +195,13 @@ export async function startServer(options: ServerOptions) {
       offered: core.offered,
     };
     let control: Control | undefined;
+    const web = life.own(
+      await openAdmin({
+        ...{ clock, random, report, gate, properties, settings, storage, names, accounts, rights, sessions },
+        ...{ auth: streamParts.auth, alsoCalled: streamParts.alsoCalled, control: () => control },
+      }),
+      (opened) => opened.close(),
+    );
 
     /** Restores what the predecessor left, opens the ports, lets clients in. */
     async function open(): Promise<void> {
@@ -217,6 +228,7 @@ export async function startServer(options: ServerOptions) {
     /** Stores every session and what is on its way; with `keep` the connections go to the successor. */
     async function leave(keep: boolean): Promise<void> {
       report.stopping({ cause: keep ? "restart" : "stop", sessions: sessions.size });
+      await web.close();
       if (keep) await gate.handover();
       await clients.idle();
       const connectionOf = clients.freeze();

@@ -1,0 +1,81 @@
+/** Connections of the gate become requests: of content, or of nothing but a redirect. */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { Clock } from "../clock.ts";
+import type { Connection } from "../transport/connection.ts";
+import { type ConnectionStream, connectionStream } from "../transport/stream.ts";
+import { protect } from "./headers.ts";
+
+export type RequestListener = (request: IncomingMessage, response: ServerResponse) => void;
+
+/** From connecting, or from the last answer, to the end of the next request's headers; then the same for its body. */
+const patienceMs = 30_000;
+const closingMs = 1000;
+
+export interface Door {
+  readonly server: Server;
+  take(connection: Connection): void;
+  /** Tells who waits that we are leaving, and closes every connection. */
+  close(): void;
+}
+
+/**
+ * An HTTP server that is fed with the gate's connections and never listens itself.
+ * @param wantsBodies false: who asks before sending a body (`Expect: 100-continue`) is never told to send it
+ */
+export function openDoor(clock: Clock, listener: RequestListener, { wantsBodies = true } = {}): Door {
+  const hurry = new WeakMap<object, { start(): void; stop(): void }>();
+  const open = new Set<ConnectionStream>();
+  const waiting = new Set<ServerResponse>();
+
+  const server = createServer({ maxHeaderSize: 8192, keepAliveTimeout: patienceMs }, (request, response) => {
+    const pace = hurry.get(request.socket);
+    pace?.start();
+    waiting.add(response);
+    request.once("end", () => pace?.stop());
+    response.once("close", () => {
+      waiting.delete(response);
+      pace?.start();
+    });
+    listener(request, response);
+  });
+  server.maxHeadersCount = 100;
+  if (!wantsBodies) server.on("checkContinue", (request, response) => server.emit("request", request, response));
+
+  return {
+    server,
+    take(connection) {
+      const stream = connectionStream(connection);
+      let cancel: (() => void) | undefined;
+      const stop = (): void => cancel?.();
+      const start = (): void => {
+        stop();
+        if (!stream.destroyed) cancel = clock.after(patienceMs, () => stream.destroy());
+      };
+      hurry.set(stream, { start, stop });
+      open.add(stream);
+      stream.on("error", () => undefined);
+      stream.once("close", () => {
+        stop();
+        open.delete(stream);
+      });
+      start();
+      server.emit("connection", stream);
+    },
+    close() {
+      for (const response of waiting) {
+        if (response.headersSent) continue;
+        protect(response);
+        response.setHeader("connection", "close");
+        response.setHeader("content-type", "application/json; charset=utf-8");
+        response.statusCode = 503;
+        response.end(
+          '{"error":{"code":"admin/leaving","message":"The server is being replaced. Ask again in a moment."}}',
+        );
+      }
+      for (const stream of open) {
+        stream.end();
+        clock.after(closingMs, () => stream.destroy());
+      }
+    },
+  };
+}

@@ -1,0 +1,44 @@
+/** Whether a user could log in, and the numbers that a monitor collects. */
+import { Gauge } from "prom-client";
+import { clientListeners } from "../stream/listeners.ts";
+import type { AdminParts } from "./parts.ts";
+
+/** Readiness is "a user could log in": data can be written, certificates are there, every client port is open. Empty: ready. */
+export function obstacles(parts: Pick<AdminParts, "storage" | "control">): string[] {
+  const status = parts.control()?.status();
+  if (status === undefined) return ["starting"];
+  const clientPorts = status.listeners.filter(({ name }) => clientListeners.some((one) => one === name));
+  return [
+    ...(parts.storage.health === "ok" ? [] : ["storage"]),
+    ...(clientPorts.length > 0 && clientPorts.every(({ state }) => state === "open") ? [] : ["listeners"]),
+    ...(status.certificates.length > 0 ? [] : ["certificates"]),
+  ];
+}
+
+/** Registers what is read when somebody asks; counters are the report's own. */
+export function registerGauges(parts: Pick<AdminParts, "report" | "storage" | "control">): void {
+  const gauge = (name: string, help: string, read: () => number): void => {
+    new Gauge({
+      name: `firekeeper_${name}`,
+      help,
+      registers: [parts.report.metrics],
+      collect() {
+        this.set(read());
+      },
+    });
+  };
+  const status = () => parts.control()?.status();
+  gauge("ready", "1 if a user could log in", () => (obstacles(parts).length === 0 ? 1 : 0));
+  gauge("sessions", "Sessions with a connection", () => status()?.sessions ?? 0);
+  gauge("detached_sessions", "Sessions that wait to be resumed", () => status()?.detachedSessions ?? 0);
+  gauge("accounts", "Accounts", () => status()?.accounts ?? 0);
+  gauge("revision", "Revision in force", () => status()?.revision ?? 0);
+  gauge("proven_revision", "Newest revision that verify has proven", () => status()?.proven ?? 0);
+  gauge("agent_connected", "1 if an agent is connected", () => (parts.control()?.agent() === undefined ? 0 : 1));
+  gauge("pending_changes", "Planned changes that are not in force", () => parts.control()?.agent()?.pending ?? 0);
+  gauge("process_resident_bytes", "Memory of the core process", () => process.memoryUsage.rss());
+  gauge("process_cpu_seconds", "CPU time of the core process", () => {
+    const { user, system } = process.cpuUsage();
+    return (user + system) / 1e6;
+  });
+}

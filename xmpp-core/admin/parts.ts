@@ -1,0 +1,34 @@
+import type { DerivationPool } from "../auth/pool.ts";
+import type { SlowDown } from "../auth/slow-down.ts";
+import type { Clock } from "../clock.ts";
+import type { Control } from "../control/control.ts";
+import type { RightsTable } from "../control/rights.ts";
+import type { Settings } from "../control/settings.ts";
+import type { Registry } from "../properties/registry.ts";
+import type { Report } from "../report.ts";
+import type { Accounts } from "../routing/accounts.ts";
+import type { Names } from "../routing/names.ts";
+import type { Sessions } from "../routing/sessions.ts";
+import type { Storage } from "../storage/storage.ts";
+import type { Gate } from "../transport/gate.ts";
+
+/** What console, health and metrics are made of. */
+export interface AdminParts {
+  readonly clock: Clock;
+  /** Cryptographic randomness: n bytes. */
+  readonly random: (bytes: number) => Buffer;
+  readonly report: Report;
+  readonly gate: Gate;
+  readonly properties: Registry;
+  readonly settings: Settings;
+  readonly storage: Storage;
+  readonly names: Names;
+  readonly accounts: Accounts;
+  readonly rights: RightsTable;
+  readonly sessions: Sessions;
+  readonly auth: { readonly pool: DerivationPool; readonly decoySecret: Buffer; readonly slowDown: SlowDown };
+  /** Names besides the domain under which this machine is called. */
+  readonly alsoCalled: (name: string) => boolean;
+  /** Undefined until the server is open. */
+  readonly control: () => Control | undefined;
+}
