@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { countable } from "../../xmpp-core/modules/points.ts";
 import { startTestCore, type TestCore } from "../support/core.ts";
 import { contacts, errorCondition, isRosterPush, ns } from "../support/stanzas.ts";
 import { XmppClient } from "../support/xmpp-client.ts";
@@ -177,4 +178,67 @@ test("nothing is told of a change that could not be stored", async () => {
   } finally {
     await failing.close();
   }
+});
+
+test("what changed while a client was away is pushed again when the server crashed before it came back", async () => {
+  const away = await core.login("grace", { sm: true });
+  await away.set(query("<item jid='old@else.example'/>"));
+  await away.roster();
+  await away.requestAck();
+  away.drop();
+  const other = await login("grace");
+  await other.set(query("<item jid='new@else.example' name='New'/>"));
+  await other.set(query("<item jid='old@else.example' subscription='remove'/>"));
+  await core.crash();
+  await away.resume();
+  const changed = [await away.next("roster push"), await away.next("roster push")].flatMap(pushed);
+  expect(changed.map(({ jid, subscription }) => `${jid} ${subscription}`).sort()).toEqual([
+    "new@else.example none",
+    "old@else.example remove",
+  ]);
+});
+
+describe("another name of the domain", () => {
+  test("shows the same roster under the new name, and takes foreign contacts under it over as own", async () => {
+    const other = await startTestCore({ users: ["alice", "bob", "carol"] });
+    try {
+      const { names, storage } = other.server;
+      const alice = await other.login("alice");
+      const bob = await other.login("bob");
+      for (const client of [alice, bob]) {
+        await client.roster();
+        client.presence();
+      }
+      alice.presence("", "type='subscribe' to='bob@localhost'");
+      await bob.next("presence", (stanza) => stanza.attrs.type === "subscribe");
+      bob.presence("", "type='subscribed' to='alice@localhost'");
+      await alice.next("presence", (stanza) => stanza.attrs.from === bob.jid);
+      for (const jid of ["carol@new.example", "alice@new.example", "bob@new.example", "dora@else.example"])
+        await alice.set(query(`<item jid='${jid}'/>`));
+      const { version } = await alice.roster("");
+
+      const [items] = other.server.core.offered(countable).filter(({ what }) => what === "rosterItems");
+      expect(await items?.count()).toBe(6);
+      const foreign = ["alice@new.example", "bob@new.example", "carol@new.example"];
+      expect(await items?.foreignUnder?.("new.example")).toEqual(foreign);
+      const { writes, enter } = names.renaming("new.example", { now: Date.now(), aliasUntil: null });
+      await storage.write([...writes, ...(items?.localise?.("new.example") ?? [])]);
+      enter();
+      expect(await items?.count()).toBe(4);
+
+      const before = await alice.roster(version);
+      expect([...before.contacts.keys()].sort()).toEqual(["bob@localhost", "carol@localhost", "dora@else.example"]);
+      expect(before.contacts.get("bob@localhost")?.subscription).toBe("to");
+      const later = await other.login("alice", { domain: "new.example" });
+      const after = await later.roster(before.version);
+      expect([...after.contacts.keys()].sort()).toEqual(["bob@new.example", "carol@new.example", "dora@else.example"]);
+      // Each sees the other under the name he came by.
+      later.presence();
+      await later.next("presence", (stanza) => stanza.attrs.from === bob.jid.replace("localhost", "new.example"));
+      bob.presence("<show>away</show>");
+      await alice.next("presence", (stanza) => stanza.attrs.from === bob.jid && stanza.getChild("show") !== undefined);
+    } finally {
+      await other.close();
+    }
+  });
 });
