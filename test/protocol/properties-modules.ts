@@ -1,0 +1,173 @@
+/** Proofs of the properties of modules. */
+import { connect } from "node:net";
+import { expect } from "vitest";
+import { freePort } from "../support/core.ts";
+import type { XmppClient } from "../support/xmpp-client.ts";
+import type { Proof, World } from "./properties-world.ts";
+
+const dayMs = 24 * 3600 * 1000;
+const privateData = "<query xmlns='jabber:iq:private'><notes xmlns='urn:notes'>n</notes></query>";
+const streamhosts = "<query xmlns='http://jabber.org/protocol/bytestreams'/>";
+
+/** Bodies that wait for somebody who comes. */
+async function waiting(world: World, user: string): Promise<string[]> {
+  const client = await world.login(user);
+  client.presence();
+  // Read behind the messages that wait: its answer comes when they have been handed over.
+  await client.set("<query xmlns='urn:xmpp:mam:2'/>");
+  const found = client.connection.inbox.map((stanza) => stanza.getChildText("body")).filter((body) => body !== null);
+  await client.close();
+  return found as string[];
+}
+
+/** Sends to somebody who is away; says whether it came back. */
+async function bounces(client: XmppClient, to: string, body: string): Promise<boolean> {
+  const id = client.message(to, body);
+  await client.ping();
+  return client.connection.inbox.some((stanza) => stanza.attrs.id === id && stanza.attrs.type === "error");
+}
+
+async function archived(client: XmppClient): Promise<number> {
+  const answer = await client.set("<query xmlns='urn:xmpp:mam:2'/>");
+  expect(answer.attrs.type).toBe("result");
+  const isResult = (stanza: { getChild(name: string, ns: string): unknown }) =>
+    stanza.getChild("result", "urn:xmpp:mam:2") !== undefined;
+  const found = client.connection.inbox.filter(isResult).length;
+  client.connection.inbox.splice(0);
+  return found;
+}
+
+const reachable = (port: number): Promise<boolean> =>
+  new Promise((resolve) => {
+    const socket = connect(port, "127.0.0.1");
+    socket.once("connect", () => resolve(socket.destroy() !== undefined));
+    socket.once("error", () => resolve(false));
+  });
+
+const versioned = (client: XmppClient): boolean =>
+  client.features?.getChild("ver", "urn:xmpp:features:rosterver") !== undefined;
+
+export const moduleProofs: Record<string, Proof> = {
+  async "xmpp.client.roster.active"(world) {
+    const alice = await world.login("alice");
+    expect((await alice.get("<query xmlns='jabber:iq:roster'/>")).attrs.type).toBe("result");
+    await world.set({ "xmpp.client.roster.active": "false" });
+    expect((await alice.get("<query xmlns='jabber:iq:roster'/>")).attrs.type).toBe("error");
+  },
+  async "xmpp.client.roster.versioning.active"(world) {
+    expect(versioned(await world.login("alice"))).toBe(true);
+    await world.set({ "xmpp.client.roster.versioning.active": "false" });
+    const alice = await world.login("alice");
+    expect(versioned(alice)).toBe(false);
+    expect((await alice.roster("")).version).toBeUndefined();
+  },
+  async "firekeeper.archive.enabled"(world) {
+    const alice = await world.login("alice");
+    await world.set({ "firekeeper.archive.enabled": "false" });
+    const before = await archived(alice);
+    alice.message("bob@localhost", "not kept");
+    await alice.ping();
+    expect(await archived(alice)).toBe(before);
+    await world.set({ "firekeeper.archive.enabled": "true" });
+    alice.message("bob@localhost", "kept");
+    await alice.ping();
+    expect(await archived(alice)).toBe(before + 1);
+  },
+  async "firekeeper.archive.days"(world) {
+    const alice = await world.login("alice");
+    await alice.ping();
+    alice.message("bob@localhost", "old");
+    await alice.ping();
+    expect(await archived(alice)).toBeGreaterThan(0);
+    await world.set({ "firekeeper.archive.days": "2", "xmpp.client.idle": "-1" });
+    world.pass(3 * dayMs);
+    const again = await world.login("alice");
+    await expect.poll(() => archived(again)).toBe(0);
+    expect(await waiting(world, "bob")).toContain("old");
+  },
+  async "xmpp.offline.type"(world) {
+    const alice = await world.login("alice");
+    expect(await bounces(alice, "bob@localhost", "kept")).toBe(false);
+    expect(await waiting(world, "bob")).toEqual(["kept"]);
+    await world.set({ "xmpp.offline.type": "bounce" });
+    expect(await bounces(alice, "bob@localhost", "returned")).toBe(true);
+    await world.set({ "xmpp.offline.type": "drop" });
+    expect(await bounces(alice, "bob@localhost", "dropped")).toBe(false);
+    expect(await waiting(world, "bob")).toEqual([]);
+  },
+  async "xmpp.offline.quota"(world) {
+    const alice = await world.login("alice");
+    await world.set({ "xmpp.offline.quota": "1000" });
+    expect(await bounces(alice, "bob@localhost", "x".repeat(500))).toBe(false);
+    expect(await bounces(alice, "bob@localhost", "x".repeat(500))).toBe(true);
+    await waiting(world, "bob");
+  },
+  async "xmpp.offline.autoclean.enabled"(world) {
+    const alice = await world.login("alice");
+    await world.set({ "xmpp.offline.autoclean.daystolive": "1", "xmpp.client.idle": "-1" });
+    alice.message("bob@localhost", "stays");
+    await alice.ping();
+    world.pass(2 * dayMs);
+    expect(await waiting(world, "bob")).toEqual(["stays"]);
+    const again = await world.login("alice");
+    again.message("bob@localhost", "goes");
+    await again.ping();
+    await world.set({ "xmpp.offline.autoclean.enabled": "true" });
+    world.pass(2 * dayMs);
+    expect(await waiting(world, "bob")).toEqual([]);
+  },
+  async "xmpp.offline.autoclean.daystolive"(world) {
+    await world.set({ "xmpp.offline.autoclean.enabled": "true", "xmpp.offline.autoclean.daystolive": "5" });
+    const alice = await world.login("alice");
+    alice.message("bob@localhost", "four days");
+    await alice.ping();
+    world.pass(4 * dayMs);
+    expect(await waiting(world, "bob")).toEqual(["four days"]);
+    const again = await world.login("alice");
+    again.message("bob@localhost", "four days again");
+    await again.ping();
+    await world.set({ "xmpp.offline.autoclean.daystolive": "3" });
+    world.pass(4 * dayMs);
+    expect(await waiting(world, "bob")).toEqual([]);
+  },
+  async "xmpp.offline.autoclean.checkinterval"(world) {
+    const before = world.periods();
+    await world.set({ "xmpp.offline.autoclean.checkinterval": "7" });
+    expect(before).toContain(30 * 60_000);
+    expect(world.periods()).toContain(7 * 60_000);
+    expect(world.periods()).not.toContain(30 * 60_000);
+  },
+  async "xmpp.privateStorageEnabled"(world) {
+    const alice = await world.login("alice");
+    expect((await alice.set(privateData)).attrs.type).toBe("result");
+    await world.set({ "xmpp.privateStorageEnabled": "false" });
+    expect((await alice.set(privateData)).attrs.type).toBe("error");
+  },
+  async "xmpp.proxy.enabled"(world) {
+    const port = await freePort();
+    await world.set({ "xmpp.proxy.port": String(port) });
+    expect(await reachable(port)).toBe(false);
+    await world.set({ "xmpp.proxy.enabled": "true" });
+    expect(await reachable(port)).toBe(true);
+  },
+  async "xmpp.proxy.port"(world) {
+    const [first, second] = [await freePort(), await freePort()];
+    await world.set({ "xmpp.proxy.enabled": "true", "xmpp.proxy.port": String(first) });
+    await world.set({ "xmpp.proxy.port": String(second) });
+    expect([await reachable(first), await reachable(second)]).toEqual([false, true]);
+    const alice = await world.login("alice");
+    const answer = await alice.get(streamhosts, "proxy.localhost");
+    expect(answer.getChild("query")?.getChild("streamhost")?.attrs.port).toBe(String(second));
+  },
+  async "xmpp.proxy.externalip"(world) {
+    await world.set({ "xmpp.proxy.enabled": "true", "xmpp.proxy.port": String(await freePort()) });
+    const alice = await world.login("alice");
+    const host = async () =>
+      (await alice.get(streamhosts, "proxy.localhost")).getChild("query")?.getChild("streamhost")?.attrs.host;
+    await world.agent.apply({ kind: "setting", setting: "external-address", to: "203.0.113.9" });
+    expect(await host()).toBe("203.0.113.9");
+    await world.set({ "xmpp.proxy.externalip": "198.51.100.4" });
+    expect(await host()).toBe("198.51.100.4");
+    await world.agent.apply({ kind: "setting", setting: "external-address", to: null });
+  },
+};
