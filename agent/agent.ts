@@ -2,7 +2,7 @@
 import type { ControlEvent } from "../xmpp-core/control/contract.ts";
 import { CodedError, explain } from "./errors.ts";
 import { changeDocument, planDocument } from "./plan/render.ts";
-import type { PlanDocument, PlannedChange } from "./plan/types.ts";
+import type { Plan, PlanDocument, PlannedChange } from "./plan/types.ts";
 import { type Cause, type Outcome, type Parts, reconcile, rollBack } from "./reconcile.ts";
 import type { Report } from "./report.ts";
 
@@ -127,7 +127,7 @@ export class Agent {
       pending: pending(last).map(changeDocument),
       why: last?.is === "waiting" ? last.why : [],
       rejected: plan?.rejected ?? [],
-      notices: plan?.notices ?? [],
+      notices: (plan?.notices ?? []).filter((one) => last?.is !== "applied" || !ofTheChange.has(one.code)),
       lastError: this.#lastError ? { code: this.#lastError.code, message: explain(this.#lastError) } : null,
       journal: { revision: journal.revision ?? 0, proven: journal.proven ?? 0, head: journal.head },
       agent: { pid: process.pid },
@@ -260,6 +260,9 @@ export class Agent {
   }
 }
 
+/** Notices about a change, which are over when it is done. */
+const ofTheChange = new Set(["plan/migration", "plan/returns", "plan/other-person", "plan/stays-removed"]);
+
 /** What was planned and is not in force. */
 function pending(last: Outcome | undefined): readonly PlannedChange[] {
   if (!last || last.is === "in step" || last.is === "unproven") return [];
@@ -309,11 +312,11 @@ export function outcomeDocument(outcome: Outcome): OutcomeDocument {
 export function outcomeSentence(outcome: Outcome): string {
   switch (outcome.is) {
     case "in step":
-      return "The server is as the host wants it.";
+      return outcome.plan.rejected.length > 0 ? rejectedSentence(outcome.plan) : "The server is as the host wants it.";
     case "waiting":
       return ["It waits.", ...outcome.why].join(" ");
     case "applied":
-      return `It is live as revision ${outcome.revision}.`;
+      return [`It is live as revision ${outcome.revision}.`, rejectedSentence(outcome.plan)].join(" ").trim();
     case "failed":
       return `It is not live: ${explain(outcome.error)}`;
     case "rolled back":
@@ -321,6 +324,13 @@ export function outcomeSentence(outcome: Outcome): string {
     case "unproven":
       return `It is in force as revision ${outcome.revision}, but not proven: ${outcome.why}.`;
   }
+}
+
+function rejectedSentence({ rejected }: Pick<Plan, "rejected">): string {
+  const [first] = rejected;
+  if (!first) return "";
+  const more = rejected.length > 1 ? ` ${rejected.length - 1} more: firekeeper plan.` : "";
+  return `Rejected, what was in force stays: ${first.key} must be ${first.rule}. ${first.hint}${more}`;
 }
 
 /** What came from the command line or the console, as far as it means something. */

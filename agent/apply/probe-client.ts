@@ -32,7 +32,7 @@ export async function probeLogin(target: ProbeTarget): Promise<X509Certificate> 
     const stream = new Stream(tls);
     await scram(stream, target);
     await hearOneself(stream, target);
-    stream.send("</stream:stream>");
+    await stream.end();
     return certificate;
   } finally {
     clearTimeout(limit);
@@ -192,6 +192,12 @@ class Stream {
     );
   }
 
+  /** Closes the stream and waits for the other side to do the same, RFC 6120 §4.4. */
+  async end(): Promise<void> {
+    this.send("</stream:stream>");
+    while (!this.#failure) await this.next().catch(() => {});
+  }
+
   release(): void {
     this.#socket.off("data", this.#onData).off("close", this.#onClose).off("error", this.#onError);
   }
@@ -201,7 +207,8 @@ class Stream {
     for (let end = elementEnd(this.#text); end !== undefined; end = elementEnd(this.#text)) {
       const text = this.#text.slice(0, end);
       this.#text = this.#text.slice(end);
-      if (!/^\s*<(\?|stream:stream|\/stream:stream)/.test(text)) this.#arrived.push(parse(text));
+      if (/^\s*<\/stream:stream/.test(text)) this.#fail(new Error("the server closed the stream"));
+      else if (!/^\s*<(\?|stream:stream)/.test(text)) this.#arrived.push(parse(text));
     }
     this.#wake?.();
   }

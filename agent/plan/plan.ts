@@ -119,5 +119,5 @@ function noticesInOrder(notices: readonly Notice[]): Notice[] {
     const text = `${notice.code}\n${notice.message}`;
     return !seen.has(text) && seen.add(text);
   });
-  return once.sort(byText((one) => `${one.code === "plan/weakens" ? 0 : 1}\n${one.code}\n${one.message}`));
+  return once.sort(byText((one) => `${one.code === "plan/weakens" ? 0 : 1}\n${one.code}`));
 }

@@ -185,14 +185,13 @@ function touched(migration: CanonicalAnswer["migration"], from: string, to: stri
 
 function effects(answer: SettingAnswer): Notice[] {
   const about = sourceOf(answer.setting);
-  const why = answer.notes.length > 0 ? ` ${answer.notes.join(" ")}` : "";
+  const say = (otherwise: string) => `${about}: ${answer.notes.length > 0 ? answer.notes.join(" ") : otherwise}`;
   const notices: Notice[] = [];
   if (answer.weakens !== undefined) notices.push({ code: "plan/weakens", message: `${about}: ${answer.weakens}` });
-  if (answer.effect === "none") notices.push({ code: "plan/no-effect", message: `${about} has no effect here.${why}` });
-  else if (answer.effect === "later")
-    notices.push({ code: "plan/not-yet", message: `${about} is stored and not yet honoured.${why}` });
+  if (answer.effect === "none") notices.push({ code: "plan/no-effect", message: say("it has no effect here.") });
+  else if (answer.effect === "later") notices.push({ code: "plan/not-yet", message: say("it is not yet honoured.") });
   else if (answer.effect === "unknown")
-    notices.push({ code: "plan/unknown", message: `${about} is unknown: it is stored and passed on.${why}` });
+    notices.push({ code: "plan/unknown", message: say("it is unknown, stored and passed on.") });
   else for (const note of answer.notes) notices.push({ code: "plan/note", message: `${about}: ${note}` });
   return notices;
 }

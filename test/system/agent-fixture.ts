@@ -14,7 +14,14 @@ import { type StandIn, startStandIn } from "./stand-in-core.ts";
 export type Host = {
   settings?: Record<string, string>;
   roles?: { name: string; types: string[]; members: string[] | "all" }[];
-  users?: { name: string; id?: string; password?: string; enabled?: boolean; displayName?: string }[];
+  users?: {
+    name: string;
+    id?: string;
+    password?: string;
+    enabled?: boolean;
+    displayName?: string;
+    credentials?: object;
+  }[];
 };
 
 /** Known keys, so that no test waits for a derivation. */
