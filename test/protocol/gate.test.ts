@@ -618,8 +618,8 @@ describe("a restart of the core", () => {
     await handOver(gate);
     const peer = await upgrade(clear);
     peer.socket.write("<auth/>");
-    const successor = await next();
     await quiet(() => peer.socket.bytesWritten);
+    const successor = await next();
     const core = recorder();
     successor.onConnection("c2s", core.accept);
     await successor.listen({ ...c2s, port });

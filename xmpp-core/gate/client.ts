@@ -153,7 +153,7 @@ export class Client {
       for (let early = socket.read(); early !== null; early = socket.read()) this.#events.bytes(this, early);
       this.#secure(certificate);
     };
-    // TLS records would overtake clear bytes that still wait in the stream's own buffer.
+    // A client that sends its hello before <proceed/> would get TLS records in front of clear bytes that still wait here.
     if (socket.writableLength === 0) begin();
     else socket.write(Buffer.alloc(0), begin);
   }
