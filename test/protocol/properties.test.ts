@@ -1,11 +1,12 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { allProperties } from "../../xmpp-core/server.ts";
+import { adminProofs } from "./properties-admin.ts";
 import { moduleProofs } from "./properties-modules.ts";
 import { streamProofs } from "./properties-streams.ts";
 import { openWorld, type World } from "./properties-world.ts";
 
 // DESIGN.md §5 "Properties": for each declared key, that changing it changes behaviour.
-const proofs = { ...streamProofs, ...moduleProofs };
+const proofs = { ...streamProofs, ...moduleProofs, ...adminProofs };
 
 let world: World;
 beforeAll(async () => {
