@@ -12,7 +12,8 @@ export async function startFirekeeper(options: {
     properties: {
       // The load comes from one address, all at once.
       "xmpp.ratelimit.newconnections.c2s.enabled": false,
-      "conversation.messageArchiving": options.archive,
+      "firekeeper.client.trusted-networks": "127.0.0.0/8",
+      "firekeeper.archive.enabled": options.archive,
     },
     readyWithinMs: 120_000,
   });

@@ -39,11 +39,28 @@ const migration = {
       owner INTEGER NOT NULL REFERENCES account(id) ON DELETE CASCADE, id INTEGER NOT NULL, peer TEXT NOT NULL,
       PRIMARY KEY (owner, id)
     ) WITHOUT ROWID;
-    CREATE INDEX archive_peer ON archive (owner, peer, id);`,
+    CREATE INDEX archive_peer ON archive (owner, peer, id);
+    CREATE TABLE archive_entered (one INTEGER PRIMARY KEY CHECK (one = 1), up_to INTEGER NOT NULL);
+    INSERT INTO archive_entered VALUES (1, 0);`,
 };
 
-const putEntry = write<[owner: number, id: number, peer: string]>(
-  "INSERT OR IGNORE INTO archive (owner, id, peer) VALUES (?, ?, ?)",
+/**
+ * A message is stored with the archives it belongs in, by one append to one table. The archives' own entries, which lie
+ * apart by owner, are made later and many at once: when somebody asks, or when enough have come together.
+ */
+const next = "SELECT id FROM stanza WHERE id > (SELECT up_to FROM archive_entered) ORDER BY id LIMIT ?";
+const bareOf = (column: string): string => `substr(s.${column}, 1, instr(s.${column} || '/', '/') - 1)`;
+const enter = write<[rows: number, rows: number]>(
+  `INSERT OR IGNORE INTO archive (owner, id, peer)
+     SELECT s.sender_archive, s.id, ${bareOf("recipient")} FROM stanza s WHERE s.id IN (${next}) AND s.sender_archive IN (SELECT id FROM account)
+     UNION ALL
+     SELECT s.recipient_archive, s.id, ${bareOf("sender")} FROM stanza s WHERE s.id IN (${next})
+       AND s.recipient_archive IN (SELECT id FROM account) AND s.recipient_archive IS NOT s.sender_archive
+     ORDER BY 1, 2`,
+);
+const entered = write<[rows: number]>(
+  `UPDATE archive_entered SET up_to = (SELECT max(id) FROM (${next}))
+     WHERE EXISTS (SELECT 1 FROM stanza WHERE id > (SELECT up_to FROM archive_entered))`,
 );
 
 /** One page; "" or -1 stand for "no such bound". `full` narrows a contact down to one of its resources. */
@@ -77,12 +94,14 @@ const purgeEntries = write<[before: number, rows: number]>(
 );
 const purgeBodies = write<[before: number, rows: number]>(
   `DELETE FROM stanza WHERE id IN (SELECT s.id FROM stanza s WHERE s.id < ?
-     AND NOT EXISTS (SELECT 1 FROM offline o WHERE o.id = s.id) AND NOT EXISTS (SELECT 1 FROM outbound q WHERE q.archive_id = s.id) LIMIT ?)`,
+     AND NOT EXISTS (SELECT 1 FROM offline o WHERE o.id = s.id) AND s.id NOT IN (SELECT archive_id FROM outbound) LIMIT ?)`,
 );
 
 const dayMs = 24 * 3600 * 1000;
 const pageDefault = 50;
 const pageMost = 250;
+/** So many messages come together before they are entered unasked. */
+const enterAt = 8192;
 const highest = Number.MAX_SAFE_INTEGER;
 
 /** Message archive management and the ids it gives to messages. XEP-0313, XEP-0359 */
@@ -103,7 +122,12 @@ export const archive = defineModule({
   properties: [enabled, days],
   migrations: [migration],
   start(core) {
-    const { names, storage } = core;
+    const { storage } = core;
+    let waiting = 0;
+    const enterSoon = (): void => {
+      waiting = 0;
+      enterAll(core).catch((error: unknown) => core.report.wrong({ what: "entering messages into archives", error }));
+    };
     const takes = (flow: MessageFlow): boolean => flow.lasting && core.properties.get(enabled);
 
     core.offer(archivePoint, { takes });
@@ -131,11 +155,10 @@ export const archive = defineModule({
           if (!takes(flow)) return undefined;
           const { sender, recipient } = flow;
           const id = flow.keep();
-          if (sender !== undefined)
-            flow.writes.push(putEntry.with(sender.account.id, id, names.relative(bare(flow.to))));
+          flow.senderArchive = sender?.account.id;
+          if (++waiting >= enterAt) enterSoon();
           if (recipient === undefined) return undefined;
-          if (recipient !== sender?.account)
-            flow.writes.push(putEntry.with(recipient.id, id, names.relative(bare(flow.from))));
+          flow.recipientArchive = recipient.id;
           flow.append = (view) => stanzaId(id, formatJid({ local: recipient.name, domain: view, resource: "" }));
           return undefined;
         },
@@ -235,6 +258,7 @@ async function query(core: Core, request: IqRequest): Promise<IqAnswer> {
   const before = rsm.before === undefined || rsm.before === "" ? undefined : archiveNumber(rsm.before);
   if (rsm.after !== undefined) named.push(after ?? -1);
   if (rsm.before !== undefined && rsm.before !== "") named.push(before ?? -1);
+  await enterAll(core);
   // XEP-0313 §4.3.1: an id that is not in the archive is an error, lest a client miss messages in silence.
   if (named.length > 0) {
     const there = (await core.storage.read(known, account.id, JSON.stringify(named)))[0]?.number ?? 0;
@@ -288,10 +312,18 @@ function result(
 
 async function metadata(core: Core, request: IqRequest): Promise<IqAnswer> {
   const account = request.account as Account;
+  await enterAll(core);
   const found = (await core.storage.read(edges, account.id))[0];
   const edge = (name: string, id: number | null | undefined): Xml | undefined =>
     id == null ? undefined : x(name, { id, timestamp: new Date(takenAt(id)).toISOString() });
   return request.result(x("metadata", { xmlns: ns.archive }, edge("start", found?.first), edge("end", found?.last)));
+}
+
+/** Makes the entries of everything stored so far. */
+async function enterAll(core: Core): Promise<void> {
+  await core.storage.bulk(async (step) => {
+    while ((await step((rows) => [enter.with(rows, rows), entered.with(rows)])) > 0);
+  });
 }
 
 /** Forgets what is older than the property says, in slices behind the stanzas. */
@@ -299,6 +331,7 @@ async function purge(core: Core): Promise<void> {
   const kept = core.properties.get(days);
   if (kept === 0) return;
   const before = (core.clock.now() - kept * dayMs) * 1024;
+  await enterAll(core);
   await core.storage.bulk(async (step) => {
     while ((await step((rows) => [purgeEntries.with(before, rows)])) > 0);
     while ((await step((rows) => [purgeBodies.with(before, rows)])) > 0);

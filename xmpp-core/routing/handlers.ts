@@ -91,6 +91,9 @@ export interface MessageFlow {
   append: ((view: string) => Xml) | undefined;
   /** Copies to others: rendered by the module, queued with the same commit. */
   readonly copies: { readonly session: Session; readonly render: () => Buffer | string }[];
+  /** Accounts in whose archive the body belongs; set in `store`. */
+  senderArchive: number | undefined;
+  recipientArchive: number | undefined;
   /** Makes sure the body is stored in this commit, and gives its id. */
   keep(): number;
   /** The message as the recipient sees it under `view`. Cached per view. */

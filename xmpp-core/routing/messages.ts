@@ -40,6 +40,8 @@ class Flow implements MessageFlow {
   targets: readonly Session[] = [];
   claimed = false;
   archiveId = 0;
+  senderArchive: number | undefined = undefined;
+  recipientArchive: number | undefined = undefined;
   readonly writes: Write[] = [];
   without: ((child: Child) => boolean) | undefined = undefined;
   append: ((view: string) => Xml) | undefined = undefined;
@@ -64,21 +66,24 @@ class Flow implements MessageFlow {
   }
 
   keep(): number {
-    if (this.archiveId !== 0) return this.archiveId;
-    this.archiveId = this.#parts.archiveIds();
-    this.writes.push(
-      stanzaRow(this.#parts.names, {
-        id: this.archiveId,
-        view: this.view,
-        from: this.from,
-        to: this.to,
-        type: this.type,
-        stanzaId: this.stanza.id,
-        lang: this.stanza.lang,
-        payload: this.payload(),
-      }),
-    );
+    if (this.archiveId === 0) this.archiveId = this.#parts.archiveIds();
     return this.archiveId;
+  }
+
+  /** The row of the body, once every handler has said what it wants of it. */
+  bodyRow(): Write {
+    return stanzaRow(this.#parts.names, {
+      id: this.archiveId,
+      view: this.view,
+      from: this.from,
+      to: this.to,
+      type: this.type,
+      stanzaId: this.stanza.id,
+      lang: this.stanza.lang,
+      senderArchive: this.senderArchive,
+      recipientArchive: this.recipientArchive,
+      payload: this.payload(),
+    });
   }
 
   private payload(): Buffer {
@@ -173,6 +178,7 @@ export function messageRoad(parts: MessageParts) {
     if (flow.lasting && flow.archiveId === 0 && flow.targets.some((session) => session.resumeToken !== undefined))
       flow.keep();
     if (flow.archiveId !== 0) {
+      flow.writes.push(flow.bodyRow());
       for (const session of flow.targets) remember(flow, session);
       for (const { session } of flow.copies) remember(flow, session);
     }

@@ -254,7 +254,9 @@ export function router(parts: RouterParts): Router {
       }
       const result = x("iq", { type: "result", id: stanza.id, from: responder, to: session.address }, answer.payload);
       if (answer.after === undefined) return session.outbound.stanza(result, 0);
-      const notStored = stanzaError("resource-constraint", { text: "The server cannot store this at the moment. Please try again later." });
+      const notStored = stanzaError("resource-constraint", {
+        text: "The server cannot store this at the moment. Please try again later.",
+      });
       const instead = (): string => errorReply(stanza, notStored, { from: responder, to: session.address }) ?? "";
       session.outbound.stanza(result, answer.after, { is: "answer", instead });
     };

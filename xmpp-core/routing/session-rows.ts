@@ -10,16 +10,17 @@ export const sessionsMigration = {
     CREATE TABLE session (
       id INTEGER PRIMARY KEY, account INTEGER NOT NULL REFERENCES account(id) ON DELETE CASCADE,
       resource TEXT NOT NULL, view TEXT NOT NULL, since INTEGER NOT NULL, resume_token TEXT,
-      handled INTEGER NOT NULL, state TEXT NOT NULL, resume_within INTEGER NOT NULL,
+      state TEXT NOT NULL, resume_within INTEGER NOT NULL,
       orderly INTEGER NOT NULL DEFAULT 0, managed INTEGER NOT NULL DEFAULT 0, last_number INTEGER NOT NULL DEFAULT 0,
-      acknowledged INTEGER NOT NULL DEFAULT 0, connection INTEGER NOT NULL DEFAULT 0, stream TEXT NOT NULL DEFAULT ''
+      connection INTEGER NOT NULL DEFAULT 0, stream TEXT NOT NULL DEFAULT ''
     );
     CREATE TABLE ended_session (
       token TEXT PRIMARY KEY, account INTEGER NOT NULL, handled INTEGER NOT NULL, ended_at INTEGER NOT NULL
     ) WITHOUT ROWID;
+    CREATE TABLE counters (session INTEGER PRIMARY KEY, handled INTEGER NOT NULL, acknowledged INTEGER NOT NULL);
     CREATE TABLE outbound (
-      session INTEGER NOT NULL, number INTEGER NOT NULL, archive_id INTEGER NOT NULL, PRIMARY KEY (session, number)
-    ) WITHOUT ROWID;
+      place INTEGER PRIMARY KEY, session INTEGER NOT NULL, number INTEGER NOT NULL, archive_id INTEGER NOT NULL
+    );
     CREATE TABLE queued (
       session INTEGER NOT NULL, position INTEGER NOT NULL, number INTEGER NOT NULL, data BLOB NOT NULL, cargo TEXT NOT NULL,
       PRIMARY KEY (session, position)
@@ -58,7 +59,10 @@ interface SessionRow {
   stream: string;
 }
 
-export const allSessions = read<[], SessionRow>("SELECT * FROM session ORDER BY id");
+export const allSessions = read<[], SessionRow>(
+  `SELECT s.*, coalesce(c.handled, 0) AS handled, coalesce(c.acknowledged, 0) AS acknowledged
+   FROM session s LEFT JOIN counters c ON c.session = s.id ORDER BY s.id`,
+);
 export const highestSession = read<[], { highest: number | null }>("SELECT max(id) AS highest FROM session");
 const putSession = write<
   [
@@ -68,21 +72,22 @@ const putSession = write<
     view: string,
     since: number,
     token: string | null,
-    handled: number,
     state: string,
     resumeWithin: number,
     orderly: number,
     managed: number,
     lastNumber: number,
-    acknowledged: number,
     connection: number,
     stream: string,
   ]
 >(
-  `INSERT OR REPLACE INTO session (id, account, resource, view, since, resume_token, handled, state, resume_within,
-     orderly, managed, last_number, acknowledged, connection, stream) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  `INSERT OR REPLACE INTO session (id, account, resource, view, since, resume_token, state, resume_within,
+     orderly, managed, last_number, connection, stream) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 );
-export const putHandled = write<[handled: number, id: number]>("UPDATE session SET handled = ? WHERE id = ?");
+const putCounters = write<[session: number, handled: number, acknowledged: number]>(
+  "INSERT OR REPLACE INTO counters (session, handled, acknowledged) VALUES (?, ?, ?)",
+);
+const dropCounters = write<[session: number]>("DELETE FROM counters WHERE session = ?");
 const dropSession = write<[number]>("DELETE FROM session WHERE id = ?");
 /** What a session had handled when it was given up; told to a client that comes too late. XEP-0198 §5 */
 export const putEnded = write<[token: string, account: number, handled: number, at: number]>(
@@ -93,14 +98,21 @@ export const endedOf = read<[string], { account: number; handled: number }>(
 );
 export const forgetEnded = write<[before: number]>("DELETE FROM ended_session WHERE ended_at < ?");
 export const forgetOrderly = write<[]>("UPDATE session SET orderly = 0, connection = 0, stream = ''");
-export const putOutbound = write<[session: number, number: number, archiveId: number]>(
-  "INSERT OR REPLACE INTO outbound (session, number, archive_id) VALUES (?, ?, ?)",
+/**
+ * Messages on their way to managed sessions. The table grows at one end, in the order of the commits; what is
+ * acknowledged (or whose session is gone) is cleared away later and many rows at once.
+ */
+export const putOutbound = write<[place: number, session: number, number: number, archiveId: number]>(
+  "INSERT INTO outbound (place, session, number, archive_id) VALUES (?, ?, ?, ?)",
 );
-export const dropOutbound = write<[session: number, upTo: number]>(
-  "DELETE FROM outbound WHERE session = ? AND number <= ?",
+export const forgetOutbound = write<[place: number]>("DELETE FROM outbound WHERE place = ?");
+export const clearOutbound = write<[rows: number]>(
+  `DELETE FROM outbound WHERE place IN (
+     SELECT o.place FROM outbound o LEFT JOIN counters c ON c.session = o.session
+     WHERE c.session IS NULL OR o.number <= c.acknowledged LIMIT ?)`,
 );
-export const outboundOf = read<[number], { number: number; archive_id: number }>(
-  "SELECT number, archive_id FROM outbound WHERE session = ? ORDER BY number",
+export const allOutbound = read<[], { place: number; session: number; number: number; archive_id: number }>(
+  "SELECT place, session, number, archive_id FROM outbound ORDER BY place",
 );
 const putQueued = write<[session: number, position: number, number: number, data: Buffer, cargo: string]>(
   "INSERT OR REPLACE INTO queued (session, position, number, data, cargo) VALUES (?, ?, ?, ?, ?)",
@@ -109,10 +121,6 @@ export const allQueued = read<[], QueuedRow>(
   "SELECT session, position, number, data, cargo FROM queued ORDER BY session, position",
 );
 export const dropAllQueued = write<[]>("DELETE FROM queued");
-
-export const highestOutbound = read<[], { session: number; highest: number }>(
-  "SELECT session, max(number) AS highest FROM outbound GROUP BY session",
-);
 
 interface QueuedRow {
   session: number;
@@ -142,20 +150,25 @@ export function put(session: Session, connection?: ConnectionState): Write {
     session.view,
     session.since,
     session.resumeToken ?? null,
-    session.handled,
     state,
     session.resumeWithinMs,
     connection === undefined ? 0 : 1,
     session.managed ? 1 : 0,
     session.outbound.lastNumber,
-    session.outbound.acknowledged,
     connection?.number ?? 0,
     connection?.stream ?? "",
   );
 }
 
+export function counters(session: Session): Write {
+  session.handledWritten = session.handled;
+  session.acknowledgedWritten = session.outbound.acknowledged;
+  return putCounters.with(session.id, session.handled, session.outbound.acknowledged);
+}
+
+/** The session's rows; what was on its way to it is cleared away with the next sweep. */
 export function drop(id: number): Write[] {
-  return [dropSession.with(id), dropOutbound.with(id, Number.MAX_SAFE_INTEGER)];
+  return [dropSession.with(id), dropCounters.with(id)];
 }
 
 export function queuedRow(session: number, position: number, entry: Entry): Write {
@@ -179,6 +192,7 @@ export function fill(session: Session, row: SessionRow): void {
   session.resumeToken = row.resume_token ?? undefined;
   session.handled = row.handled;
   session.handledWritten = row.handled;
+  session.acknowledgedWritten = row.acknowledged;
   session.resumeWithinMs = row.resume_within;
   session.outbound.counting = row.managed === 1 || row.resume_token !== null;
 }

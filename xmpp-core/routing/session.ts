@@ -39,6 +39,10 @@ export class Session {
   handled = 0;
   /** `handled` as the last write has it. */
   handledWritten = 0;
+  /** What the client has acknowledged, as the last write has it. */
+  acknowledgedWritten = 0;
+  /** Stored messages on their way to the client, in order: where they are remembered. */
+  remembered: { readonly place: number; readonly number: number; readonly archiveId: number }[] = [];
   /** Resumption id; undefined: not stream-managed or not resumable. */
   resumeToken: string | undefined = undefined;
   /** How long it waits for its client once the connection is gone. */

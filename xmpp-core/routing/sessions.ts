@@ -31,6 +31,8 @@ export interface Sessions {
   outboundRow(session: Session, archiveId: number): Write | undefined;
   /** The client acknowledged: frees entries and forgets their rows. False: it claims more than was sent. */
   acknowledged(session: Session, handled: number): boolean;
+  /** Writes what clients acknowledged since, and clears rows away; called every second. */
+  sweep(): void;
   /** The committed count of a session that is given up. */
   handledOf(token: string, account: Account): Promise<number | undefined>;
   detach(session: Session): void;
@@ -51,6 +53,8 @@ export interface Sessions {
 
 export type RenderStored = (session: Session, archiveIds: readonly number[]) => Promise<ReadonlyMap<number, Buffer>>;
 
+/** So many acknowledged rows come together before they are cleared away. */
+const clearAt = 2048;
 const endedKeptMs = 7 * 24 * 3600 * 1000;
 
 // After a crash nobody knows how many stanzas the client was sent; numbers from here on cannot be meant by its count.
@@ -69,6 +73,10 @@ export function openSessions(parts: {
   const crashed = new Set<Session>();
   const waiting = new Set<Outbound>();
   let lastId = parts.firstId;
+  let lastPlace = 0;
+  /** Rows that were acknowledged since the last clearing. */
+  let settledRows = 0;
+  let clearing: Promise<void> | undefined;
 
   storage.onCommitted((ticket, failed) => {
     for (const outbound of waiting) {
@@ -91,7 +99,6 @@ export function openSessions(parts: {
 
   /** The session's own row as it is now. */
   function row(session: Session, connection?: rows.ConnectionState): Write {
-    session.handledWritten = session.handled;
     session.stateChanged = false;
     return rows.put(session, connection);
   }
@@ -100,13 +107,9 @@ export function openSessions(parts: {
     const writes: Write[] = [];
     // Who asked before a crash is answered after it (`asking`).
     if (session.asking.size > 0) session.stateChanged = true;
-    if (session.resumeToken !== undefined && (session.stateChanged || session.handledWritten !== session.handled)) {
-      if (session.stateChanged) writes.push(row(session));
-      else {
-        session.handledWritten = session.handled;
-        writes.push(rows.putHandled.with(session.handled, session.id));
-      }
-    }
+    if (session.resumeToken === undefined) return writes;
+    if (session.stateChanged) writes.push(row(session));
+    if (session.handledWritten !== session.handled) writes.push(rows.counters(session));
     return writes;
   }
 
@@ -133,7 +136,7 @@ export function openSessions(parts: {
       session.resumeToken = token;
       if (token === undefined) return 0;
       byToken.set(token, session);
-      return storage.commit([row(session)]);
+      return storage.commit([row(session), rows.counters(session)]);
     },
     commit(session, writes, onFailure) {
       const unit = session === undefined ? writes : [...writes, ...owedRows(session)];
@@ -153,14 +156,37 @@ export function openSessions(parts: {
     },
     outboundRow(session, archiveId) {
       if (session.resumeToken === undefined) return undefined;
-      return rows.putOutbound.with(session.id, session.outbound.nextNumber, archiveId);
+      const number = session.outbound.nextNumber;
+      session.remembered.push({ place: ++lastPlace, number, archiveId });
+      return rows.putOutbound.with(lastPlace, session.id, number, archiveId);
     },
     acknowledged(session, handled) {
-      const freed = session.outbound.acknowledge(handled);
-      if (freed === undefined) return false;
-      if (session.resumeToken !== undefined && freed.some((entry) => entry.cargo.is === "message"))
-        storage.commit([rows.dropOutbound.with(session.id, handled)]);
+      if (session.outbound.acknowledge(handled) === undefined) return false;
+      let done = 0;
+      while ((session.remembered[done]?.number ?? Number.MAX_SAFE_INTEGER) <= handled) done++;
+      if (done > 0) session.remembered = session.remembered.slice(done);
+      settledRows += done;
       return true;
+    },
+    sweep() {
+      const behind = [...byId.values()].filter(
+        (session) =>
+          session.resumeToken !== undefined &&
+          session.acknowledgedWritten !== session.outbound.acknowledged &&
+          !crashed.has(session),
+      );
+      if (behind.length > 0) storage.commit(behind.map(rows.counters));
+      if (settledRows < clearAt || clearing !== undefined) return;
+      settledRows = 0;
+      clearing = storage
+        .bulk(async (step) => {
+          while ((await step((most) => [rows.clearOutbound.with(most)])) > 0);
+        })
+        // The next sweep tries again; until then the rows only take room.
+        .catch(() => undefined)
+        .then(() => {
+          clearing = undefined;
+        });
     },
     async handledOf(token, account) {
       const found = (await storage.read(rows.endedOf, token))[0];
@@ -179,12 +205,12 @@ export function openSessions(parts: {
       session.outbound.detach();
       waiting.delete(session.outbound);
       byId.delete(session.id);
-      crashed.delete(session);
+      const owed = crashed.delete(session) ? rememberedEntries(session) : session.outbound.everything();
       if (session.resumeToken !== undefined) byToken.delete(session.resumeToken);
       const place = session.account.sessions.indexOf(session);
       if (place >= 0) session.account.sessions.splice(place, 1);
       for (const handler of sessions.handlers) handler.closed?.(session, why);
-      sessions.onOwed(session, session.outbound.everything());
+      sessions.onOwed(session, owed);
       if (session.resumeToken === undefined) return;
       const late = why === "resumption-expired";
       const ended = late
@@ -194,36 +220,45 @@ export function openSessions(parts: {
     },
     awaitsRecovery: (session) => crashed.has(session),
     async recover(session, handled, render) {
-      const kept = (await storage.read(rows.outboundOf, session.id)).filter(
-        (entry) => entry.number >= afterCrash || entry.number > handled,
+      const live = session.outbound.everything();
+      const inMemory = new Set(live.map((entry) => entry.number));
+      const stored = session.remembered.filter(
+        ({ number }) => (number >= afterCrash || number > handled) && !inMemory.has(number),
       );
-      const live = new Map(session.outbound.everything().map((entry) => [entry.number, entry]));
-      const stored = kept.filter((entry) => !live.has(entry.number));
       const bodies = await render(
         session,
-        stored.map((entry) => entry.archive_id),
+        stored.map(({ archiveId }) => archiveId),
       );
-      const writes: Write[] = [rows.dropOutbound.with(session.id, Number.MAX_SAFE_INTEGER)];
+      const writes: Write[] = session.remembered.map(({ place }) => rows.forgetOutbound.with(place));
       const entries: Entry[] = [];
       let number = handled;
+      session.remembered = [];
       const add = (data: Buffer | string, cargo: Cargo): void => {
         entries.push({ data, ticket: 0, number: ++number, cargo });
-        if (cargo.is === "message") writes.push(rows.putOutbound.with(session.id, number, cargo.archiveId));
+        if (cargo.is !== "message") return;
+        session.remembered.push({ place: ++lastPlace, number, archiveId: cargo.archiveId });
+        writes.push(rows.putOutbound.with(lastPlace, session.id, number, cargo.archiveId));
       };
-      for (const entry of stored) {
-        const data = bodies.get(entry.archive_id);
-        if (data !== undefined) add(data, { is: "message", archiveId: entry.archive_id, toFull: true });
+      for (const { archiveId } of stored) {
+        const data = bodies.get(archiveId);
+        if (data !== undefined) add(data, { is: "message", archiveId, toFull: true });
       }
       // What came for the session after the crash is in memory; messages come back stored, the rest follows in order.
-      for (const entry of session.outbound.everything()) add(entry.data, entry.cargo);
+      for (const entry of live) add(entry.data, entry.cargo);
       crashed.delete(session);
-      await storage.write(writes);
       session.outbound.restore(entries, { lastNumber: number, acknowledged: handled });
+      await storage.write([...writes, rows.counters(session)]);
     },
     async restore() {
       const stored = await storage.read(rows.allSessions);
       const queued = await storage.read(rows.allQueued);
-      const highest = new Map((await storage.read(rows.highestOutbound)).map((row) => [row.session, row.highest]));
+      const remembered = new Map<number, Session["remembered"]>();
+      for (const found of await storage.read(rows.allOutbound)) {
+        lastPlace = found.place;
+        const list = remembered.get(found.session) ?? [];
+        list.push({ place: found.place, number: found.number, archiveId: found.archive_id });
+        remembered.set(found.session, list);
+      }
       const queues = new Map<number, Entry[]>();
       for (const entry of queued) {
         const list = queues.get(entry.session) ?? [];
@@ -248,13 +283,14 @@ export function openSessions(parts: {
           outbound: newOutbound(),
         });
         rows.fill(session, found);
+        session.remembered = (remembered.get(found.id) ?? []).filter(({ number }) => number > found.acknowledged);
         const orderly = found.orderly === 1;
         session.detachedAt = clock.now();
         const queue = queues.get(found.id) ?? [];
         if (orderly)
           session.outbound.restore(queue, { lastNumber: found.last_number, acknowledged: found.acknowledged });
         else {
-          session.outbound.lastNumber = Math.max(afterCrash, highest.get(found.id) ?? 0);
+          session.outbound.lastNumber = Math.max(afterCrash, ...session.remembered.map(({ number }) => number));
           session.outbound.acknowledged = session.outbound.lastNumber;
           crashed.add(session);
         }
@@ -270,7 +306,7 @@ export function openSessions(parts: {
         if (crashed.has(session)) continue; // its rows are as the crash left them
         const connection = connectionOf(session);
         if (connection === undefined && session.resumeToken === undefined) continue;
-        writes.push(row(session, connection ?? { number: 0, stream: "" }));
+        writes.push(row(session, connection ?? { number: 0, stream: "" }), rows.counters(session));
         for (const [position, entry] of session.outbound.everything().entries())
           writes.push(rows.queuedRow(session.id, position, entry));
       }
@@ -278,4 +314,12 @@ export function openSessions(parts: {
     },
   };
   return sessions;
+}
+
+/** What a session that nobody came back to after a crash was owed: it is only on disk. */
+function rememberedEntries(session: Session): Entry[] {
+  return session.remembered.map(({ number, archiveId }) => ({
+    ...{ data: "", ticket: 0, number },
+    cargo: { is: "message", archiveId, toFull: true },
+  }));
 }

@@ -10,7 +10,7 @@ export const storedStanzasMigration = {
   sql: `
     CREATE TABLE stanza (
       id INTEGER PRIMARY KEY, epoch INTEGER NOT NULL, sender TEXT NOT NULL, recipient TEXT NOT NULL,
-      type TEXT NOT NULL, stanza_id TEXT, lang TEXT, payload BLOB NOT NULL
+      type TEXT NOT NULL, stanza_id TEXT, lang TEXT, sender_archive INTEGER, recipient_archive INTEGER, payload BLOB NOT NULL
     );`,
 };
 
@@ -34,9 +34,14 @@ const putStanza = write<
     type: string,
     stanzaId: string | null,
     lang: string | null,
+    senderArchive: number | null,
+    recipientArchive: number | null,
     payload: Buffer,
   ]
->("INSERT INTO stanza (id, epoch, sender, recipient, type, stanza_id, lang, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?)");
+>(
+  `INSERT INTO stanza (id, epoch, sender, recipient, type, stanza_id, lang, sender_archive, recipient_archive, payload)
+   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+);
 
 export const highestStanza = read<[], { highest: number | null }>("SELECT max(id) AS highest FROM stanza");
 
@@ -57,6 +62,9 @@ export function stanzaRow(
     type: string;
     stanzaId: string | undefined;
     lang: string | undefined;
+    /** Accounts in whose archive it belongs. */
+    senderArchive: number | undefined;
+    recipientArchive: number | undefined;
     payload: Buffer;
   },
 ): Write {
@@ -68,6 +76,8 @@ export function stanzaRow(
     facts.type,
     facts.stanzaId ?? null,
     facts.lang ?? null,
+    facts.senderArchive ?? null,
+    facts.recipientArchive ?? null,
     facts.payload,
   );
 }

@@ -125,6 +125,7 @@ export function streamManagement(parts: StreamParts): StreamManagement {
     },
 
     sweep(now) {
+      parts.sessions.sweep();
       const bound = parts.properties.get(maxUnacked);
       for (const session of parts.sessions.all()) {
         if (session.outbound.unacknowledged > bound || session.outbound.held > heldBytes) {
