@@ -61,7 +61,13 @@ try {
       hint: "For instance chat.example.org.",
     });
   mkdirSync(home, { recursive: true, mode: 0o700 });
-  await lockHome(join(home, "core.lock.db"), { pid: process.pid, since: Date.now(), version: programVersion });
+  const lock = await lockHome(join(home, "core.lock.db"), {
+    pid: process.pid,
+    since: Date.now(),
+    version: programVersion,
+  });
+  // Held by a reference: a lock that nobody knows is garbage, and gone with it.
+  process.on("exit", () => lock.release());
   const gate = await connectGate(join(home, "gate.sock"));
   gate.onStop((cause) => void leave(false, cause === "asked" ? 0 : 4));
   // The gate stops us in order, and it gets the signals of a terminal too.
