@@ -1,4 +1,5 @@
 /** kill -9 at each step of an apply: afterwards the old or the new revision is in force, never something between. */
+import { open as openFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { afterEach, expect, test } from "vitest";
 import { openJournal } from "../../agent/apply/journal.ts";
@@ -114,6 +115,48 @@ test("killed before what broke is journaled: it stays, unproven, and a person is
   expect(await fixture.ask("rollback")).toMatchObject({ is: "applied", revision: 3 });
   expect(fixture.core.stored).toMatchObject({ revision: 3, proven: 3, world: { settings: { properties: [] } } });
 });
+
+test.each([
+  [1, "edited"],
+  [2, "intent"],
+  [3, "applied"],
+  [4, "proven"],
+])(
+  "a full disk at line %i, %s: the old or the new revision, a clear word, and order once there is room",
+  async (line, is) => {
+    const fixture = await agentFixture(before);
+    open.push(fixture);
+    await fixture.start();
+    const probe = await openFile("/dev/null");
+    const prototype = Object.getPrototypeOf(probe) as { appendFile(data: Buffer): Promise<void> };
+    await probe.close();
+    const { appendFile } = prototype;
+    let lines = 0;
+    prototype.appendFile = async function (data) {
+      lines++;
+      if (lines < line) return appendFile.call(this, data);
+      await appendFile.call(this, data.subarray(0, 10));
+      throw Object.assign(new Error("no space left on device"), { code: "ENOSPC" });
+    };
+    try {
+      const change = { kind: "setting-set", key: "sys.xmpp.properties.xmpp.client.idle", value: "5" };
+      const said = await fixture.ask<{ outcome: string }>("store-edit", { change }).then(
+        (edited) => edited.outcome,
+        (error: Error) => error.message,
+      );
+      expect(said).toContain("The journal cannot be written");
+    } finally {
+      prototype.appendFile = appendFile;
+    }
+    const isNew = is === "applied" || is === "proven";
+    expect(fixture.core.stored.revision).toBe(isNew ? 2 : 1);
+    await fixture.ask("apply");
+    const { revision, proven, world } = fixture.core.stored;
+    expect(world.settings.properties).toMatchObject([{ key: "xmpp.client.idle", value: "5" }]);
+    expect([revision, proven]).toEqual([2, 2]);
+    expect(await fixture.status()).toMatchObject({ journal: { revision: 2, proven: 2 }, held: null });
+  },
+);
 
 test("killed while the server commits: the server is right and the journal is completed", async () => {
   const fixture = await changed(after);

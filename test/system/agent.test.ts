@@ -223,6 +223,21 @@ test("rollback returns settings and roles but no password, and holds until resum
   expect(agent.core.stored.world.groups).toMatchObject([{ members: "all" }]);
 });
 
+test("rollback leaves every secret as it is", async () => {
+  const secret = (value: string, more = {}) => ({
+    ...base,
+    settings: { ...base.settings, "sys.xmpp.properties.plugin.restapi.secret": value, ...more },
+  });
+  const agent = await running(secret("one"));
+  await agent.write(secret("two", { "sys.xmpp.properties.xmpp.client.idle": "5" }));
+  await agent.ask("resume");
+  const standing = () => agent.core.stored.world.settings.properties.find((one) => one.secret)?.value;
+  const two = standing();
+  await agent.ask("rollback", { revision: 1 });
+  expect(agent.core.stored.world.settings.properties).toHaveLength(1);
+  expect(standing()).toBe(two);
+});
+
 test("history and show tell who did what; the journal holds neither keys nor secrets", async () => {
   const agent = await running(base);
   await agent.ask("store-edit", setting("plugin.restapi.secret", "hunter2-secret"));

@@ -1,0 +1,90 @@
+/** The external address: literals as they are, host names followed by their TTL, failures that take nothing away. */
+import { expect, test } from "vitest";
+import type { Desired } from "../../agent/desired/desired.ts";
+import { type AddressRecord, externalAddress } from "../../agent/network/external-address.ts";
+
+function wish(address: string | undefined): Desired {
+  const settings = { properties: {}, ...(address === undefined ? {} : { externalAddress: address }) };
+  return {
+    state: { settings, groups: [], supervisors: [], accounts: [] },
+    domainFrom: "store",
+    rejections: [],
+    notices: [],
+  };
+}
+
+function world() {
+  const dns = { v4: [] as AddressRecord[], v6: [] as AddressRecord[], asked: 0, now: 0 };
+  const answer = async (records: AddressRecord[]) => {
+    dns.asked++;
+    if (records.length === 0) throw new Error("ENODATA");
+    return records;
+  };
+  const external = externalAddress({
+    resolver: { resolve4: () => answer(dns.v4), resolve6: () => answer(dns.v6) },
+    now: () => dns.now,
+  });
+  const follow = async (text: string | undefined) => (await external.follow(wish(text))).state.settings.externalAddress;
+  return { dns, external, follow };
+}
+
+test.each(["192.0.2.7", "2001:db8::7", "not a name", undefined])(
+  "%s is passed on without asking anybody",
+  async (text) => {
+    const { dns, external, follow } = world();
+    expect(await follow(text)).toBe(text);
+    expect(dns.asked).toBe(0);
+    expect(external.lookAgainAt).toBeUndefined();
+  },
+);
+
+test("a host name becomes its address until its TTL ends, and then the next one", async () => {
+  const { dns, external, follow } = world();
+  dns.v4 = [{ address: "192.0.2.1", ttl: 30 }];
+  expect(await follow("vpn.example.org")).toBe("192.0.2.1");
+  expect(external.lookAgainAt).toBe(30_000);
+  dns.v4 = [{ address: "192.0.2.2", ttl: 30 }];
+  dns.now = 29_999;
+  expect(await follow("vpn.example.org")).toBe("192.0.2.1");
+  dns.now = 30_000;
+  expect(await follow("vpn.example.org")).toBe("192.0.2.2");
+});
+
+test("among several addresses the one that is offered stays, and IPv4 comes first", async () => {
+  const { dns, follow } = world();
+  dns.v6 = [{ address: "2001:db8::1", ttl: 30 }];
+  dns.v4 = [
+    { address: "192.0.2.2", ttl: 30 },
+    { address: "192.0.2.1", ttl: 30 },
+  ];
+  expect(await follow("vpn.example.org")).toBe("192.0.2.1");
+  dns.now = 60_000;
+  dns.v4 = [
+    { address: "192.0.2.1", ttl: 30 },
+    { address: "192.0.2.0", ttl: 30 },
+  ];
+  expect(await follow("vpn.example.org")).toBe("192.0.2.1");
+  dns.now = 120_000;
+  dns.v4 = [];
+  expect(await follow("vpn.example.org")).toBe("2001:db8::1");
+});
+
+test("a name that no longer resolves keeps its last address, with a notice", async () => {
+  const { dns, external } = world();
+  dns.v4 = [{ address: "192.0.2.1", ttl: 30 }];
+  await external.follow(wish("vpn.example.org"));
+  dns.v4 = [];
+  dns.now = 60_000;
+  const wanted = await external.follow(wish("vpn.example.org"));
+  expect(wanted.state.settings.externalAddress).toBe("192.0.2.1");
+  expect(wanted.notices).toMatchObject([{ code: "network/unresolved", hint: "Its last address 192.0.2.1 stays." }]);
+});
+
+test("a name that never resolved is rejected, and what is in force stays", async () => {
+  const { external } = world();
+  const wanted = await external.follow(wish("vpn.example.org"));
+  expect(wanted.state.settings).not.toHaveProperty("externalAddress");
+  expect(wanted.rejections).toMatchObject([
+    { subject: { kind: "setting", name: "external-address" }, key: "sys.xmpp.externalip", value: "vpn.example.org" },
+  ]);
+});
