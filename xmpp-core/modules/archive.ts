@@ -39,29 +39,31 @@ const migration = {
       owner INTEGER NOT NULL REFERENCES account(id) ON DELETE CASCADE, id INTEGER NOT NULL, peer TEXT NOT NULL,
       PRIMARY KEY (owner, id)
     ) WITHOUT ROWID;
-    CREATE INDEX archive_peer ON archive (owner, peer, id);
-    CREATE TABLE archive_entered (one INTEGER PRIMARY KEY CHECK (one = 1), up_to INTEGER NOT NULL);
-    INSERT INTO archive_entered VALUES (1, 0);`,
+    CREATE TABLE archive_entered (one INTEGER PRIMARY KEY CHECK (one = 1), up_to INTEGER NOT NULL, next INTEGER NOT NULL);
+    INSERT INTO archive_entered VALUES (1, 0, 0);`,
 };
 
 /**
  * A message is stored with the archives it belongs in, by one append to one table. The archives' own entries, which lie
  * apart by owner, are made later and many at once: when somebody asks, or when enough have come together.
  */
-const next = "SELECT id FROM stanza WHERE id > (SELECT up_to FROM archive_entered) ORDER BY id LIMIT ?";
+const choose = write<[rows: number]>(
+  `UPDATE archive_entered SET next = coalesce((SELECT max(id) FROM
+     (SELECT id FROM stanza WHERE id > (SELECT up_to FROM archive_entered) ORDER BY id LIMIT ?)), up_to)
+   WHERE EXISTS (SELECT 1 FROM stanza WHERE id > (SELECT up_to FROM archive_entered))`,
+);
+const chosen = "s.id > (SELECT up_to FROM archive_entered) AND s.id <= (SELECT next FROM archive_entered)";
 const bareOf = (column: string): string => `substr(s.${column}, 1, instr(s.${column} || '/', '/') - 1)`;
-const enter = write<[rows: number, rows: number]>(
+const enter = write<[]>(
   `INSERT OR IGNORE INTO archive (owner, id, peer)
-     SELECT s.sender_archive, s.id, ${bareOf("recipient")} FROM stanza s WHERE s.id IN (${next}) AND s.sender_archive IN (SELECT id FROM account)
+     SELECT s.sender_archive, s.id, ${bareOf("recipient")} FROM stanza s
+       WHERE ${chosen} AND s.sender_archive IN (SELECT id FROM account)
      UNION ALL
-     SELECT s.recipient_archive, s.id, ${bareOf("sender")} FROM stanza s WHERE s.id IN (${next})
-       AND s.recipient_archive IN (SELECT id FROM account) AND s.recipient_archive IS NOT s.sender_archive
+     SELECT s.recipient_archive, s.id, ${bareOf("sender")} FROM stanza s
+       WHERE ${chosen} AND s.recipient_archive IN (SELECT id FROM account) AND s.recipient_archive IS NOT s.sender_archive
      ORDER BY 1, 2`,
 );
-const entered = write<[rows: number]>(
-  `UPDATE archive_entered SET up_to = (SELECT max(id) FROM (${next}))
-     WHERE EXISTS (SELECT 1 FROM stanza WHERE id > (SELECT up_to FROM archive_entered))`,
-);
+const entered = write<[]>("UPDATE archive_entered SET up_to = next WHERE up_to < next");
 
 /** One page; "" or -1 stand for "no such bound". `full` narrows a contact down to one of its resources. */
 type PageParams = [
@@ -322,7 +324,7 @@ async function metadata(core: Core, request: IqRequest): Promise<IqAnswer> {
 /** Makes the entries of everything stored so far. */
 async function enterAll(core: Core): Promise<void> {
   await core.storage.bulk(async (step) => {
-    while ((await step((rows) => [enter.with(rows, rows), entered.with(rows)])) > 0);
+    while ((await step((rows) => [choose.with(rows), enter.with(), entered.with()])) > 0);
   });
 }
 
