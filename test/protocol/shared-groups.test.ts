@@ -297,6 +297,44 @@ describe("who sees a group", () => {
   });
 });
 
+describe("what control asks", () => {
+  oneServer();
+
+  test("groups are listed in order, as they are on disk too", async () => {
+    await apply(
+      set("B", { display: "Bees", show: "everybody" }),
+      set("A", { list: ["B", "C"] }),
+      members("A", ["carol", "bob"]),
+    );
+    await apply(set("C", { show: "nobody" }), members("C", [], [], true), members("A", [], ["bob"]));
+    const list = () => core.server.core.offered(groups)[0]?.list();
+    const expected = [
+      {
+        name: "A",
+        displayName: "A",
+        showInRoster: "onlyGroup",
+        groupList: ["B", "C"],
+        members: ["carol"],
+        origin: "host",
+      },
+      { name: "B", displayName: "Bees", showInRoster: "everybody", groupList: [], members: [], origin: "host" },
+      { name: "C", displayName: "C", showInRoster: "nobody", groupList: [], members: "all", origin: "host" },
+    ];
+    expect(list()).toEqual(expected);
+    await core.crash();
+    expect(list()).toEqual(expected);
+    await apply(members("C", ["alice"], [], false));
+    expect(list()?.[2]?.members).toEqual(["alice"]);
+  });
+
+  test("a change of a group that is not there is refused whole, nothing is changed before `done`", async () => {
+    const [point] = core.server.core.offered(groups);
+    expect(() => point?.prepare([set("A"), members("Nowhere", ["bob"])])).toThrow(/no group "Nowhere"/);
+    point?.prepare([set("A")]);
+    expect(point?.list()).toEqual([]);
+  });
+});
+
 describe("own items and shared contacts", () => {
   oneServer();
 

@@ -25,6 +25,8 @@ export const blocking = point<Blocking>("blocking");
 export interface SharedContacts {
   /** Contacts in no particular order; `groups` are display names. Contacts known only from the other side have subscription `from` and are never shown. */
   contactsOf(account: Account): Iterable<SharedContact>;
+  /** Of those the ones with sessions, at a cost that does not grow with who is offline. */
+  onlineContactsOf(account: Account): Iterable<SharedContact>;
   contact(account: Account, other: Account): SharedContact | undefined;
   /** Display names of groups that `account` may see (XEP-less Spark namespace, and refusal of personal items in them). */
   groupNames(account: Account): readonly string[];
@@ -80,10 +82,10 @@ export const presenceBroadcast = point<PresenceBroadcast>("presence broadcast");
 export interface Visibility {
   /** Brings the account's roster into memory; undefined: it is there. */
   load(account: Account): Promise<void> | undefined;
-  /** Accounts that see the presence of `account`, each once. */
+  /** Accounts that see the presence of `account`, each once; shared contacts only if they have sessions. */
   watchers(account: Account): Iterable<Account>;
-  /** Accounts whose presence `account` sees, each once. */
-  watched(account: Account): Iterable<Account>;
+  /** Accounts whose presence `account` sees, each once; shared contacts only if they have sessions, or `all`. */
+  watched(account: Account, who?: "all"): Iterable<Account>;
   /** Whether `other` sees the presence of `account`. */
   shows(account: Account, other: Account): boolean;
   /** Whether `account` sees the presence of `other`. */

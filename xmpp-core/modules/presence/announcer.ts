@@ -72,7 +72,7 @@ export function announcer(core: Core): Announcer {
   function welcome(session: Session, who?: "all"): void {
     const { account } = session;
     showAll(account, session);
-    for (const other of core.offered(visibility)[0]?.watched(account) ?? [])
+    for (const other of core.offered(visibility)[0]?.watched(account, who) ?? [])
       if (showAll(other, session) === 0 && who === "all") router.send(session, nobody(other, session));
     for (const request of core.offered(subscriptions)[0]?.waiting(session) ?? []) router.send(session, request);
   }

@@ -9,7 +9,7 @@ export function rosterVisibility(core: Core, rosters: Rosters, active: () => boo
   const showing = new Set(["from", "both"]);
   const seeing = new Set(["to", "both"]);
 
-  function* linked(account: Account, wanted: ReadonlySet<string>): IterableIterator<Account> {
+  function* linked(account: Account, wanted: ReadonlySet<string>, who?: "all"): IterableIterator<Account> {
     if (!active()) return;
     const items = rosters.get(account)?.items;
     const sharing = core.offered(sharedContacts)[0];
@@ -18,7 +18,8 @@ export function rosterVisibility(core: Core, rosters: Rosters, active: () => boo
       const other = contactAccount(accounts, account, item.contact);
       if (other !== undefined) yield other;
     }
-    for (const shared of sharing?.contactsOf(account) ?? []) {
+    const shown = who === "all" ? sharing?.contactsOf(account) : sharing?.onlineContactsOf(account);
+    for (const shared of shown ?? []) {
       if (!wanted.has(shared.subscription)) continue;
       const own = items?.get(contactOf(shared.account));
       if (own === undefined || !wanted.has(own.subscription)) yield shared.account;
@@ -43,7 +44,7 @@ export function rosterVisibility(core: Core, rosters: Rosters, active: () => boo
       return rosters.get(account) === undefined ? rosters.load(account).then(() => undefined) : undefined;
     },
     watchers: (account) => linked(account, showing),
-    watched: (account) => linked(account, seeing),
+    watched: (account, who) => linked(account, seeing, who),
     shows: (account, other) => has(account, other, showing),
     sees: (account, other) => has(account, other, seeing),
   };

@@ -1,4 +1,5 @@
 import type { Account } from "../../routing/accounts.ts";
+import type { Session } from "../../routing/session.ts";
 import type { Write } from "../../storage/statement.ts";
 import { type Core, defineModule } from "../module.ts";
 import {
@@ -18,6 +19,7 @@ import {
   type Perspective,
   perspectiveOf,
   related,
+  relatedAtMost,
   relation,
   type Sharing,
   versionFor,
@@ -38,6 +40,8 @@ function start(core: Core) {
   /** What was told; undefined: nothing changed since. */
   let told: Sharing | undefined;
   let lastId = 0;
+  /** Accounts with sessions. */
+  const online = new Set<Account>();
   const movedPeople = new Set<number>();
   /** Accounts that go with a commit of the caller's, which may fail. */
   const going = new Set<Account>();
@@ -136,8 +140,6 @@ function start(core: Core) {
     const before = told;
     told = undefined;
     if (before === undefined) return;
-    const online = new Set<Account>();
-    for (const session of core.sessions.all()) online.add(session.account);
     const changes: SharedContactChange[] = [];
     for (const account of online) tellAccount(account, before, changes);
     movedPeople.clear();
@@ -150,9 +152,10 @@ function start(core: Core) {
 
   function tellAccount(account: Account, before: Sharing, changes: SharedContactChange[]): void {
     const { id } = account;
+    const others = affected(id, before);
+    if (others !== "all" && others.size === 0) return;
     const then = perspectiveOf(before, id);
     const present = perspective(id);
-    const others = affected(id, before);
     const candidates = others === "all" ? new Set([...related(before, then), ...related(now, present)]) : others;
     for (const other of candidates) {
       const was = relation(before, then, other);
@@ -191,11 +194,24 @@ function start(core: Core) {
 
   // ---------------------------------------------------------------- points
 
+  function* contactsOf(own: Perspective): IterableIterator<SharedContact> {
+    for (const other of related(now, own)) {
+      const contact = relation(now, own, other);
+      if (contact !== undefined) yield contact;
+    }
+  }
+
   core.offer(sharedContacts, {
-    *contactsOf(account) {
+    contactsOf: (account) => contactsOf(perspective(account.id)),
+    *onlineContactsOf(account) {
       const own = perspective(account.id);
-      for (const other of related(now, own)) {
-        const contact = relation(now, own, other);
+      // Whatever is less: everybody who is online, or everybody in the groups.
+      if (relatedAtMost(now, own) <= online.size) {
+        for (const contact of contactsOf(own)) if (contact.account.sessions.length > 0) yield contact;
+        return;
+      }
+      for (const other of online) {
+        const contact = relation(now, own, other.id);
         if (contact !== undefined) yield contact;
       }
     },
@@ -248,6 +264,13 @@ function start(core: Core) {
 
   return {
     ready: load(),
+    session: {
+      opened: ({ account }: Session) => void online.add(account),
+      restored: ({ account }: Session) => void online.add(account),
+      closed({ account }: Session) {
+        if (account.sessions.length === 0) online.delete(account);
+      },
+    },
     account: {
       created: follow,
       changed: follow,

@@ -129,6 +129,19 @@ export function* related(sharing: Sharing, perspective: Perspective): IterableIt
   for (const [other, person] of sharing.people) if (person.active && !met.has(other)) yield other;
 }
 
+/** A bound of how many `related` goes through. */
+export function relatedAtMost(sharing: Sharing, { visible, own }: Perspective): number {
+  const sizeOf = (group: Group | undefined): number => (group?.all ? sharing.people.size : (group?.members.size ?? 0));
+  let most = 0;
+  for (const group of visible) most += sizeOf(group);
+  for (const group of own) {
+    if (group.showInRoster === "everybody") return sharing.people.size;
+    most += sizeOf(group);
+    for (const name of group.groupList) most += sizeOf(sharing.groups.get(name));
+  }
+  return most;
+}
+
 // ---------------------------------------------------------------- versions
 
 const hashes = new WeakMap<Person, readonly [number, number]>();
