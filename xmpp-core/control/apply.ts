@@ -2,7 +2,7 @@
  * Apply: one request, three steps. prepare checks everything and binds new ports beside the old ones; commit is one
  * transaction; switch lets memory, ports and sessions follow. A failure before the commit changes nothing. DESIGN.md §6.
  */
-import { writeFile } from "node:fs/promises";
+import { rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { CodedError, explain } from "../errors.ts";
 import { groups, rightsChanged, type SharedGroupChange } from "../modules/points.ts";
@@ -255,5 +255,8 @@ async function namingTheKey<T>(settings: PreparedSettings, work: () => Promise<T
 export async function writeBoot(parts: Pick<ControlParts, "home" | "settings" | "revisions">): Promise<void> {
   const { heapMb } = readRuntimeOptions(parts.settings.get("runtime-options") ?? "") ?? {};
   const boot = { ...(heapMb === undefined ? {} : { heapMb }), revision: parts.revisions.current };
-  await writeFile(join(parts.home, "boot.json"), `${JSON.stringify(boot)}\n`, { mode: 0o600 });
+  const file = join(parts.home, "boot.json");
+  // Whole or not at all: a gate that reads half a file would start the core without its limit.
+  await writeFile(`${file}.partial`, `${JSON.stringify(boot)}\n`, { mode: 0o600 });
+  await rename(`${file}.partial`, file);
 }
