@@ -98,6 +98,8 @@ export interface Secured {
   readonly cipher: string;
   /** tls-exporter, TLS 1.3 only (RFC 9266) */
   readonly exporter?: string;
+  /** The first Finished message (RFC 5929 §3). */
+  readonly unique?: string;
   /** tls-server-end-point (RFC 5929 §4.1), absent where the signature has no hash of its own */
   readonly endPoint?: string;
   readonly sni?: string;

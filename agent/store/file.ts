@@ -1,7 +1,7 @@
 /** The embedded store: `host.yaml` in the home directory. DESIGN.md §3 and §6. */
+import { watch as watchDirectory } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { basename, dirname, resolve } from "node:path";
-import { watch as watchFiles } from "chokidar";
 import type { CredentialsText } from "../../xmpp-core/control/contract.ts";
 import { wantedIterations } from "../credentials.ts";
 import { foldName } from "../desired/accounts.ts";
@@ -179,21 +179,13 @@ export async function openFileStore(options: FileStoreOptions): Promise<FileStor
           seen = now;
           tell(cause);
         });
-      // The directory, since editors and deployments replace the file itself.
-      const files = watchFiles(dirname(path), {
-        depth: 0,
-        ignoreInitial: true,
-        ignored: (candidate) => candidate !== dirname(path) && candidate !== path,
-      });
-      files.on("all", () => void look(`${basename(path)} changed`));
-      // A watch that fails (no descriptors left) leaves the poll.
-      files.on("error", () => undefined);
+      const stopWatching = watchName(path, () => void look(`${basename(path)} changed`));
       const poll = setInterval(() => void look(`${basename(path)} differs from what was read`), pollMs);
       poll.unref();
       return async () => {
         watchers.delete(lookAgain);
         clearInterval(poll);
-        await files.close();
+        stopWatching();
       };
     },
     edit: (change) =>
@@ -297,4 +289,21 @@ function readOnlyError(path: string, why: string): StoreError {
   return new StoreError("store/read-only", `${path} cannot be changed: ${why}.`, {
     hint: "Change it where it is managed.",
   });
+}
+
+/**
+ * Calls when something happens to the name in its directory: editors and deployments replace the file itself. The
+ * kernel's events alone, without looking at anything: the server's database lies in the same directory and changes
+ * with every message. A watch that cannot be had (no descriptors left) leaves the poll.
+ */
+function watchName(path: string, changed: () => void): () => void {
+  try {
+    const watcher = watchDirectory(dirname(path), (_event, name) => {
+      if (name === null || name === basename(path)) changed();
+    });
+    watcher.on("error", () => watcher.close());
+    return () => watcher.close();
+  } catch {
+    return () => undefined;
+  }
 }

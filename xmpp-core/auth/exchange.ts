@@ -72,10 +72,14 @@ export interface Attempt {
   failed(): void;
 }
 
-/** What of a connection's TLS can be bound to. `exporter`: RFC 9266, `endPoint`: hash of our certificate, RFC 5929 §4. */
+/**
+ * What of a connection's TLS can be bound to. `exporter`: RFC 9266, `endPoint`: hash of our certificate, RFC 5929 §4.
+ * `unique`: the first Finished message, RFC 5929 §3; never offered (XEP-0440 §3), but slixmpp knows no other.
+ */
 export interface BindingFacts {
   readonly exporter?: Buffer | undefined;
   readonly endPoint?: Buffer | undefined;
+  readonly unique?: Buffer | undefined;
 }
 
 export interface ExchangeContext<Account = unknown> {

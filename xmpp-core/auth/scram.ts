@@ -181,7 +181,10 @@ function refusedBinding(binding: Binding, bound: boolean, context: ExchangeConte
 }
 
 function bindingData(binding: Binding, { tls, offered }: ExchangeContext): Buffer | undefined {
-  if (binding.flag !== "p" || !offered.bindingTypes.includes(binding.type as BindingType)) return undefined;
+  if (binding.flag !== "p") return undefined;
+  // Not offered, and a binding all the same: slixmpp before 1.9 names it whatever the list says.
+  if (binding.type === "tls-unique") return tls?.unique;
+  if (!offered.bindingTypes.includes(binding.type as BindingType)) return undefined;
   return binding.type === "tls-exporter" ? tls?.exporter : tls?.endPoint;
 }
 

@@ -230,6 +230,8 @@ export class Client {
       const sni = (secure as unknown as { servername?: string | false }).servername || undefined;
       const { name, endPoint } = contexts.choose(sni, certificate);
       const version = secure.getProtocol() ?? "";
+      // The first Finished is the client's in a full handshake, ours in a resumed one (RFC 5929 §3.1).
+      const finished = secure.isSessionReused() ? secure.getFinished() : secure.getPeerFinished();
       this.tls = {
         version,
         cipher: secure.getCipher().standardName,
@@ -237,6 +239,7 @@ export class Client {
         ...(version === "TLSv1.3"
           ? { exporter: secure.exportKeyingMaterial(32, exporterLabel, Buffer.alloc(0)).toString("hex") }
           : undefined),
+        ...(finished === undefined ? undefined : { unique: finished.toString("hex") }),
         ...(endPoint === undefined ? undefined : { endPoint }),
         ...(sni === undefined ? undefined : { sni }),
         ...(typeof secure.alpnProtocol === "string" ? { alpn: secure.alpnProtocol } : undefined),

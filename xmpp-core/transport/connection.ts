@@ -6,6 +6,8 @@ export interface TlsFacts {
   readonly cipher: string;
   /** Channel binding tls-exporter, TLS 1.3 only (RFC 9266). */
   readonly exporter?: Buffer;
+  /** Channel binding tls-unique (RFC 5929 §3): never offered, taken from clients that know no other. */
+  readonly unique?: Buffer;
   /** Channel binding tls-server-end-point (RFC 5929 §4.1). */
   readonly endPoint?: Buffer;
   readonly sni?: string;
@@ -254,12 +256,13 @@ export class GateConnection implements Connection {
 }
 
 function tlsFacts(secured: Secured): TlsFacts {
-  const { version, cipher, exporter, endPoint, sni, alpn, certificate } = secured;
+  const { version, cipher, exporter, unique, endPoint, sni, alpn, certificate } = secured;
   return {
     version,
     cipher,
     certificate,
     ...(exporter === undefined ? undefined : { exporter: Buffer.from(exporter, "hex") }),
+    ...(unique === undefined ? undefined : { unique: Buffer.from(unique, "hex") }),
     ...(endPoint === undefined ? undefined : { endPoint: Buffer.from(endPoint, "hex") }),
     ...(sni === undefined ? undefined : { sni }),
     ...(alpn === undefined ? undefined : { alpn }),
