@@ -104,6 +104,10 @@ function Console({ me, onLeave, tools }: { me: Me; onLeave: () => void; tools: p
     window.addEventListener("hashchange", follow);
     return () => window.removeEventListener("hashchange", follow);
   }, []);
+  useEffect(() => {
+    // On a narrow screen the row of pages scrolls.
+    document.querySelector(`nav a[href="#${page}"]`)?.scrollIntoView({ block: "nearest", inline: "center" });
+  }, [page]);
   const domain = status?.server.domain ?? "";
   useEffect(() => {
     document.title = [say(page), domain, "Firekeeper"].filter(Boolean).join(" · ");
@@ -140,7 +144,7 @@ function Console({ me, onLeave, tools }: { me: Me; onLeave: () => void; tools: p
               <li key={each}>
                 <a href={`#${each}`} aria-current={each === page ? "page" : undefined}>
                   {say(each)}
-                  {each === "changes" && pending > 0 && <span class="badge bg-orange text-white ms-2">{pending}</span>}
+                  {each === "changes" && pending > 0 && <span class="badge pending-count ms-2">{pending}</span>}
                 </a>
               </li>
             ))}

@@ -45,7 +45,7 @@ export function Card({
 export type Tone = "green" | "azure" | "orange" | "red" | "secondary";
 
 export function Badge({ tone, children }: { tone: Tone; children: ComponentChildren }) {
-  return <span class={`badge bg-${tone}-lt`}>{children}</span>;
+  return <span class={`badge tone-${tone}`}>{children}</span>;
 }
 
 export function Alert({

@@ -106,6 +106,8 @@ function Plan({
       .then(onDone, onFailed)
       .finally(() => setBusy(false));
   };
+  // What to type at the command line helps nobody who sees the field for it.
+  const why = plan.why.filter((each) => plan.removals === undefined || !each.includes("--removals"));
   const sure = plan.removals === undefined || confirmed.trim() === String(plan.removals);
   return (
     <Card title={changes.length === 1 ? say("plannedOne") : say("planned", { n: changes.length })} aside={again} flush>
@@ -116,10 +118,10 @@ function Plan({
         ))}
       </ul>
       <form class="card-footer apply" onSubmit={apply}>
-        {plan.why.length > 0 && (
+        {why.length > 0 && (
           <div class="apply-why">
             <div class="subheader">{say("why")}</div>
-            <Sentences list={plan.why} />
+            <Sentences list={why} />
           </div>
         )}
         {plan.removals !== undefined && (

@@ -43,7 +43,7 @@ export function History() {
       <Refusal refused={failed ?? refused} />
       {outcome !== undefined && <Result outcome={outcome} />}
       <Card title={say("history")} flush>
-        <p class="card-body text-secondary mb-0 pb-0">{answer.length > 0 ? say("rollbackHint") : say("noHistory")}</p>
+        <p class="card-body text-secondary mb-0">{answer.length > 0 ? say("rollbackHint") : say("noHistory")}</p>
         <ul class="list-group list-group-flush">
           {answer.map((each) => (
             <Entry

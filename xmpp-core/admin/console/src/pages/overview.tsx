@@ -70,7 +70,7 @@ function Figure({ label, value, more }: { label: string; value: number; more: st
       <div>
         <div class="subheader">{label}</div>
         <div class="figure-number">{value}</div>
-        <div class="text-secondary small">{more || "\u00a0"}</div>
+        {more !== "" && <div class="text-secondary small">{more}</div>}
       </div>
     </div>
   );

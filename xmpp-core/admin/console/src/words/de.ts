@@ -118,7 +118,7 @@ export const de: Words = {
   ended: "Die Sitzung von {address} ist beendet.",
   noSessions: "Niemand ist online.",
   search: "Suchen",
-  by: "Von",
+  by: "von",
   result: "Ergebnis",
   rollback: "Dahin zurück",
   reallyRollback: "Wirklich zurück zu {n}?",

@@ -116,7 +116,7 @@ export const en = {
   ended: "The session of {address} has ended.",
   noSessions: "Nobody is online.",
   search: "Search",
-  by: "By",
+  by: "by",
   result: "Result",
   rollback: "Return to this",
   reallyRollback: "Really return to {n}?",

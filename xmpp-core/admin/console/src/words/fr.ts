@@ -119,7 +119,7 @@ export const fr: Words = {
   ended: "La session de {address} est terminée.",
   noSessions: "Personne n’est en ligne.",
   search: "Rechercher",
-  by: "Par",
+  by: "par",
   result: "Résultat",
   rollback: "Y revenir",
   reallyRollback: "Vraiment revenir à la {n} ?",
