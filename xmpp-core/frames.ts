@@ -163,7 +163,9 @@ export type Request =
       readonly without: readonly string[];
     }
   | { readonly id: number; readonly do: "switch" | "cancel" }
-  | { readonly id: number; readonly do: "certificates"; readonly set: CertificateSet };
+  | { readonly id: number; readonly do: "certificates"; readonly set: CertificateSet }
+  /** A successor is started and answers when its program is loaded; it takes over when this core has handed over. */
+  | { readonly id: number; readonly do: "succeed" };
 
 export interface Answer {
   readonly id: number;

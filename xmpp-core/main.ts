@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { mkdirSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { pino } from "pino";
@@ -55,6 +56,7 @@ process.on("uncaughtException", fail);
 process.on("unhandledRejection", fail);
 
 try {
+  if (process.env.FIREKEEPER_SUCCESSOR !== undefined) await turn();
   const firstDomain = prepareDomain(process.env.FIREKEEPER_FIRST_DOMAIN ?? "localhost");
   if (firstDomain === undefined)
     throw new CodedError("core/first-domain", "FIREKEEPER_FIRST_DOMAIN is no domain name.", {
@@ -89,6 +91,16 @@ try {
   await server.open();
 } catch (error) {
   fail(error);
+}
+
+/** A successor has loaded its program by now; it says so and waits for the present core to hand over. */
+async function turn(): Promise<void> {
+  // Without the gate nobody will call.
+  process.once("disconnect", () => process.exit(4));
+  process.send?.("loaded");
+  await once(process, "message");
+  process.removeAllListeners("disconnect");
+  process.disconnect();
 }
 
 function logLevel(wanted: string | undefined): string {

@@ -229,7 +229,10 @@ export async function startServer(options: ServerOptions) {
     async function leave(keep: boolean): Promise<void> {
       report.stopping({ cause: keep ? "restart" : "stop", sessions: sessions.size });
       await web.close();
-      if (keep) await gate.handover();
+      if (keep) {
+        await gate.prepareSuccessor();
+        await gate.handover();
+      }
       await clients.idle();
       const connectionOf = clients.freeze();
       const stored = await storeSessions(keep ? connectionOf : () => undefined);

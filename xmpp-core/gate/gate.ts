@@ -29,6 +29,8 @@ export interface GateOptions {
   /** Descriptors this process may open; read from the system unless given. */
   readonly openFiles?: number;
   /** Called when the core is ready, and when its link has ended: after it handed over, or without. */
+  /** Loads the program of the core's successor; the handover goes the faster. */
+  readonly prepareSuccessor?: () => Promise<void>;
   readonly coreReady?: () => void;
   readonly coreGone?: (handedOver: boolean) => void;
 }
@@ -359,6 +361,9 @@ export class Gate implements ClientEvents {
         return {};
       case "certificates":
         this.#contexts = loadContexts(request.set);
+        return {};
+      case "succeed":
+        await this.#options.prepareSuccessor?.();
         return {};
     }
   }

@@ -45,6 +45,7 @@ const supervisor: Supervisor = new Supervisor({
 });
 const gate = new Gate({
   report: log.report,
+  prepareSuccessor: () => supervisor.prepareSuccessor(),
   coreReady: () => supervisor.ready(),
   coreGone: (handedOver) => {
     if (handedOver) supervisor.handedOver();

@@ -23,6 +23,8 @@ const steadyMs = 10_000;
 export class Supervisor {
   readonly #options: SupervisorOptions;
   #child: ChildProcess | undefined;
+  /** Has loaded its program and waits for the present core to hand over. */
+  #successor: ChildProcess | undefined;
   #timer: NodeJS.Timeout | undefined;
   #ready = false;
   #handedOver = false;
@@ -36,23 +38,52 @@ export class Supervisor {
   }
 
   start(): void {
+    const waiting = this.#successor;
+    this.#successor = undefined;
+    const child = waiting ?? this.#spawn(false);
+    this.#ready = false;
+    this.#handedOver = false;
+    this.#child = child;
+    child.once("exit", (code, signal) => this.#ended(code, signal));
+    // It has loaded the program and waits for this word.
+    if (waiting !== undefined) waiting.send("go");
+  }
+
+  /** Starts the next core beside the one that runs; resolves when it has loaded its program, or has failed to. */
+  prepareSuccessor(): Promise<void> {
+    if (this.#stopping || this.#successor !== undefined) return Promise.resolve();
+    const successor = this.#spawn(true);
+    this.#successor = successor;
+    return new Promise((resolve) => {
+      successor.once("message", () => resolve());
+      successor.once("exit", () => {
+        if (this.#successor === successor) this.#successor = undefined;
+        resolve();
+      });
+    });
+  }
+
+  #spawn(waits: boolean): ChildProcess {
     const { home, entry, log, captured } = this.#options;
     const boot = readBoot(home);
     const proven = this.#failedBoots >= failuresUntilProven;
     const heap = boot.heapMb === undefined ? [] : [`--max-old-space-size=${boot.heapMb}`];
     const { FIREKEEPER_BOOT: _, ...inherited } = process.env;
-    this.#ready = false;
-    this.#handedOver = false;
+    const output = captured ? "pipe" : "inherit";
     const child = spawn(process.execPath, [...process.execArgv, ...heap, entry], {
-      env: { ...inherited, FIREKEEPER_HOME: home, ...(proven ? { FIREKEEPER_BOOT: "proven" } : undefined) },
-      stdio: captured ? ["ignore", "pipe", "pipe"] : ["ignore", "inherit", "inherit"],
+      env: {
+        ...inherited,
+        FIREKEEPER_HOME: home,
+        ...(proven ? { FIREKEEPER_BOOT: "proven" } : undefined),
+        ...(waits ? { FIREKEEPER_SUCCESSOR: "waits" } : undefined),
+      },
+      stdio: ["ignore", output, output, ...(waits ? (["ipc"] as const) : [])],
     });
-    this.#child = child;
     child.stdout?.on("data", log.write);
     child.stderr?.on("data", log.write);
     child.once("error", (error) => log.report("error", "core-not-started", { entry, error: error.message }));
-    child.once("exit", (code, signal) => this.#ended(code, signal));
-    log.report("info", "core-started", { pid: child.pid, revision: boot.revision, heapMb: boot.heapMb, proven });
+    log.report("info", "core-started", { pid: child.pid, revision: boot.revision, heapMb: boot.heapMb, proven, waits });
+    return child;
   }
 
   /** The core has said that it is ready. */
@@ -71,11 +102,13 @@ export class Supervisor {
   stopped(): Promise<void> {
     this.#stopping = true;
     clearTimeout(this.#timer);
+    this.#successor?.kill();
     const child = this.#child;
     return child === undefined ? Promise.resolve() : new Promise((resolve) => child.once("exit", () => resolve()));
   }
 
   kill(): void {
+    this.#successor?.kill("SIGKILL");
     this.#child?.kill("SIGKILL");
   }
 

@@ -118,6 +118,10 @@ class CoreLink implements Gate, ConnectionLink {
     await this.#request({ do: "certificates", set });
   }
 
+  async prepareSuccessor(): Promise<void> {
+    await this.#request({ do: "succeed" });
+  }
+
   async join(a: Connection, b: Connection): Promise<Joined> {
     const pair = [a.number, b.number].map((number) => this.#connections.get(number));
     const [first, other] = pair;

@@ -19,6 +19,8 @@ export interface Gate {
   certificates(set: CertificateSet): Promise<void>;
   /** Lets the gate relay between two connections until both have ended; the core hears no more of them. Resolves with the counts, also if it fails on the way. */
   join(a: Connection, b: Connection): Promise<Joined>;
+  /** Resolves when a successor is loaded and waits to take over: called before {@link handover}, it spares clients that time. */
+  prepareSuccessor(): Promise<void>;
   /** Resolves when everything that clients sent so far has been delivered; they are not read from until the successor is ready. */
   handover(): Promise<void>;
   /** Leaves the open connections to the successor, with what is unread. Resolves when the gate has it all: exit then. */
