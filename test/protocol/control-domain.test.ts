@@ -77,7 +77,7 @@ test("two names, one service: who is online stays, hears of the new name once, a
   await agent.target.ready(5000);
   expect(await agent.target.status()).toMatchObject({
     domain: "new.example",
-    aliases: [{ name: "old.example", sessions: 4 }],
+    aliases: [{ name: "old.example", sessions: 4, until: aliases[0]?.until }],
   });
   alice.message("bob@old.example", "still");
   await bob.next("message", saying("still"));

@@ -111,6 +111,44 @@ test("a core that is killed comes back with its revision", async () => {
   await login(port);
 });
 
+test("killed at any moment of an apply, the core comes back with the old revision or the new one, never between", async () => {
+  const { target: agent, apply } = await service();
+  // Some of them die before the commit, some after it, as the machine likes.
+  for (const [round, delayMs] of [1, 6, 15].entries()) {
+    const { pid } = await agent.ready(25_000);
+    const before = (await agent.revisions()).revision;
+    const idle = String(100_000 + round);
+    const applied = apply(
+      { kind: "account-set", account: { name: `person${round}`, enabled: true } },
+      {
+        kind: "group-set",
+        group: { name: `Group ${round}`, displayName: "G", showInRoster: "onlyGroup", groupList: [] },
+      },
+      { kind: "group-members", group: `Group ${round}`, add: [`person${round}`], remove: [] },
+      setting("property:xmpp.client.idle", idle),
+      setting("domain", `name${round}.example`),
+    ).then(
+      () => "answered",
+      () => "lost",
+    );
+    await new Promise((resolve) => setTimeout(resolve, delayMs));
+    process.kill(pid, "SIGKILL");
+    const answered = await applied;
+    await expect.poll(async () => (await agent.ready(25_000)).pid, { timeout: 25_000 }).not.toBe(pid);
+    const { revision } = await agent.revisions();
+    const { settings, accounts, groups } = await agent.actual();
+    const taken = [
+      revision === before + 1,
+      settings.domain === `name${round}.example`,
+      settings.properties.some(({ key, value }) => key === "xmpp.client.idle" && value === idle),
+      accounts.some(({ name }) => name === `person${round}`),
+      groups.some(({ name, members }) => name === `Group ${round}` && members.includes(`person${round}`)),
+    ];
+    expect(new Set(taken).size, `round ${round}, killed after ${delayMs} ms, ${answered}: ${taken}`).toBe(1);
+    if (answered === "answered") expect(taken[0]).toBe(true);
+  }
+}, 120_000);
+
 test("a second core on one home refuses, naming the first", async () => {
   const { target: agent } = await service();
   const { pid } = await agent.ready(1000);
