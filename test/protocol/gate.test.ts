@@ -321,6 +321,45 @@ describe("listeners", () => {
     expect(nowhere.code).toBe("gate/address-unavailable");
   });
 
+  test("take over the port of a listener that goes: another address of it, and two that change places", async () => {
+    const { gate, port } = await serve({ addresses: [] });
+    await gate.prepareListen([{ ...c2s, port }]);
+    await gate.switchListen();
+    const peer = await dial(port);
+    peer.socket.write("x");
+    await peer.until("x");
+    const other = await gate.listen({ ...c2s, name: "c2s-tls", port: 0 });
+    const swapped = await gate.prepareListen([
+      { ...c2s, port: other.port },
+      { ...c2s, name: "c2s-tls", port },
+    ]);
+    expect(swapped.map((bound) => bound.port)).toEqual([other.port, port]);
+    await gate.switchListen();
+    const swappedPeer = await dial(other.port);
+    swappedPeer.socket.write("y");
+    await swappedPeer.until("y");
+  });
+
+  test("that yielded their port open again when the change is given up", async () => {
+    const { gate, port } = await serve({ addresses: [] });
+    const taken = await freePort();
+    const holder = createServer().listen(taken, "127.0.0.1");
+    await once(holder, "listening");
+    onTestFinished(() => void holder.close());
+    const impossible = gate.prepareListen([
+      { ...c2s, port },
+      { ...c2s, name: "c2s-tls", port: taken },
+    ]);
+    await expect(impossible).rejects.toMatchObject({ code: "gate/port-taken" });
+    for (let turn = 0; turn < 2; turn++) {
+      const peer = await dial(port);
+      peer.socket.write("x");
+      await peer.until("x");
+      await gate.prepareListen([{ ...c2s, port }]);
+      await gate.cancelListen();
+    }
+  });
+
   test("are prepared beside the old ones and switched; connections outlive theirs", async () => {
     const { gate, port, seen, until } = await serve();
     const before = await dial(port);

@@ -357,7 +357,7 @@ export class Gate implements ClientEvents {
         for (const name of this.#prepared) this.#asked.add(name);
         return {};
       case "cancel":
-        this.#listeners.cancel();
+        await this.#listeners.cancel();
         return {};
       case "certificates":
         this.#contexts = loadContexts(request.set);
@@ -398,7 +398,9 @@ export class Gate implements ClientEvents {
     this.#core = { at: "absent" };
     this.#touched = [];
     this.#lagging.clear();
-    this.#listeners.cancel();
+    this.#listeners.cancel().catch((failure: unknown) => {
+      this.#report("error", "listener-not-restored", { error: String(failure) });
+    });
     this.#report("warn", "core-gone", { at, ...(error && { error: error.message }) });
     // A core that never got ready has touched no connection it was to adopt: those wait for the next.
     if (at === "ready" || at === "quiesced") {

@@ -1,6 +1,6 @@
 import { createServer, type Server, type Socket } from "node:net";
 import type { Bound, ListenSpec } from "../frames.ts";
-import { failed, type GateFailure } from "./failure.ts";
+import { failed, GateFailure } from "./failure.ts";
 import { Admission, networks } from "./limits.ts";
 import { portHolder } from "./port-holder.ts";
 
@@ -27,6 +27,8 @@ export class Listeners {
   readonly #now: () => number;
   #prepared = new Map<string, Prepared>();
   #without: readonly string[] = [];
+  /** Closed in prepare because the new listener needs their very port; opened again if the change is given up. */
+  #yielded = new Set<Listener>();
 
   constructor(accept: (socket: Socket, listener: Listener) => void, now: () => number) {
     this.#accept = accept;
@@ -39,7 +41,8 @@ export class Listeners {
 
   /** Binds what is new; nothing is accepted yet. Throws GateFailure and binds nothing if one of them cannot be bound. */
   async prepare(specs: readonly ListenSpec[], without: readonly string[]): Promise<Bound[]> {
-    this.cancel();
+    await this.cancel();
+    const leaving = this.#leaving(specs, without);
     const bound: Bound[] = [];
     const prepared = new Map<string, Prepared>();
     try {
@@ -48,12 +51,14 @@ export class Listeners {
         networks(spec.limits?.trusted ?? []);
         const standing = this.#byName.get(spec.name);
         const early: Socket[] = [];
-        const servers = standing !== undefined && sameSockets(standing, spec) ? undefined : await bind(spec, early);
+        const servers =
+          standing !== undefined && sameSockets(standing, spec) ? undefined : await this.#bind(spec, early, leaving);
         prepared.set(spec.name, { spec, servers, early });
         bound.push(boundTo(spec.name, servers ?? standing?.servers ?? []));
       }
     } catch (error) {
       for (const each of prepared.values()) abandon(each);
+      await this.#restore();
       throw error;
     }
     this.#prepared = prepared;
@@ -61,8 +66,55 @@ export class Listeners {
     return bound;
   }
 
+  /** The listeners that this change closes or binds elsewhere. */
+  #leaving(specs: readonly ListenSpec[], without: readonly string[]): readonly Listener[] {
+    const replaced = specs.flatMap((spec) => {
+      const standing = this.#byName.get(spec.name);
+      return standing === undefined || sameSockets(standing, spec) ? [] : [standing];
+    });
+    return [...replaced, ...without.flatMap((name) => this.#byName.get(name) ?? [])];
+  }
+
+  /**
+   * Binds beside what stands. Where a socket of ours that is about to go has the port (another address of it, two
+   * listeners that change places), that one goes first: for a moment nobody answers there.
+   */
+  async #bind(spec: ListenSpec, early: Socket[], leaving: readonly Listener[]): Promise<Server[]> {
+    try {
+      return await bind(spec, early);
+    } catch (error) {
+      const own = leaving.filter((each) => !this.#yielded.has(each) && boundTo("", each.servers).port === spec.port);
+      if (!(error instanceof GateFailure) || error.failure.code !== "gate/port-taken" || own.length === 0) throw error;
+      for (const each of own) {
+        this.#yielded.add(each);
+        for (const server of each.servers) server.close();
+      }
+      return await bind(spec, early);
+    }
+  }
+
+  /** Opens again what had yielded its port to a change that is given up. */
+  async #restore(): Promise<void> {
+    const yielded = [...this.#yielded];
+    this.#yielded.clear();
+    for (const listener of yielded) {
+      const early: Socket[] = [];
+      listener.servers = await bind(listener.spec, early);
+      this.#open(listener, early);
+    }
+  }
+
+  #open(listener: Listener, early: readonly Socket[]): void {
+    for (const server of listener.servers) {
+      server.removeAllListeners("connection");
+      server.on("connection", (socket) => this.#accept(socket, listener));
+    }
+    for (const socket of early) this.#accept(socket, listener);
+  }
+
   switch(): void {
     const prepared = this.#prepared;
+    this.#yielded.clear();
     this.#prepared = new Map();
     for (const name of this.#without) this.close(name);
     this.#without = [];
@@ -78,15 +130,16 @@ export class Listeners {
       if (servers === undefined) continue;
       for (const server of to.servers) server.close();
       to.servers = servers;
-      for (const server of servers) {
-        server.removeAllListeners("connection");
-        server.on("connection", (socket) => this.#accept(socket, to));
-      }
-      for (const socket of early) this.#accept(socket, to);
+      this.#open(to, early);
     }
   }
 
-  cancel(): void {
+  async cancel(): Promise<void> {
+    this.#abandon();
+    await this.#restore();
+  }
+
+  #abandon(): void {
     for (const each of this.#prepared.values()) abandon(each);
     this.#prepared = new Map();
     this.#without = [];
@@ -99,7 +152,7 @@ export class Listeners {
   }
 
   closeAll(): void {
-    this.cancel();
+    this.#abandon();
     for (const name of this.names()) this.close(name);
   }
 }
