@@ -28,7 +28,7 @@ export class Listeners {
   #prepared = new Map<string, Prepared>();
   #without: readonly string[] = [];
   /** Closed in prepare because the new listener needs their very port; opened again if the change is given up. */
-  #yielded = new Set<Listener>();
+  #yielded = new Map<Listener, number>();
 
   constructor(accept: (socket: Socket, listener: Listener) => void, now: () => number) {
     this.#accept = accept;
@@ -86,7 +86,7 @@ export class Listeners {
       const own = leaving.filter((each) => !this.#yielded.has(each) && boundTo("", each.servers).port === spec.port);
       if (!(error instanceof GateFailure) || error.failure.code !== "gate/port-taken" || own.length === 0) throw error;
       for (const each of own) {
-        this.#yielded.add(each);
+        this.#yielded.set(each, spec.port);
         for (const server of each.servers) server.close();
       }
       return await bind(spec, early);
@@ -97,9 +97,9 @@ export class Listeners {
   async #restore(): Promise<void> {
     const yielded = [...this.#yielded];
     this.#yielded.clear();
-    for (const listener of yielded) {
+    for (const [listener, port] of yielded) {
       const early: Socket[] = [];
-      listener.servers = await bind(listener.spec, early);
+      listener.servers = await bind({ ...listener.spec, port }, early);
       this.#open(listener, early);
     }
   }
