@@ -73,7 +73,7 @@ describe.skipIf(missing !== undefined)("the console", () => {
       if (message.type() === "error" && !/status of 401/.test(message.text())) complaints.push(message.text());
     });
     onTestFailed(async () => {
-      console.error(complaints, await page.locator("body").innerText());
+      console.error(complaints, await page.locator("body").textContent());
     });
     await page.goto(`https://127.0.0.1:${port}/`);
     return { page, complaints, close: () => context.close() };
@@ -100,12 +100,12 @@ describe.skipIf(missing !== undefined)("the console", () => {
     const { page, complaints, close } = await open();
     await logIn(page);
     await page.getByText("Users can log in").waitFor();
-    await expect(page.getByRole("region", { name: "Ports" }).innerText()).resolves.toContain(String(core.port));
-    await expect(page.getByRole("region", { name: "Certificates" }).innerText()).resolves.toContain("self-signed");
+    await expect(page.getByRole("region", { name: "Ports" }).textContent()).resolves.toContain(String(core.port));
+    await expect(page.getByRole("region", { name: "Certificates" }).textContent()).resolves.toContain("self-signed");
     await page.getByRole("link", { name: "Changes 2" }).click();
     const plan = page.getByRole("region", { name: "2 changes wait" });
     await plan.getByText("group Sales").waitFor();
-    const shown = await plan.innerText();
+    const shown = await plan.textContent();
     for (const text of ["alice, bob", "360000", "600000", "roles: Sales", "2 changes wait for firekeeper apply."])
       expect(shown).toContain(text);
     await plan.getByRole("button", { name: "Apply" }).click();

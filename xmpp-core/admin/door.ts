@@ -1,9 +1,10 @@
 /** Connections of the gate become requests: of content, or of nothing but a redirect. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
 import type { Clock } from "../clock.ts";
 import type { Connection } from "../transport/connection.ts";
 import { type ConnectionStream, connectionStream } from "../transport/stream.ts";
-import { protect } from "./headers.ts";
+import { protect, protection } from "./headers.ts";
 
 export type RequestListener = (request: IncomingMessage, response: ServerResponse) => void;
 
@@ -16,6 +17,17 @@ export interface Door {
   take(connection: Connection): void;
   /** Tells who waits that we are leaving, and closes every connection. */
   close(): void;
+}
+
+/** Bytes that are no HTTP, or a head that is too long: said once, then the connection ends. */
+export function answerBadBytes(error: Error & { code?: string }, socket: Duplex): void {
+  if (!socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const status = error.code === "HPE_HEADER_OVERFLOW" ? "431 Request Header Fields Too Large" : "400 Bad Request";
+  const headers = Object.entries(protection).map(([name, value]) => `${name}: ${value}\r\n`);
+  socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n${headers.join("")}\r\n`);
 }
 
 /**
@@ -31,7 +43,9 @@ export function openDoor(clock: Clock, listener: RequestListener, { wantsBodies 
     const pace = hurry.get(request.socket);
     pace?.start();
     waiting.add(response);
-    request.once("end", () => pace?.stop());
+    request.once("end", () => {
+      if (waiting.has(response)) pace?.stop();
+    });
     response.once("close", () => {
       waiting.delete(response);
       pace?.start();
@@ -39,6 +53,7 @@ export function openDoor(clock: Clock, listener: RequestListener, { wantsBodies 
     listener(request, response);
   });
   server.maxHeadersCount = 100;
+  server.on("clientError", answerBadBytes);
   if (!wantsBodies) server.on("checkContinue", (request, response) => server.emit("request", request, response));
 
   return {

@@ -38,6 +38,8 @@ export async function openAdmin(parts: AdminParts, options: { consoleFolder?: st
     bodyLimit: bodyBytes,
     trustProxy: false,
     logger: false,
+    // The door answers what is no HTTP; fastify's own answer would be cut off.
+    clientErrorHandler: () => undefined,
     serverFactory(handler) {
       content = openDoor(parts.clock, (request, response) => {
         protect(response);
