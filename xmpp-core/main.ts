@@ -30,6 +30,8 @@ const log = pino(
 );
 
 process.umask(0o077);
+// Taken now: the parent of an orphan is somebody else.
+const gatePid = process.ppid;
 let server: Server | undefined;
 let leaving = false;
 
@@ -79,10 +81,10 @@ try {
     ...{ home, gate, log, firstDomain, clock: systemClock, random: randomBytes },
     boot: process.env.FIREKEEPER_BOOT === "proven" ? "proven" : "newest",
     process: {
-      gatePid: process.ppid,
+      gatePid,
       // The answer to who asked goes out before we do.
       restart: () => setImmediate(() => void leave(true, 0)),
-      stop: () => setImmediate(() => process.kill(process.ppid, "SIGTERM")),
+      stop: () => setImmediate(() => process.kill(gatePid, "SIGTERM")),
     },
   });
   gate.onReload(

@@ -40,7 +40,7 @@ export interface Certificates {
   refresh(): Promise<void>;
   /**
    * Makes and tests what the current name, or `newName`, would be served with under other properties. Own files that
-   * cannot be used throw (certificate/unreadable, /key-mismatch …); those that merely do not cover a new name do not.
+   * are new and cannot be used for it throw (certificate/unreadable, /pair-mismatch, /names-missing …).
    */
   prepare(get: <T>(property: Property<T>) => T, newName: string | undefined): Promise<void>;
   status(): CoreStatus["certificates"];
