@@ -115,4 +115,122 @@ describe.skipIf(missing !== undefined)("the console", () => {
     expect(complaints).toEqual([]);
     await close();
   });
+
+  test("many removals want their number typed", async () => {
+    const why = ["This removes 12 of 40 accounts.", "If that is meant: firekeeper apply --removals 12"];
+    let removals: unknown;
+    agent.answer = ({ ask, with: given }) => {
+      if (ask === "apply") removals = given.removals;
+      return plannedOutcome([change], ask === "apply" ? { is: "applied", revision: 9 } : { why });
+    };
+    const { page, complaints, close } = await open();
+    await logIn(page);
+    await page.getByRole("link", { name: /^Changes/ }).click();
+    const apply = page.getByRole("button", { name: "Apply" });
+    await page.getByLabel("This removes 12. Type the number to confirm it.").fill("11");
+    expect(await apply.isDisabled()).toBe(true);
+    await page.getByLabel("This removes 12. Type the number to confirm it.").fill("12");
+    await apply.click();
+    await page.getByText("Applied and verified: revision 9 is in force.").waitFor();
+    expect(removals).toBe(12);
+    expect(complaints).toEqual([]);
+    await close();
+  });
+
+  test("a session is ended, a property set, a revision returned to", async () => {
+    const old = {
+      at: "2026-11-20T08:00:00Z",
+      by: "agent",
+      cause: "host.yaml changed",
+      impact: "live",
+      changes: [change],
+    };
+    let returned: unknown;
+    agent.answer = ({ ask, with: given }) => {
+      if (ask === "history") return [{ ...old, revision: 5, result: "proven" }];
+      if (ask === "rollback") returned = given;
+      return plannedOutcome([], { is: "applied", revision: 6 });
+    };
+    const { page, complaints, close } = await open();
+    await logIn(page);
+    const alice = await core.login("alice", { resource: "desk" });
+    await page.getByRole("link", { name: "Sessions" }).click();
+    await page.getByRole("button", { name: `End ${alice.jid}` }).click();
+    await page.getByRole("button", { name: `Really end? ${alice.jid}` }).click();
+    await page.getByText(`The session of ${alice.jid} has ended.`).waitFor();
+    expect(await alice.ended).toMatchObject({ streamEnded: true });
+
+    await page.getByRole("link", { name: "Properties" }).click();
+    await page.getByRole("searchbox", { name: "Search" }).fill("xmpp.client.idle");
+    await page.getByRole("button", { name: "Edit xmpp.client.idle", exact: true }).click();
+    await page.getByLabel("Value (milliseconds)").fill("10 minutes");
+    await page.getByRole("button", { name: "Save" }).first().click();
+    await page.getByText("10 minutes would be 600000.").waitFor();
+    await page.getByLabel("Value (milliseconds)").fill("600000");
+    await page.getByRole("button", { name: "Save" }).first().click();
+    await page.getByText("Saved: xmpp.client.idle.").waitFor();
+    expect(core.server.settings.local("property:xmpp.client.idle")).toBe("600000");
+    await page.getByRole("searchbox", { name: "Search" }).fill("adminConsole.securePort");
+    await page.getByRole("button", { name: "Edit adminConsole.securePort" }).click();
+    await page.getByText("The host sets this (sys.xmpp.properties.adminConsole.securePort).").waitFor();
+
+    await page.getByRole("link", { name: "History" }).click();
+    await page.getByRole("button", { name: "Return to this revision 5", exact: false }).click();
+    await page.getByRole("button", { name: /^Really return to 5/ }).click();
+    await page.getByText("Revision 6 is in force").waitFor();
+    expect(returned).toEqual({ revision: 5, accounts: false });
+    // The browser itself writes down that the first value was refused.
+    expect(complaints.filter((each) => !/status of 422/.test(each))).toEqual([]);
+    await close();
+  });
+
+  test("it can be used at 360 px, in the dark, in German, and everything has a name", async () => {
+    agent.answer = ({ ask }) => (ask === "history" ? [] : plannedOutcome([change, heavy]));
+    const { page, complaints, close } = await open({ width: 360, dark: true, locale: "de-DE" });
+    const fits = () => page.evaluate("document.documentElement.scrollWidth <= window.innerWidth");
+    const nameless = () =>
+      page.evaluate(`[...document.querySelectorAll("button, a, input, select, summary")]
+        .filter((each) => !(each.getAttribute("aria-label") || each.labels?.length || each.textContent.trim()))
+        .map((each) => each.outerHTML)`);
+    expect(await page.locator("html").getAttribute("lang")).toBe("de");
+    expect(await page.locator("html").getAttribute("data-bs-theme")).toBe("dark");
+    await logIn(page, { name: "Name", password: "Passwort", button: "Anmelden" });
+    for (const [link, text] of [
+      ["Übersicht", "Benutzer können sich anmelden"],
+      ["Änderungen", "2 Änderungen warten"],
+      ["Sitzungen", "Niemand ist online."],
+      ["Verlauf", "Es wurde noch nichts angewendet."],
+      ["Eigenschaften", "adminConsole.port"],
+    ] as const) {
+      await page.getByRole("navigation").getByRole("link", { name: link }).click();
+      await page.getByText(text).first().waitFor();
+      expect(await page.locator("h1").textContent()).toBe(link);
+      expect(await fits(), link).toBe(true);
+      expect(await nameless(), link).toEqual([]);
+    }
+    expect(complaints).toEqual([]);
+    await close();
+  });
+
+  test("by keyboard: a wrong password is told, the right one enters; who is no longer admin is told why", async () => {
+    const { page, close } = await open();
+    await page.getByLabel("Name").focus();
+    await page.keyboard.type("admin");
+    await page.keyboard.press("Tab");
+    await page.keyboard.type("nimda");
+    await page.keyboard.press("Enter");
+    await page.getByRole("alert").getByText("Name or password is wrong.").waitFor();
+    await page.getByLabel("Password").fill("admin");
+    await page.keyboard.press("Enter");
+    await page.getByText("Users can log in").waitFor();
+    const { revision } = await agent.target.revisions();
+    const change = { kind: "setting", setting: "admin", to: "bob" } as const;
+    const apply = (to: string | null, expected: number) =>
+      agent.target.apply({ expected, revision: expected + 1, by: "test", changes: [{ ...change, to }], aliasDays: 90 });
+    await apply("bob", revision);
+    await page.getByText("Only the admin of this service may enter.").waitFor();
+    await page.getByRole("button", { name: "Log in" }).waitFor();
+    await apply(null, revision + 1);
+    await close();
+  });
 });

@@ -21,9 +21,10 @@ const pages = {
 } as const satisfies Record<string, ComponentType>;
 type Page = keyof typeof pages;
 
-function pageOfAddress(): Page {
+/** The page that the address names; the skip link names none. */
+function pageOfAddress(): Page | undefined {
   const named = location.hash.slice(1);
-  return named in pages ? (named as Page) : "overview";
+  return Object.hasOwn(pages, named) ? (named as Page) : undefined;
 }
 
 export function App() {
@@ -93,12 +94,13 @@ function Tools({ language, chooseLanguage }: { language: Language; chooseLanguag
 
 function Console({ me, onLeave, tools }: { me: Me; onLeave: () => void; tools: preact.ComponentChildren }) {
   const { say } = useSpeech();
-  const [page, setPage] = useState<Page>(pageOfAddress);
+  const [page, setPage] = useState<Page>(pageOfAddress() ?? "overview");
   const heading = useRef<HTMLHeadingElement>(null);
   const { answer: status } = useAnswer("/api/status", 5000);
   useEffect(() => {
     const follow = (): void => {
-      setPage(pageOfAddress());
+      const named = pageOfAddress();
+      if (named !== undefined) setPage(named);
       heading.current?.focus();
     };
     window.addEventListener("hashchange", follow);
