@@ -199,6 +199,7 @@ export async function startServer(options: ServerOptions) {
       await openAdmin({
         ...{ clock, random, report, gate, properties, settings, storage, names, accounts, rights, sessions },
         ...{ auth: streamParts.auth, alsoCalled: streamParts.alsoCalled, control: () => control },
+        ...{ listening, certificates: serving },
       }),
       (opened) => opened.close(),
     );
@@ -233,7 +234,7 @@ export async function startServer(options: ServerOptions) {
         await gate.prepareSuccessor();
         await gate.handover();
       }
-      await clients.idle();
+      await clients.quiesce();
       const connectionOf = clients.freeze();
       const stored = await storeSessions(keep ? connectionOf : () => undefined);
       if (keep && stored) await gate.handed();

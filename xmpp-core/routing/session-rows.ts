@@ -9,7 +9,7 @@ export const sessionsMigration = {
   sql: `
     CREATE TABLE session (
       id INTEGER PRIMARY KEY, account INTEGER NOT NULL REFERENCES account(id) ON DELETE CASCADE,
-      resource TEXT NOT NULL, view TEXT NOT NULL, since INTEGER NOT NULL, resume_token TEXT,
+      name TEXT NOT NULL, resource TEXT NOT NULL, view TEXT NOT NULL, since INTEGER NOT NULL, resume_token TEXT,
       state TEXT NOT NULL, resume_within INTEGER NOT NULL,
       orderly INTEGER NOT NULL DEFAULT 0, managed INTEGER NOT NULL DEFAULT 0, last_number INTEGER NOT NULL DEFAULT 0,
       connection INTEGER NOT NULL DEFAULT 0, stream TEXT NOT NULL DEFAULT ''
@@ -44,6 +44,8 @@ export interface StoredSession {
 interface SessionRow {
   id: number;
   account: number;
+  /** The localpart it logged in with: the account may have been renamed since. */
+  name: string;
   resource: string;
   view: string;
   since: number;
@@ -68,6 +70,7 @@ const putSession = write<
   [
     id: number,
     account: number,
+    name: string,
     resource: string,
     view: string,
     since: number,
@@ -81,8 +84,8 @@ const putSession = write<
     stream: string,
   ]
 >(
-  `INSERT OR REPLACE INTO session (id, account, resource, view, since, resume_token, state, resume_within,
-     orderly, managed, last_number, connection, stream) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  `INSERT OR REPLACE INTO session (id, account, name, resource, view, since, resume_token, state, resume_within,
+     orderly, managed, last_number, connection, stream) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 );
 const putCounters = write<[session: number, handled: number, acknowledged: number]>(
   "INSERT OR REPLACE INTO counters (session, handled, acknowledged) VALUES (?, ?, ?)",
@@ -146,6 +149,7 @@ export function put(session: Session, connection?: ConnectionState): Write {
   return putSession.with(
     session.id,
     session.account.id,
+    session.jid.local,
     session.resource,
     session.view,
     session.since,

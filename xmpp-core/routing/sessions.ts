@@ -269,7 +269,7 @@ export function openSessions(parts: {
       const orphans: Write[] = [rows.dropAllQueued.with()];
       for (const found of stored) {
         const account = accounts.byId(found.account);
-        const address = account && jid(account.name, found.view, found.resource);
+        const address = account && jid(found.name, found.view, found.resource);
         const alive = account?.enabled === true && address !== undefined && names.host(found.view) !== undefined;
         if (!alive || account === undefined || address === undefined) {
           orphans.push(...rows.drop(found.id));

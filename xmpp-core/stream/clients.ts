@@ -15,8 +15,8 @@ export interface Clients {
   readonly size: number;
   /** Connects sessions that the predecessor stored with the connections it left; unknown connections are closed. */
   thaw(stored: readonly StoredSession[], adopted: readonly Connection[]): void;
-  /** Resolves when no stream waits for work of its own. */
-  idle(): Promise<void>;
+  /** Reads nothing more; resolves when no stream waits for work of its own. */
+  quiesce(): Promise<void>;
   /** Stops reading; gives what the successor needs for each bound stream. */
   freeze(): (session: Session) => ConnectionState | undefined;
   stop(): void;
@@ -82,7 +82,8 @@ export function clients(parts: StreamParts): Clients {
       }
       for (const connection of byNumber.values()) connection.drop();
     },
-    async idle() {
+    async quiesce() {
+      for (const stream of streams) stream.connection.pause();
       while ([...streams].some((stream) => stream.busy))
         await new Promise<void>((resolve) => parts.clock.after(5, resolve));
     },

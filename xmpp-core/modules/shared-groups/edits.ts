@@ -105,19 +105,28 @@ export function edit(
   return { sharing: { groups: inOrder, people: before.people, listed }, writes, touched };
 }
 
-/** The same groups with one person come, changed or (undefined) gone. */
-export function withPerson(before: Sharing, id: number, person: Person | undefined): Sharing {
+/** The same groups with some people come, changed or (undefined) gone. */
+export function withPeople(before: Sharing, changed: ReadonlyMap<number, Person | undefined>): Sharing {
   const people = new Map(before.people);
-  if (person === undefined) people.delete(id);
-  else people.set(id, person);
-  const names = new Set(before.listed.get(id));
   const listed = new Map(before.listed);
-  if (person === undefined) listed.delete(id);
+  const named = new Set<string>();
+  const gone = new Set<number>();
+  for (const [id, person] of changed) {
+    for (const name of before.listed.get(id) ?? []) named.add(name);
+    if (person !== undefined) {
+      people.set(id, person);
+      continue;
+    }
+    people.delete(id);
+    listed.delete(id);
+    gone.add(id);
+  }
+  // A group that is another object has changed: whoever compares states looks at nothing else.
   const groups = new Map(
     [...before.groups].map(([name, group]): [string, Group] => {
-      if (!group.all && !names.has(name)) return [name, group];
-      if (person !== undefined || group.all) return [name, { ...group }];
-      return [name, { ...group, members: new Set([...group.members].filter((member) => member !== id)) }];
+      if (!group.all && !named.has(name)) return [name, group];
+      if (group.all || gone.size === 0) return [name, { ...group }];
+      return [name, { ...group, members: new Set([...group.members].filter((member) => !gone.has(member))) }];
     }),
   );
   return { groups, people, listed };

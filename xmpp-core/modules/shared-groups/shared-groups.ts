@@ -10,12 +10,13 @@ import {
   sharedContacts,
   sharedContactsChanged,
 } from "../points.ts";
-import { edit, personOf, type Touched, withPerson } from "./edits.ts";
+import { edit, personOf, type Touched, withPeople } from "./edits.ts";
 import {
   type Group,
   isMember,
   maySee,
   membersOf,
+  type Person,
   type Perspective,
   perspectiveOf,
   related,
@@ -36,7 +37,21 @@ export const sharedGroups = defineModule({
 
 function start(core: Core) {
   const { accounts, storage, names } = core;
-  let now: Sharing = { groups: new Map(), people: new Map(), listed: new Map() };
+  /** People who changed since `held` was made: entered together when somebody looks, since each entering copies. */
+  const moving = new Map<number, Person | undefined>();
+  let held: Sharing = { groups: new Map(), people: new Map(), listed: new Map() };
+  const state = {
+    get now(): Sharing {
+      if (moving.size > 0) {
+        held = withPeople(held, moving);
+        moving.clear();
+      }
+      return held;
+    },
+    set now(next: Sharing) {
+      held = next;
+    },
+  };
   /** What was told; undefined: nothing changed since. */
   let told: Sharing | undefined;
   let lastId = 0;
@@ -50,13 +65,13 @@ function start(core: Core) {
   const movedMembers = new Map<string, Set<number>>();
   let telling: NodeJS.Immediate | undefined;
   // Perspectives of accounts asked for lately, valid for one state of the groups.
-  let seen = { sharing: now, of: new Map<number, Perspective>() };
+  let seen = { sharing: state.now, of: new Map<number, Perspective>() };
 
   function perspective(id: number): Perspective {
-    if (seen.sharing !== now) seen = { sharing: now, of: new Map() };
+    if (seen.sharing !== state.now) seen = { sharing: state.now, of: new Map() };
     let found = seen.of.get(id);
     if (found === undefined) {
-      found = perspectiveOf(now, id);
+      found = perspectiveOf(state.now, id);
       seen.of.set(id, found);
     }
     return found;
@@ -87,7 +102,7 @@ function start(core: Core) {
     const people = new Map<number, ReturnType<typeof personOf>>();
     for (const account of accounts.all()) if (account.served === served) people.set(account.id, personOf(account));
     const loaded = rows.map((row): [string, Group] => [row.name, groupOf(row, sets.get(row.id)?.ids ?? new Set())]);
-    now = { groups: new Map(loaded), people, listed };
+    state.now = { groups: new Map(loaded), people, listed };
   }
 
   // ---------------------------------------------------------------- changes
@@ -108,8 +123,8 @@ function start(core: Core) {
 
   function changePerson(account: Account, gone = false): void {
     if (account.served !== names.primary.id) return;
-    told ??= now;
-    now = withPerson(now, account.id, gone ? undefined : personOf(account));
+    if (told === undefined) told = state.now;
+    moving.set(account.id, gone ? undefined : personOf(account));
     movedPeople.add(account.id);
   }
 
@@ -156,14 +171,15 @@ function start(core: Core) {
     if (others !== "all" && others.size === 0) return;
     const then = perspectiveOf(before, id);
     const present = perspective(id);
-    const candidates = others === "all" ? new Set([...related(before, then), ...related(now, present)]) : others;
+    const candidates = others === "all" ? new Set([...related(before, then), ...related(state.now, present)]) : others;
     for (const other of candidates) {
       const was = relation(before, then, other);
-      const is = relation(now, present, other);
-      const person = now.people.get(other) ?? before.people.get(other);
+      const is = relation(state.now, present, other);
+      const person = state.now.people.get(other) ?? before.people.get(other);
       if (person === undefined || (was === undefined && is === undefined)) continue;
       const formerName = formerNames.get(other);
-      const renamed = before.people.get(other)?.label !== now.people.get(other)?.label || formerName !== undefined;
+      const renamed =
+        before.people.get(other)?.label !== state.now.people.get(other)?.label || formerName !== undefined;
       if (!renamed && sameContact(was, is)) continue;
       changes.push({ account, contact: person.account, before: was, now: is, formerName });
     }
@@ -173,10 +189,10 @@ function start(core: Core) {
   function affected(id: number, before: Sharing): "all" | Set<number> {
     if (movedPeople.has(id)) return "all";
     const others = new Set(movedPeople);
-    for (const name of movedGroups) if (concerns(name, id, before) || concerns(name, id, now)) return "all";
+    for (const name of movedGroups) if (concerns(name, id, before) || concerns(name, id, state.now)) return "all";
     for (const [name, ids] of movedMembers) {
       if (ids.has(id)) return "all";
-      if (concerns(name, id, before) || concerns(name, id, now)) for (const other of ids) others.add(other);
+      if (concerns(name, id, before) || concerns(name, id, state.now)) for (const other of ids) others.add(other);
     }
     others.delete(id);
     return others;
@@ -195,8 +211,8 @@ function start(core: Core) {
   // ---------------------------------------------------------------- points
 
   function* contactsOf(own: Perspective): IterableIterator<SharedContact> {
-    for (const other of related(now, own)) {
-      const contact = relation(now, own, other);
+    for (const other of related(state.now, own)) {
+      const contact = relation(state.now, own, other);
       if (contact !== undefined) yield contact;
     }
   }
@@ -206,16 +222,16 @@ function start(core: Core) {
     *onlineContactsOf(account) {
       const own = perspective(account.id);
       // Whatever is less: everybody who is online, or everybody in the groups.
-      if (relatedAtMost(now, own) <= online.size) {
+      if (relatedAtMost(state.now, own) <= online.size) {
         for (const contact of contactsOf(own)) if (contact.account.sessions.length > 0) yield contact;
         return;
       }
       for (const other of online) {
-        const contact = relation(now, own, other.id);
+        const contact = relation(state.now, own, other.id);
         if (contact !== undefined) yield contact;
       }
     },
-    contact: (account, other) => relation(now, perspective(account.id), other.id),
+    contact: (account, other) => relation(state.now, perspective(account.id), other.id),
     groupNames: (account) => [
       ...new Set(
         perspective(account.id)
@@ -223,23 +239,23 @@ function start(core: Core) {
           .filter(Boolean),
       ),
     ],
-    version: (account) => versionFor(now, perspective(account.id)),
+    version: (account) => versionFor(state.now, perspective(account.id)),
   });
 
   const asSeen = ({ name, displayName, showInRoster, groupList, all, members, origin }: Group): SharedGroup => ({
     ...{ name, displayName, showInRoster, groupList, origin },
-    members: all ? "all" : [...members].flatMap((id) => now.people.get(id)?.name ?? []).sort(),
+    members: all ? "all" : [...members].flatMap((id) => state.now.people.get(id)?.name ?? []).sort(),
   });
 
   core.offer(groups, {
-    list: () => [...now.groups.values()].map(asSeen),
+    list: () => [...state.now.groups.values()].map(asSeen),
     get(name) {
-      const group = now.groups.get(name);
+      const group = state.now.groups.get(name);
       return group && asSeen(group);
     },
     *members(name) {
-      for (const id of membersOf(now, now.groups.get(name))) {
-        const person = now.people.get(id);
+      for (const id of membersOf(state.now, state.now.groups.get(name))) {
+        const person = state.now.people.get(id);
         if (person !== undefined) yield person.account;
       }
     },
@@ -251,11 +267,11 @@ function start(core: Core) {
         return id;
       };
       const facts = { served: names.primary.id, newId };
-      const { writes } = edit(now, changes, facts);
+      const { writes } = edit(state.now, changes, facts);
       const done = (): void => {
-        told ??= now;
-        const { sharing, touched } = edit(now, changes, facts);
-        now = sharing;
+        told ??= state.now;
+        const { sharing, touched } = edit(state.now, changes, facts);
+        state.now = sharing;
         touch(touched);
       };
       return { writes, done };
