@@ -157,7 +157,7 @@ describe("a session", () => {
     const plain = browser({ secure: false });
     await plain.login("admin", "admin");
     const [id] = plain.cookies.values();
-    const secure = browser();
+    const secure = consoleClient(securePort, { secure: true });
     secure.cookies.set("__Host-firekeeper-session", id ?? "");
     expect((await secure.get("/api/me")).status).toBe(401);
     await secure.login("admin", "admin");
@@ -170,7 +170,7 @@ describe("a session", () => {
     const former = client.cookies.get("__Host-firekeeper-session") ?? "";
     await client.login("admin", "admin");
     expect(client.cookies.get("__Host-firekeeper-session")).not.toBe(former);
-    const thief = browser();
+    const thief = consoleClient(securePort, { secure: true });
     thief.cookies.set("__Host-firekeeper-session", former);
     expect((await thief.get("/api/me")).status).toBe(401);
   });

@@ -38,6 +38,7 @@ export function openDoor(clock: Clock, listener: RequestListener, { wantsBodies 
   const hurry = new WeakMap<object, { start(): void; stop(): void }>();
   const open = new Set<ConnectionStream>();
   const waiting = new Set<ServerResponse>();
+  let closed = false;
 
   const server = createServer({ maxHeaderSize: 8192, keepAliveTimeout: patienceMs }, (request, response) => {
     const pace = hurry.get(request.socket);
@@ -59,6 +60,10 @@ export function openDoor(clock: Clock, listener: RequestListener, { wantsBodies 
   return {
     server,
     take(connection) {
+      if (closed) {
+        connection.drop();
+        return;
+      }
       const stream = connectionStream(connection);
       let cancel: (() => void) | undefined;
       const stop = (): void => cancel?.();
@@ -77,6 +82,7 @@ export function openDoor(clock: Clock, listener: RequestListener, { wantsBodies 
       server.emit("connection", stream);
     },
     close() {
+      closed = true;
       for (const response of waiting) {
         if (response.headersSent) continue;
         protect(response);

@@ -1,22 +1,25 @@
 /** Whether a user could log in, and the numbers that a monitor collects. */
 import { Gauge } from "prom-client";
+import type { CoreStatus } from "../control/contract.ts";
 import { clientListeners } from "../stream/listeners.ts";
 import type { AdminParts } from "./parts.ts";
 
 /** Readiness is "a user could log in": data can be written, certificates are there, every client port is open. Empty: ready. */
-export function obstacles(parts: Pick<AdminParts, "storage" | "control">): string[] {
-  const status = parts.control()?.status();
-  if (status === undefined) return ["starting"];
-  const clientPorts = status.listeners.filter(({ name }) => clientListeners.some((one) => one === name));
+export function obstacles(parts: Pick<AdminParts, "storage" | "listening" | "certificates" | "control">): string[] {
+  if (parts.control() === undefined) return ["starting"];
+  // Anybody may ask, and often: nothing here grows with accounts or sessions.
+  const clientPorts = parts.listening.status().filter(({ name }) => clientListeners.some((one) => one === name));
   return [
     ...(parts.storage.health === "ok" ? [] : ["storage"]),
     ...(clientPorts.length > 0 && clientPorts.every(({ state }) => state === "open") ? [] : ["listeners"]),
-    ...(status.certificates.length > 0 ? [] : ["certificates"]),
+    ...(parts.certificates.status().length > 0 ? [] : ["certificates"]),
   ];
 }
 
+const oneScrapeMs = 50;
+
 /** Registers what is read when somebody asks; counters are the report's own. */
-export function registerGauges(parts: Pick<AdminParts, "report" | "storage" | "control">): void {
+export function registerGauges(parts: AdminParts): void {
   const gauge = (name: string, help: string, read: () => number): void => {
     new Gauge({
       name: `firekeeper_${name}`,
@@ -27,7 +30,14 @@ export function registerGauges(parts: Pick<AdminParts, "report" | "storage" | "c
       },
     });
   };
-  const status = () => parts.control()?.status();
+  let last: { at: number; status: CoreStatus | undefined } | undefined;
+  /** One look for all gauges of a scrape: it counts every session. */
+  const status = (): CoreStatus | undefined => {
+    const now = parts.clock.now();
+    if (last === undefined || now - last.at > oneScrapeMs || now < last.at)
+      last = { at: now, status: parts.control()?.status() };
+    return last.status;
+  };
   gauge("ready", "1 if a user could log in", () => (obstacles(parts).length === 0 ? 1 : 0));
   gauge("sessions", "Sessions with a connection", () => status()?.sessions ?? 0);
   gauge("detached_sessions", "Sessions that wait to be resumed", () => status()?.detachedSessions ?? 0);

@@ -2,6 +2,7 @@
 import cookie from "@fastify/cookie";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { CodedError } from "../errors.ts";
+import { fqdn } from "../stream/properties.ts";
 import type { Connection } from "../transport/connection.ts";
 import { builtConsole, type ConsoleFile, consoleFiles } from "./console-files.ts";
 import { type Door, openDoor } from "./door.ts";
@@ -130,7 +131,7 @@ function admit(parts: AdminParts, sessions: WebSessions, request: FastifyRequest
   const visitor = visitorOf(request.raw);
   if (!visitor.secure && !namesThisMachine(parts, request.headers.host))
     throw new CodedError("admin/wrong-host", "This server has another name.", {
-      hint: "Call it by its domain or address. For more names set fqdn.",
+      hint: `Call it by its domain or address. For more names set ${fqdn.key}.`,
     });
   if (request.is404) return;
   const access = request.routeOptions.config.access ?? "admin";

@@ -1,7 +1,9 @@
 import type { DerivationPool } from "../auth/pool.ts";
 import type { SlowDown } from "../auth/slow-down.ts";
 import type { Clock } from "../clock.ts";
+import type { Certificates } from "../control/certificates.ts";
 import type { Control } from "../control/control.ts";
+import type { Listening } from "../control/listening.ts";
 import type { RightsTable } from "../control/rights.ts";
 import type { Settings } from "../control/settings.ts";
 import type { Registry } from "../properties/registry.ts";
@@ -26,6 +28,8 @@ export interface AdminParts {
   readonly accounts: Accounts;
   readonly rights: RightsTable;
   readonly sessions: Sessions;
+  readonly listening: Pick<Listening, "status">;
+  readonly certificates: Pick<Certificates, "status">;
   readonly auth: { readonly pool: DerivationPool; readonly decoySecret: Buffer; readonly slowDown: SlowDown };
   /** Names besides the domain under which this machine is called. */
   readonly alsoCalled: (name: string) => boolean;

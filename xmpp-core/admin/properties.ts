@@ -9,7 +9,7 @@ export const adminPort = property("adminConsole.port", {
   schema: portOrOff,
   default: 9090,
   impact: "listener",
-  doc: "Port of the console over HTTP: content for this machine and for firekeeper.admin.plain-http-from, a redirect to HTTPS for everyone else; -1 closes it.",
+  doc: "Port of the console over HTTP: content for this machine and the addresses that may use plain HTTP, a redirect to HTTPS for everyone else; -1 closes it.",
 });
 
 export const adminSecurePort = property("adminConsole.securePort", {

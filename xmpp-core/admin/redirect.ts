@@ -15,7 +15,7 @@ export function redirecting(parts: Pick<AdminParts, "properties" | "names">): Re
     const port = parts.properties.get(adminSecurePort);
     if (port === -1) {
       response.writeHead(403, { "content-type": "text/plain; charset=utf-8" });
-      response.end("HTTPS is turned off (adminConsole.securePort), and without it only this machine may enter.\n");
+      response.end(`HTTPS is turned off (${adminSecurePort.key}), and without it only this machine may enter.\n`);
       return;
     }
     const host = hostOf(request.headers.host) ?? parts.names.primary.name;
