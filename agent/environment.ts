@@ -69,6 +69,11 @@ const variables = z.object({
     .describe(
       "`embedded`: the agent starts gate and core; else the path of the control socket of a core that runs elsewhere.",
     ),
+  FIREKEEPER_PROBE_HOST: z
+    .string()
+    .regex(/^[^\s/:@]+$|^\[?[0-9a-fA-F:]+\]?$/, "a host name or an IP address")
+    .default("127.0.0.1")
+    .describe("Where the agent reaches the server's ports when it verifies; with containers the name of the server's."),
 });
 
 export interface Environment {
@@ -90,6 +95,8 @@ export interface Environment {
   readonly timeZone: string;
   readonly logLevel: z.infer<typeof variables>["FIREKEEPER_LOG_LEVEL"];
   readonly core: { readonly kind: "embedded" } | { readonly kind: "socket"; readonly path: string };
+  /** Where listeners on all addresses are reached from the agent. */
+  readonly probeHost: string;
   /** Names that begin with `FIREKEEPER_` and mean nothing, each with the nearest known one. */
   readonly notices: readonly Notice[];
 }
@@ -130,6 +137,7 @@ export function readEnvironment(
       is.FIREKEEPER_CORE === "embedded"
         ? { kind: "embedded" }
         : { kind: "socket", path: resolve(cwd, is.FIREKEEPER_CORE) },
+    probeHost: is.FIREKEEPER_PROBE_HOST.replace(/^\[|\]$/g, ""),
     notices: unknownNames(Object.keys(texts)),
   };
 }

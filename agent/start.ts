@@ -104,7 +104,7 @@ export async function startAgent(environment: Environment, options: StartOptions
         report,
       }),
       patience: patience(Date.now),
-      probes: () => probe(target),
+      probes: () => probe(target, { host: environment.probeHost }),
       instance: environment.instance,
       keepDays: environment.keepRemovedDays,
       aliasDays: environment.aliasDays,

@@ -24,6 +24,7 @@ describe("the environment", () => {
       timeZone: "UTC",
       logLevel: "info",
       core: { kind: "embedded" },
+      probeHost: "127.0.0.1",
       notices: [],
     });
   });
@@ -43,6 +44,7 @@ describe("the environment", () => {
         FIREKEEPER_TZ: "Europe/Berlin",
         FIREKEEPER_LOG_LEVEL: "debug",
         FIREKEEPER_CORE: "/run/core.sock",
+        FIREKEEPER_PROBE_HOST: "[2001:db8::7]",
       }),
     ).toMatchObject({
       home: "/srv/fk",
@@ -57,6 +59,7 @@ describe("the environment", () => {
       timeZone: "Europe/Berlin",
       logLevel: "debug",
       core: { kind: "socket", path: "/run/core.sock" },
+      probeHost: "2001:db8::7",
       notices: [],
     });
   });
@@ -117,7 +120,7 @@ describe("the environment", () => {
 
   test("the table has a row with default and meaning for each variable", () => {
     const rows = environmentTable().trim().split("\n");
-    expect(rows).toHaveLength(2 + 12);
+    expect(rows).toHaveLength(2 + 13);
     expect(rows).toContainEqual(expect.stringMatching(/^\| `FIREKEEPER_ALIAS_DAYS` \| `90` \| Days .*for ever\. \|$/));
     for (const row of rows.slice(2)) expect(row).toMatch(/^\| `FIREKEEPER_[A-Z_]+` \| (`.+` |) ?\| .{20,} \|$/);
   });
