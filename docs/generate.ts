@@ -2,6 +2,7 @@
  * Writes what the pages in this directory take from the code: `npm run docs`. A page is either generated whole, or holds
  * blocks between `<!-- generated: NAME -->` and `<!-- end -->`. test/unit/repository.test.ts fails when one is stale.
  */
+import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -186,12 +187,20 @@ export async function generatedPages(): Promise<ReadonlyMap<string, string>> {
     ["sessions", sessionTable(started)],
     ["requests", requestTable(started)],
   ]);
-  return new Map([
+  const pages = [
     ["properties.md", propertiesPage(allProperties())],
     ["xeps.md", specificationsPage()],
     ["settings.md", await withBlocks("settings.md", blocks)],
     ["stanza-path.md", await withBlocks("stanza-path.md", blocks)],
-  ]);
+  ] as const;
+  return new Map(pages.map(([page, text]) => [page, formatted(page, text)]));
+}
+
+/** As `npm run check` wants it. */
+function formatted(page: string, text: string): string {
+  const biome = fileURLToPath(new URL("../node_modules/@biomejs/biome/bin/biome", directory));
+  const words = [biome, "format", `--stdin-file-path=docs/${page}`];
+  return execFileSync(process.execPath, words, { input: text, encoding: "utf8", cwd: new URL("..", directory) });
 }
 
 async function withBlocks(page: string, blocks: ReadonlyMap<string, string>): Promise<string> {
