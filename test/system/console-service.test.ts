@@ -79,6 +79,18 @@ test("a local property survives the core's replacement and is listed, not touche
   expect(list.find((each: { key: string }) => each.key === key)).toMatchObject({ owner: "local", value: "600000" });
 });
 
+test("a change that replaces the core is told as such; afterwards the admin finds it in force", async () => {
+  await edit({ roles, settings: { "sys.xmpp.java_options": "-Xmx512m" } });
+  await expect.poll(async () => (await admin.get("/api/plan")).json.plan?.impact, { timeout: 10_000 }).toBe("restart");
+  const { id } = (await admin.get("/api/plan")).json;
+  const told = await admin.post("/api/apply", { plan: id });
+  expect([told.status, told.json.error.code]).toEqual([503, "admin/leaving"]);
+  await expect.poll(async () => (await admin.login("admin", "admin-secret")).status, { timeout: 10_000 }).toBe(200);
+  await expect
+    .poll(async () => (await admin.get("/api/history")).json[0], { timeout: 10_000 })
+    .toMatchObject({ by: "admin@localhost", impact: "restart", result: "proven" });
+});
+
 test("without the agent there is still status, and a word about it", async () => {
   await service.kill("agent");
   await expect.poll(async () => (await admin.get("/api/status")).json.agent, { timeout: 10_000 }).toBe(null);
