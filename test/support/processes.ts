@@ -10,8 +10,6 @@ import { stringify } from "yaml";
 import { type Child, freePorts, startChild } from "./child.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
-const agentProgram = join(root, "dist/agent/main.js");
-const cliProgram = join(root, "dist/agent/cli.js");
 
 /** The three processes of one service (DESIGN.md §4). */
 export type Part = "agent" | "gate" | "core";
@@ -26,7 +24,11 @@ export type ServiceOptions = {
   host?: HostYaml;
   /** Further server properties, without the prefix `sys.xmpp.properties.`. */
   properties?: Record<string, string | number | boolean>;
-  env?: NodeJS.ProcessEnv;
+  env?: NodeJS.ProcessEnv | ((home: string) => NodeJS.ProcessEnv);
+  /** Folder with another build than the repository's: `dist` and what it imports. */
+  program?: string;
+  /** Folder in which the home is made, default: the system's for temporary files. */
+  homeIn?: string;
   /** How long the first start may take, users' key derivation included. */
   readyWithinMs?: number;
 };
@@ -45,6 +47,10 @@ export type Service = {
   kill(part: Part, signal?: NodeJS.Signals): Promise<void>;
   /** Starts the agent, again after it was killed; resolves when the service is ready. */
   startAgent(): Promise<void>;
+  /** Resolves when clients can connect again and the agent sees the server, after a part was killed. */
+  served(): Promise<void>;
+  /** Resolves when no process of this home is left. */
+  dead(): Promise<void>;
   /** Runs `firekeeper …`; `input` is its standard input. */
   cli(argv: readonly string[], input?: string): Promise<CliResult>;
   /** As `cli`, returns standard output, throws with all logs if the exit code is not 0. */
@@ -60,13 +66,16 @@ export type Ports = { plain: number; tls: number; console: number; secureConsole
 
 /** Starts a service on free ports of the loopback. Needs `npm run build` before. */
 export async function startService(options: ServiceOptions = {}): Promise<Service> {
+  const agentProgram = join(options.program ?? root, "dist/agent/main.js");
+  const cliProgram = join(options.program ?? root, "dist/agent/cli.js");
   if (!existsSync(agentProgram)) throw new Error(`${agentProgram} does not exist: npm run build`);
-  const home = await mkdtemp(join(tmpdir(), "firekeeper-home-"));
+  const home = await mkdtemp(join(options.homeIn ?? tmpdir(), "firekeeper-home-"));
   const [plain = 0, tls = 0, console = 0, secureConsole = 0, proxy = 0] = await freePorts(5);
   const ports = { plain, tls, console, secureConsole, proxy };
   const domain = options.domain ?? "localhost";
   const hostFile = join(home, "host.yaml");
-  const env = { ...options.env, FIREKEEPER_HOME: home };
+  const given = typeof options.env === "function" ? options.env(home) : options.env;
+  const env = { ...given, FIREKEEPER_HOME: home };
   let agent: Child | undefined;
   let printed = "";
 
@@ -102,6 +111,17 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
         (await accepts(join(home, "agent.sock"))) && (await accepts(ports.plain));
       await until(open, within, () => `no client can connect\n${service.logs()}`);
     },
+    async served() {
+      const ready = async (): Promise<boolean> =>
+        (await accepts(ports.plain)) && (await service.cli(["status"])).code === 0;
+      await until(ready, 30_000, () => `it does not serve again\n${service.logs()}`);
+    },
+    dead: () =>
+      until(
+        () => service.pids().length === 0,
+        10_000,
+        () => `still there: ${service.pids()}\n${service.logs()}`,
+      ),
     cli(argv, input) {
       return new Promise((resolve) => {
         const child = execFile(
@@ -128,11 +148,7 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
     async stop() {
       await agent?.stop();
       for (const pid of service.pids()) process.kill(pid, "SIGKILL");
-      await until(
-        () => service.pids().length === 0,
-        10_000,
-        () => `processes of ${home} outlive SIGKILL`,
-      );
+      await service.dead();
       await rm(home, { recursive: true, force: true });
     },
   };
