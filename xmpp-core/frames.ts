@@ -141,6 +141,8 @@ export interface ListenLimits {
   readonly unsentBytes?: number;
   /** Sent in clear, then FIN, to who is refused by a limit or by lack of descriptors. */
   readonly refusal?: string;
+  /** Refusals are reported once in so many ms, with their number; 1000 unless given. */
+  readonly reportEveryMs?: number;
 }
 
 export interface Bound {

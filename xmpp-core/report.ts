@@ -8,9 +8,16 @@ export interface Report {
   readonly log: Logger;
   started(facts: { domain: string; revision: number; tookMs: number }): void;
   stopping(facts: { cause: string; sessions: number }): void;
-  streamFailed(facts: { remote: string; session?: string | undefined; condition: string; text?: string | undefined }): void;
+  streamFailed(facts: {
+    remote: string;
+    session?: string | undefined;
+    condition: string;
+    text?: string | undefined;
+  }): void;
   loggedIn(facts: { session: string; remote: string; mechanism: string; tls: string | undefined }): void;
   loginFailed(facts: { name: string | undefined; remote: string; mechanism: string; condition: string }): void;
+  registered(facts: { name: string; remote: string }): void;
+  unregistered(facts: { name: string }): void;
   sessionResumed(facts: { session: string; after: "detach" | "restart" | "crash" }): void;
   sessionEnded(facts: { session: string; why: string }): void;
   handlerFailed(facts: { session: string; stanza: string; id: string | undefined; error: unknown }): void;
@@ -34,6 +41,7 @@ export function openReport(log: Logger): Report {
   const streamErrors = counter("stream_errors_total", "Streams ended by a stream error", ["condition"]);
   const logins = counter("logins_total", "Logins", ["mechanism"]);
   const failedLogins = counter("failed_logins_total", "Failed logins", ["condition"]);
+  const registrations = counter("registrations_total", "Accounts made and given up by their owners", ["what"]);
   const resumed = counter("resumed_sessions_total", "Sessions resumed", ["after"]);
   const ended = counter("ended_sessions_total", "Sessions ended", ["why"]);
   const faults = counter("faults_total", "Requests that failed by our own fault");
@@ -57,6 +65,14 @@ export function openReport(log: Logger): Report {
     loginFailed(facts) {
       failedLogins.inc({ condition: facts.condition });
       log.warn(facts, "login failed");
+    },
+    registered(facts) {
+      registrations.inc({ what: "made" });
+      log.info(facts, "account made in-band");
+    },
+    unregistered(facts) {
+      registrations.inc({ what: "given up" });
+      log.info(facts, "account given up in-band");
     },
     sessionResumed(facts) {
       resumed.inc({ after: facts.after });

@@ -25,7 +25,7 @@ import { startModules } from "./modules/start.ts";
 import type { Property } from "./properties/property.ts";
 import { openProperties } from "./properties/registry.ts";
 import { openReport } from "./report.ts";
-import { accountsMigration, openAccounts } from "./routing/accounts.ts";
+import { accountIdsMigration, accountsMigration, openAccounts } from "./routing/accounts.ts";
 import { namesMigration, openNames } from "./routing/names.ts";
 import { router as openRouter } from "./routing/router.ts";
 import { highestSession, sessionsMigration } from "./routing/session-rows.ts";
@@ -82,6 +82,7 @@ export async function startServer(options: ServerOptions) {
         programVersion,
         migrations: [
           ...[namesMigration, accountsMigration, sessionsMigration, storedStanzasMigration, settingsMigration],
+          accountIdsMigration,
           ...modules.flatMap((module) => module.migrations ?? []),
         ],
         ...(options.testing === undefined ? {} : { testing: options.testing }),
@@ -114,6 +115,7 @@ export async function startServer(options: ServerOptions) {
     const router = openRouter({ names, accounts, sessions, views, archiveIds: nextArchiveId, random, report });
     const externalAddress = (): string | undefined => settings.get("external-address");
 
+    const derivations = derivationPool();
     const { core, handlers, stop } = startModules(
       modules,
       {
@@ -129,6 +131,7 @@ export async function startServer(options: ServerOptions) {
         gate,
         rights,
         externalAddress,
+        derivations,
         archiveIds: nextArchiveId,
       },
       clock,
@@ -153,7 +156,7 @@ export async function startServer(options: ServerOptions) {
     const streamParts: StreamParts = {
       ...{ clock, random, report, properties, storage, names, accounts, sessions, router },
       auth: {
-        pool: derivationPool(),
+        pool: derivations,
         decoySecret: await secret(home, "decoy-salts", random),
         slowDown: slowDown({ clock, trusted: (address) => isTrusted({ properties }, address) }),
       },
@@ -161,6 +164,7 @@ export async function startServer(options: ServerOptions) {
         ...modules.flatMap((module) => module.streamFeatures ?? []),
         ...handlers.flatMap((each) => each.streamFeatures?.() ?? []),
       ],
+      beforeLogin: () => handlers.flatMap((each) => each.beforeLogin ?? []),
       sessionHandlers: () => sessions.handlers,
       renderStored: recoveredMessages(core),
       alsoCalled: (name) => name === properties.get(fqdn) || name === externalAddress(),

@@ -9,6 +9,9 @@ const dayMs = 24 * 3600 * 1000;
 const privateData = "<query xmlns='jabber:iq:private'><notes xmlns='urn:notes'>n</notes></query>";
 const streamhosts = "<query xmlns='http://jabber.org/protocol/bytestreams'/>";
 
+const newcomer = (name: string): string =>
+  `<query xmlns='jabber:iq:register'><username>${name}</username><password>${name}</password></query>`;
+
 /** Bodies that wait for somebody who comes. */
 async function waiting(world: World, user: string): Promise<string[]> {
   const client = await world.login(user);
@@ -149,6 +152,39 @@ export const moduleProofs: Record<string, Proof> = {
     expect(await reachable(port)).toBe(false);
     await world.set({ "xmpp.proxy.enabled": "true" });
     expect(await reachable(port)).toBe(true);
+  },
+  async "xmpp.proxy.service"(world) {
+    const alice = await world.login("alice");
+    const services = async () =>
+      (await alice.get("<query xmlns='http://jabber.org/protocol/disco#items'/>", "localhost"))
+        .getChild("query")
+        ?.getChildren("item")
+        .map((item) => item.attrs.jid);
+    const offered = async (at: string) =>
+      (await alice.get(streamhosts, at)).getChild("query")?.getChild("streamhost")?.attrs.jid;
+    await world.set({ "xmpp.proxy.enabled": "true", "xmpp.proxy.port": String(await freePort()) });
+    expect(await services()).toContain("proxy.localhost");
+    await world.set({ "xmpp.proxy.service": "Files" });
+    expect(await services()).toContain("files.localhost");
+    expect(await offered("files.localhost")).toBe("files.localhost");
+    expect(await offered("proxy.localhost")).toBeUndefined();
+    expect((await world.connect()).certificate?.checkHost("files.localhost")).toBeDefined();
+    await expect(world.set({ "xmpp.proxy.service": "two.labels" })).rejects.toThrow("xmpp.proxy.service must be");
+  },
+  async "register.inband"(world) {
+    expect((await (await world.connect()).set(newcomer("first"))).attrs.type).toBe("error");
+    await world.set({ "register.inband": "true" });
+    expect((await (await world.connect()).set(newcomer("first"))).attrs.type).toBe("result");
+    await world.login("first");
+  },
+  async "register.password"(world) {
+    await world.set({ "register.inband": "true" });
+    await (await world.connect()).set(newcomer("second"));
+    const second = await world.login("second");
+    await world.set({ "register.password": "false" });
+    expect((await second.set(newcomer("second"))).attrs.type).toBe("error");
+    await world.set({ "register.password": "true" });
+    expect((await second.set(newcomer("second"))).attrs.type).toBe("result");
   },
   async "xmpp.proxy.port"(world) {
     const [first, second] = [await freePort(), await freePort()];

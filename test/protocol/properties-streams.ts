@@ -205,6 +205,18 @@ export const streamProofs: Record<string, Proof> = {
     await world.set({ [`${rate}.max_burst`]: "2" });
     expect(await admitted(world, 20)).toBeLessThan(20);
   },
+  async "xmpp.ratelimit.newconnections.logging.suppress"(world) {
+    await world.set({ "xmpp.ratelimit.newconnections.logging.suppress": "0" });
+    await world.set({ "firekeeper.client.connections-per-address": "1" });
+    const lines = async (): Promise<number> => {
+      const before = world.refusals();
+      expect(await admitted(world, 4)).toBe(1);
+      return world.refusals() - before;
+    };
+    expect(await lines()).toBe(3);
+    await world.set({ "xmpp.ratelimit.newconnections.logging.suppress": "3600000" });
+    expect(await lines()).toBe(0);
+  },
   async "firekeeper.client.connections-per-address"(world) {
     await world.set({ "firekeeper.client.connections-per-address": "3" });
     expect(await admitted(world, 5)).toBe(3);
@@ -245,6 +257,30 @@ export const streamProofs: Record<string, Proof> = {
     expect(await asked()).toBe(true);
     await world.set({ "stream.management.requestFrequency": "0" });
     expect(await asked()).toBe(false);
+  },
+  async "stream.management.unsolicitedAckFrequency"(world) {
+    const told = async (): Promise<string[]> => {
+      const alice = await world.login("alice", { sm: true });
+      for (const to of ["bob@localhost", "nobody@localhost"]) alice.message(to, "counted");
+      for (let sent = 0; sent < 3; sent++) await alice.ping();
+      return alice.connection.inbox.filter((each) => each.is("a", ns.sm)).map((each) => each.attrs.h);
+    };
+    expect(await told()).toEqual([]);
+    await world.set({ "stream.management.unsolicitedAckFrequency": "2" });
+    expect(await told()).toEqual(["2", "4"]);
+  },
+  async "stream.management.location.enabled"(world) {
+    const told = async (direct = false): Promise<string | undefined> => {
+      const way = direct ? ({ tls: "direct", port: world.core.directPort } as const) : {};
+      const alice = await world.login("alice", way);
+      return (await alice.enable()).attrs.location;
+    };
+    expect(await told()).toBeUndefined();
+    await world.set({ fqdn: "machine.example" });
+    expect(await told()).toBe(`machine.example:${world.core.port}`);
+    expect(await told(true)).toBe(`machine.example:${world.core.directPort}`);
+    await world.set({ "stream.management.location.enabled": "false" });
+    expect(await told()).toBeUndefined();
   },
   async "stream.management.max-unacked"(world) {
     const alice = await world.login("alice", { sm: true });

@@ -21,6 +21,8 @@ export interface World {
   /** Keeps what the server wants to do in a moment from being done, until `thaw`. */
   freeze(): void;
   thaw(): void;
+  /** Lines that the gate has logged about refused connections. */
+  refusals(): number;
   /** How many things wait for it. */
   frozen(): number;
   /** Returns every property to its value of before, and drops the clients. */
@@ -44,7 +46,11 @@ export async function openWorld(): Promise<World> {
       return () => void periodic.delete(work);
     },
   };
-  const core = await startTestCore({ users: ["alice", "bob"], clock });
+  let refusals = 0;
+  const report = (_level: string, event: string): void => {
+    if (event === "connections-refused") refusals++;
+  };
+  const core = await startTestCore({ users: ["alice", "bob"], clock, gate: { report } });
   const agent = await connectAgent(core);
   const initial = new Map((await agent.target.actual()).settings.properties.map(({ key, value }) => [key, value]));
   const touched = new Set<string>();
@@ -65,6 +71,7 @@ export async function openWorld(): Promise<World> {
     freeze() {
       frozen = [];
     },
+    refusals: () => refusals,
     frozen: () => frozen?.length ?? 0,
     thaw() {
       const waiting = frozen ?? [];

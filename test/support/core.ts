@@ -6,6 +6,7 @@ import { pino } from "pino";
 import { deriveCredentials, formatCredentials } from "../../xmpp-core/auth/keys.ts";
 import { derivationPool } from "../../xmpp-core/auth/pool.ts";
 import { type Clock, systemClock } from "../../xmpp-core/clock.ts";
+import type { GateOptions } from "../../xmpp-core/gate/gate.ts";
 import { type Server, startServer } from "../../xmpp-core/server.ts";
 import type { StorageTesting } from "../../xmpp-core/storage/storage.ts";
 import { type InProcessGate, inProcessGate } from "../../xmpp-core/transport/in-process.ts";
@@ -19,6 +20,8 @@ export interface TestCoreOptions {
   properties?: Record<string, string>;
   clock?: Clock;
   testing?: StorageTesting;
+  /** Deadlines of the gate, and who hears what it reports. */
+  gate?: Pick<Partial<GateOptions>, "handshakeMs" | "lingerMs" | "report">;
   /** Log lines of this level go to standard error. */
   log?: string;
 }
@@ -71,7 +74,7 @@ export async function startTestCore(options: TestCoreOptions = {}): Promise<Test
   const home = await mkdtemp(join(tmpdir(), "firekeeper-test-"));
   const domain = options.domain ?? "localhost";
   const ports = { plain: await freePort(), direct: await freePort() };
-  const gates: InProcessGate = await inProcessGate();
+  const gates: InProcessGate = await inProcessGate(options.gate);
   const log = pino({ level: options.log ?? "silent" }, pino.destination(2));
   const clock = options.clock ?? systemClock;
 

@@ -64,8 +64,10 @@ export function certificates(parts: {
 
   const now = (): Date => new Date(parts.clock.now());
 
-  function extraNames(): string[] {
-    return [properties.get(fqdn), parts.externalAddress()].filter((name) => name !== undefined);
+  function extraNames(name: string): string[] {
+    // OpenSSL matches no wildcard directly below a name of one label: `*.mobydick` is not `proxy.mobydick`.
+    const services = name.includes(".") ? [] : names.serviceHosts(name);
+    return [...services, properties.get(fqdn), parts.externalAddress()].filter((extra) => extra !== undefined);
   }
 
   function ownSource(name: string): CertificateSource | undefined {
@@ -94,7 +96,7 @@ export function certificates(parts: {
         if (standing !== undefined) return standing;
       }
     } else problems.delete(name);
-    return ensureSelfSigned(home, name, { domain: name, extra: extraNames() }, now());
+    return ensureSelfSigned(home, name, { domain: name, extra: extraNames(name) }, now());
   }
 
   async function load(): Promise<void> {
@@ -152,7 +154,8 @@ export function certificates(parts: {
         const name = newName ?? names.primary.name;
         await loadCertificate({ name, chainPath: chain, keyPath: key, covers: [name] }, now());
       }
-      if (newName !== undefined) await ensureSelfSigned(home, newName, { domain: newName, extra: extraNames() }, now());
+      if (newName === undefined) return;
+      await ensureSelfSigned(home, newName, { domain: newName, extra: extraNames(newName) }, now());
     },
     status: () =>
       inUse.map((certificate) => {

@@ -8,8 +8,8 @@ import type { Report } from "./report.ts";
 /** Descriptors that are not connections: standard streams, logs, lock, event loop, link. */
 const spareFiles = 40;
 const politeMs = 2000;
-/** A flood of refusals is one log line a second. */
-const reportEveryMs = 1000;
+/** A flood of refusals is one log line in this time, unless the listener says another. */
+const defaultReportEveryMs = 1000;
 
 /** Decides about each accepted connection: by descriptors, then by the listener's limits. */
 export class Entrance {
@@ -40,7 +40,7 @@ export class Entrance {
     if (entrance === "admitted")
       return { remote, local: { address: plainAddress(localAddress ?? ""), port: localPort ?? 0 } };
     this.#refuse(socket, listener, used);
-    this.#log(listener.spec.name, remote.address, entrance);
+    this.#log(listener.spec, remote.address, entrance);
     return undefined;
   }
 
@@ -61,10 +61,10 @@ export class Entrance {
     socket.end(text);
   }
 
-  #log(listener: string, address: string, limit: string): void {
+  #log({ name: listener, limits }: Listener["spec"], address: string, limit: string): void {
     this.#unreported += 1;
     const now = performance.now();
-    if (now - this.#reportedMs < reportEveryMs) return;
+    if (now - this.#reportedMs < (limits?.reportEveryMs ?? defaultReportEveryMs)) return;
     this.#report("warn", "connections-refused", { listener, address, limit, count: this.#unreported });
     this.#unreported = 0;
     this.#reportedMs = now;

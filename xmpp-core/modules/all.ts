@@ -11,6 +11,7 @@ import { payloadAddresses } from "./payload-addresses.ts";
 import { ping } from "./ping.ts";
 import { presence } from "./presence/presence.ts";
 import { privateStorage } from "./private-storage.ts";
+import { registration } from "./registration.ts";
 import { roster } from "./roster/roster.ts";
 import { sharedGroups } from "./shared-groups/shared-groups.ts";
 import { socks5Proxy } from "./socks5-proxy.ts";
@@ -25,6 +26,7 @@ const capabilities: readonly Module[] = [
   sharedGroups,
   roster,
   presence,
+  registration,
   softwareVersion,
   entityTime,
   archive,

@@ -24,7 +24,6 @@ export function disco(modules: readonly Module[]): Module {
     features: collect((module) => module.accountFeatures),
   };
   const node = "https://firekeeper.im";
-  const hash = capsHash(server.identities, server.features);
 
   return defineModule({
     name: "disco",
@@ -32,19 +31,30 @@ export function disco(modules: readonly Module[]): Module {
       { spec: "XEP-0030", version: "2.5.0", status: "complete" },
       { spec: "XEP-0115", version: "1.6.0", status: "complete", note: "the server's own, in its stream features" },
     ],
-    streamFeatures: [x("c", { xmlns: ns.capabilities, hash: "sha-1", node, ver: hash })],
     start(core) {
+      let known: { features: readonly string[]; ver: string } | undefined;
+      /** What the server can do at this moment, with its hash. */
+      function present(): { features: readonly string[]; ver: string } {
+        const more = core.offered(discoExtra).flatMap((each) => each.features?.() ?? []);
+        const all = more.length === 0 ? server.features : [...new Set([...server.features, ...more])].sort();
+        if (known?.features.length !== all.length || known.features.some((feature, place) => feature !== all[place]))
+          known = { features: all, ver: capsHash(server.identities, all) };
+        return known;
+      }
+
       function info(request: IqRequest): IqAnswer | Promise<IqAnswer> {
         const { place } = request;
         const wanted: unknown = request.element.attrs.node;
-        const asked = typeof wanted === "string" && wanted !== "" && wanted !== `${node}#${hash}` ? wanted : undefined;
+        const now = present();
+        const own = place.at === "server" && wanted === `${node}#${now.ver}`;
+        const asked = typeof wanted === "string" && wanted !== "" && !own ? wanted : undefined;
         if (asked !== undefined) return infoOfNode(request, asked);
         if (place.at === "service") {
           const service = services.find(({ label }) => label === place.label);
           if (service === undefined) return request.error(stanzaError("item-not-found"));
           return request.result(infoElement(service.identities, [...discoFeatures, ...service.features], wanted));
         }
-        if (place.at === "server") return request.result(infoElement(server.identities, server.features, wanted));
+        if (place.at === "server") return request.result(infoElement(server.identities, now.features, wanted));
         return ifVisible(core, request, () =>
           request.result(infoElement(account.identities, account.features, wanted)),
         );
@@ -70,7 +80,7 @@ export function disco(modules: readonly Module[]): Module {
           at === undefined ? [] : core.offered(discoExtra).flatMap((each) => each.items?.(at, session, asked) ?? []);
         const own =
           asked === undefined && at === "server"
-            ? services.map(({ label, name }) => ({ jid: `${label}.${session.view}`, name }))
+            ? services.map(({ label, name }) => ({ jid: core.names.hostName(session.view, label), name }))
             : [];
         const answer = () =>
           request.result(
@@ -85,6 +95,7 @@ export function disco(modules: readonly Module[]): Module {
 
       const at = ["server", "account", ...services.map(({ label }) => `service:${label}` as const)] as const;
       return {
+        streamFeatures: () => [x("c", { xmlns: ns.capabilities, hash: "sha-1", node, ver: present().ver })],
         iq: [
           { get: [ns.discoInfo, "query"], at, by: "anyone", answer: info },
           { get: [ns.discoItems, "query"], at, by: "anyone", answer: items },

@@ -1,10 +1,11 @@
+import type { DerivationPool } from "../auth/pool.ts";
 import type { Clock } from "../clock.ts";
 import type { ListenSpec } from "../frames.ts";
 import type { Property } from "../properties/property.ts";
 import type { Registry } from "../properties/registry.ts";
 import type { Report } from "../report.ts";
 import type { Accounts } from "../routing/accounts.ts";
-import type { Handlers, IqHandler } from "../routing/handlers.ts";
+import type { AccountHandlers, Handlers, IqHandler } from "../routing/handlers.ts";
 import type { Names } from "../routing/names.ts";
 import type { Router } from "../routing/router.ts";
 import type { SessionState } from "../routing/session-state.ts";
@@ -29,6 +30,8 @@ export interface Core {
   readonly gate: Gate;
   /** `sys.xmpp.externalip` as it is now, if set; followed by `onExternalAddress`. */
   readonly externalAddress: () => string | undefined;
+  /** Where keys of new passwords are derived. */
+  readonly derivations: DerivationPool;
   /** Sortable ids for stored stanzas, strictly rising. */
   readonly archiveIds: () => number;
   /** The admin by DESIGN.md §3, the supervisors by role. */
@@ -36,6 +39,8 @@ export interface Core {
   /** Typed points where modules meet without importing each other. */
   offer<T>(point: Point<T>, value: T): void;
   offered<T>(point: Point<T>): readonly T[];
+  /** Handlers of accounts of all modules, for who makes or removes an account. */
+  readonly accountHandlers: () => readonly AccountHandlers[];
   /** Shorthand of `properties.watch` that stops with the module. Calls at once with the present value. */
   watch<T>(property: Property<T>, listener: (value: T) => void): void;
   /** Calls every `ms` until the module stops. */
@@ -80,6 +85,7 @@ export interface Identity {
 
 /** A service of the domain: `<label>.<domain>`. */
 export interface Service {
+  /** The name by which code and stored addresses know it; its label, unless the module calls `names.callService`. */
   readonly label: string;
   readonly name: string;
   readonly identities: readonly Identity[];

@@ -158,6 +158,8 @@ export const becameAvailable = point<BecameAvailable>("became available");
 
 /** More disco#items or disco#info than the declarations give. */
 export interface DiscoExtra {
+  /** Features of the server that come and go with properties. */
+  features?(): readonly string[];
   items?(
     at: "server" | "account",
     session: Session,

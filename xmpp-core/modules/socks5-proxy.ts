@@ -1,10 +1,11 @@
 import { createHash } from "node:crypto";
+import { z } from "zod";
 import { ns } from "../formats/namespaces.ts";
 import { stanzaError } from "../formats/stanza-error.ts";
 import type { ListenSpec } from "../frames.ts";
 import { formatJid, parseJid } from "../jid/jid.ts";
 import { property } from "../properties/property.ts";
-import { boolean, host, port } from "../properties/text-schema.ts";
+import { boolean, host, port, type TextSchema } from "../properties/text-schema.ts";
 import type { IqAnswer, IqRequest } from "../routing/handlers.ts";
 import { networkInterface } from "../stream/properties.ts";
 import type { Connection } from "../transport/connection.ts";
@@ -34,6 +35,26 @@ const externalIp = property("xmpp.proxy.externalip", {
   doc: "Address that the file transfer proxy tells clients; it goes before sys.xmpp.externalip for its part.",
 });
 
+/** One label below the domain, as it stands in an address. */
+const serviceLabel: TextSchema<string> = {
+  type: "text",
+  zod: z
+    .string()
+    .trim()
+    .toLowerCase()
+    .regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/),
+  write: (value) => value,
+  rule: "one label of a host name: letters, digits and hyphens",
+  hint: (refused) => `For example proxy, not ${JSON.stringify(refused.slice(0, 80))}.`,
+};
+
+const serviceName = property("xmpp.proxy.service", {
+  schema: serviceLabel,
+  default: "proxy",
+  impact: "live",
+  doc: "Label of the file transfer proxy below the domain: proxy makes it proxy.<domain>.",
+});
+
 const label = "proxy";
 
 /** A transfer that waits for its other side, or for its activation: the SOCKS5 connections of one hash. */
@@ -49,7 +70,7 @@ const mostWaiting = 2000;
 export const socks5Proxy = defineModule({
   name: "socks5-proxy",
   implements: [{ spec: "XEP-0065", version: "1.8.2", status: "complete", note: "the proxy (StreamHost) side" }],
-  properties: [enabled, proxyPort, externalIp],
+  properties: [enabled, proxyPort, externalIp, serviceName],
   services: [
     {
       label,
@@ -74,6 +95,7 @@ export const socks5Proxy = defineModule({
   },
   start(core) {
     const waiting = new Map<string, Waiting>();
+    core.watch(serviceName, (name) => core.names.callService(label, name));
 
     core.gate.onConnection("proxy65", (connection) => {
       if (connection.adopted) return connection.drop(); // it waited for an activation that the restart has forgotten
@@ -113,7 +135,7 @@ export const socks5Proxy = defineModule({
     function address(request: IqRequest): IqAnswer {
       if (!core.properties.get(enabled))
         return request.error(stanzaError("service-unavailable", { text: "The file transfer proxy is turned off." }));
-      const jid = `${label}.${request.session.view}`;
+      const jid = core.names.hostName(request.session.view, label);
       const at = { jid, port: core.properties.get(proxyPort) };
       const told = core.properties.get(externalIp) ?? core.externalAddress();
       // Without an address from outside: every one that this machine has, as Openfire does.

@@ -11,17 +11,19 @@ export interface RunningModules {
 /** Starts every module with the parts of this server; stopping undoes what each of them did, in reverse. */
 export function startModules(
   modules: readonly Module[],
-  parts: Omit<Core, "offer" | "offered" | "watch" | "every">,
+  parts: Omit<Core, "offer" | "offered" | "accountHandlers" | "watch" | "every">,
   clock: Clock,
 ): RunningModules {
   const offers = new Map<Point<unknown>, unknown[]>();
   const undo: (() => unknown)[] = [];
+  const handlers: Handlers[] = [];
   const core: Core = {
     ...parts,
     offer(point, value) {
       offers.set(point as Point<unknown>, [...(offers.get(point as Point<unknown>) ?? []), value]);
     },
     offered: <T>(point: Point<T>) => (offers.get(point as Point<unknown>) ?? []) as readonly T[],
+    accountHandlers: () => handlers.flatMap(({ account }) => account ?? []),
     watch(property, listener) {
       listener(parts.properties.get(property));
       undo.push(parts.properties.watch(property, (value) => listener(value)));
@@ -30,7 +32,6 @@ export function startModules(
       undo.push(clock.every(ms, work));
     },
   };
-  const handlers: Handlers[] = [];
   for (const module of modules) {
     const started = module.start?.(core);
     handlers.push({ ...started, iq: [...(module.iq ?? []), ...(started?.iq ?? [])] });

@@ -148,6 +148,14 @@ const reasons: readonly Reason[] = [
     says: "Compression is never offered: it gives away what TLS hides and lets one client exhaust memory.",
   },
   {
+    keys: /^xmpp\.proxy\.transfer\.required$/,
+    says: "The proxy relays only what a logged-in user of this server activates, bound to both addresses by its hash; it needs no earlier XEP-0096 offer, which newer clients (Jingle) do not send.",
+  },
+  {
+    keys: /^stream\.management\.location\.terminate-others\.enabled$/,
+    says: "It ends a session that another node of an Openfire cluster still holds; a session exists only once here.",
+  },
+  {
     keys: /^cert\.dsa\./,
     says: "DSA certificates are not made: no current client accepts them.",
   },

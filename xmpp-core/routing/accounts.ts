@@ -23,6 +23,12 @@ export interface Account {
   readonly sessions: Session[];
 }
 
+/** Ids are never used again: what a removed account left somewhere must not become another one's. */
+export const accountIdsMigration = {
+  name: "0016_account-ids",
+  sql: "CREATE TABLE removed_account (one INTEGER PRIMARY KEY CHECK (one = 1), highest INTEGER NOT NULL);",
+};
+
 export const accountsMigration = {
   name: "0002_accounts",
   sql: `
@@ -61,7 +67,13 @@ const allAccounts = read<[], AccountRow>(
 const allAliases = read<[], { served: number; name: string; account: number }>(
   "SELECT served, name, account FROM account_alias",
 );
-const highestId = read<[], { highest: number | null }>("SELECT max(id) AS highest FROM account");
+const highestId = read<[], { highest: number | null }>(
+  "SELECT max(id) AS highest FROM (SELECT max(id) AS id FROM account UNION ALL SELECT max(highest) FROM removed_account)",
+);
+const rememberId = write<[id: number]>(
+  `INSERT INTO removed_account (one, highest) VALUES (1, ?)
+   ON CONFLICT (one) DO UPDATE SET highest = max(highest, excluded.highest)`,
+);
 const credentialsOf = read<[number], { sha1: string | null; sha256: string | null; sha512: string | null }>(
   "SELECT sha1, sha256, sha512 FROM credentials WHERE account = ?",
 );
@@ -256,7 +268,7 @@ export async function openAccounts(storage: Storage): Promise<Accounts> {
     },
     remove(account) {
       forget(account);
-      return [dropAccount.with(account.id)];
+      return [rememberId.with(account.id), dropAccount.with(account.id)];
     },
     tentatively(work) {
       const done: (() => void)[] = [];

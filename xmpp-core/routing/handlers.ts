@@ -53,6 +53,30 @@ export interface IqHandler {
   answer(request: IqRequest): IqAnswer | Promise<IqAnswer>;
 }
 
+/** A request on a stream that nobody has logged in on yet. */
+export interface StrangerRequest {
+  readonly type: "get" | "set";
+  readonly element: Element;
+  readonly served: Served;
+  /** The name of the domain that the stream was opened to. */
+  readonly view: string;
+  /** Address of the peer. */
+  readonly remote: string;
+  /** Whether the stream is encrypted. */
+  readonly secured: boolean;
+  result(payload?: Xml, after?: Ticket): IqAnswer;
+  error(error: StanzaError): IqAnswer;
+}
+
+/** The one thing that may be asked before login besides TLS and SASL; nothing else passes. */
+export interface BeforeLogin {
+  /** Shown in the features of an encrypted stream before login, while it is to be used. */
+  readonly feature: () => Xml | undefined;
+  /** Payload of the request, get and set. */
+  readonly request: readonly [ns: string, name: string];
+  answer(request: StrangerRequest): IqAnswer | Promise<IqAnswer>;
+}
+
 // ---------------------------------------------------------------- message
 
 /**
@@ -166,6 +190,7 @@ export interface AccountHandlers {
 
 export interface Handlers {
   readonly iq?: readonly IqHandler[];
+  readonly beforeLogin?: BeforeLogin;
   readonly message?: MessageHandlers;
   readonly presence?: PresenceHandler;
   /** Whether a request of `session` may reach another client; false is answered as if it were not there. */

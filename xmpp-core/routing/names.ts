@@ -30,7 +30,7 @@ export interface Host {
   readonly served: Served;
   /** The live name that was used. */
   readonly view: string;
-  /** "" for the server itself, else the label of a service (`proxy`). */
+  /** "" for the server itself, else the declared name of a service (`proxy`), whatever label it answers under. */
   readonly service: string;
 }
 
@@ -88,6 +88,8 @@ export interface Names {
   locate(jid: Jid): Place;
   /** The host text of a place of ours under a view: `example.org`, `proxy.example.org`. */
   hostName(view: string, service: string): string;
+  /** The hosts of all services under a view. */
+  serviceHosts(view: string): readonly string[];
   /** An address in the form that is stored: relative (`bob@`, `@proxy.`) if it is ours, else in full. */
   relative(jid: Jid): string;
   /** A stored address as `view` sees it. */
@@ -110,8 +112,10 @@ export interface Names {
   /** Ends former names whose time has come; returns those that ended. */
   expire(now: number): Promise<readonly string[]>;
   onChanged(listener: () => void): () => void;
-  /** Labels of services, set once by the server from the modules' declarations. */
-  setServices(labels: ReadonlySet<string>): void;
+  /** Services by their declared names, set once by the server; each answers under its own name until `callService`. */
+  setServices(declared: ReadonlySet<string>): void;
+  /** From now on the service answers under `<label>.<domain>`. Stored addresses keep its declared name, so they follow. */
+  callService(service: string, label: string): void;
 }
 
 /** Reads the names from storage; a new database gets `firstName` as its domain. */
@@ -123,7 +127,8 @@ export async function openNames(storage: Storage, firstName: string, now: number
     currentOf.set(1, 1);
     await storage.settled(storage.commit([putServed.with(1, 1), putEpoch.with(1, 1, firstName, now, null, 1)]));
   }
-  let services: ReadonlySet<string> = new Set();
+  /** Labels of services by their declared names. */
+  let services = new Map<string, string>();
   let served: readonly Served[] = [];
   let hosts = new Map<string, Host>();
   const listeners = new Set<() => void>();
@@ -139,7 +144,7 @@ export async function openNames(storage: Storage, firstName: string, now: number
     hosts = new Map();
     for (const domain of served)
       for (const { name } of domain.live) {
-        for (const label of services) hosts.set(`${label}.${name}`, { served: domain, view: name, service: label });
+        for (const [service, label] of services) hosts.set(`${label}.${name}`, { served: domain, view: name, service });
       }
     // A served name wins over a service of another one (`proxy.a` served beside `a`).
     for (const domain of served)
@@ -147,7 +152,8 @@ export async function openNames(storage: Storage, firstName: string, now: number
   }
   rebuild();
 
-  const hostName = (view: string, service: string): string => (service === "" ? view : `${service}.${view}`);
+  const hostName = (view: string, service: string): string =>
+    service === "" ? view : `${services.get(service) ?? service}.${view}`;
 
   function locate(jid: Jid): Place {
     const host = hosts.get(jid.domain);
@@ -173,6 +179,7 @@ export async function openNames(storage: Storage, firstName: string, now: number
     host: (domain) => hosts.get(domain),
     locate,
     hostName,
+    serviceHosts: (view) => [...services.keys()].map((service) => hostName(view, service)),
     relative(jid) {
       const host = hosts.get(jid.domain);
       if (host === undefined) return formatJid(jid);
@@ -195,7 +202,8 @@ export async function openNames(storage: Storage, firstName: string, now: number
       if (writtenUnder === undefined) return undefined;
       if (domain === writtenUnder) return view;
       const label = domain.endsWith(`.${writtenUnder}`) ? domain.slice(0, -writtenUnder.length - 1) : "";
-      return services.has(label) ? hostName(view, label) : undefined;
+      for (const [service, known] of services) if (known === label) return hostName(view, service);
+      return undefined;
     },
     successorOf(domain) {
       const former = rows.find((row) => !row.live && row.name === domain);
@@ -243,9 +251,15 @@ export async function openNames(storage: Storage, firstName: string, now: number
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
-    setServices(labels) {
-      services = labels;
+    setServices(declared) {
+      services = new Map([...declared].map((service) => [service, service]));
       rebuild();
+    },
+    callService(service, label) {
+      if (services.get(service) === label) return;
+      services.set(service, label);
+      rebuild();
+      for (const listener of listeners) listener();
     },
   };
 }

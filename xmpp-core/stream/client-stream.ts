@@ -16,6 +16,7 @@ import { features, featuresAfterLogin, header, type Negotiation, startTlsFeature
 import { type Pace, pace } from "./pace.ts";
 import type { StreamParts } from "./parts.ts";
 import * as properties from "./properties.ts";
+import { answerStranger, strangerFeatures } from "./strangers.ts";
 import type { StreamManagement } from "./stream-management.ts";
 
 /** What a stream tells the list of streams that it belongs to. */
@@ -195,7 +196,8 @@ export class ClientStream implements Carrier, ConnectionHandler {
       if (this.#ended) return;
       this.#stalled = false;
       this.connection.resume();
-      this.#reader.go();
+      // What came meanwhile may have made it wait anew.
+      if (!this.#stalled) this.#reader.go();
     };
     void work.then(go, (error: unknown) => {
       this.#parts.report.wrong({ what: "a stream failed by our own fault", error });
@@ -272,7 +274,10 @@ export class ClientStream implements Carrier, ConnectionHandler {
       login: login(this.#parts, { view, tls, remote: remote.address, offered: offer }),
     };
     const startTls = tls === undefined && policy !== "disabled";
-    this.connection.write(features([...(startTls ? [startTlsFeature(mustSecure)] : []), ...mechanismFeatures(offer)]));
+    const secured = tls === undefined ? [] : strangerFeatures(this.#parts);
+    this.connection.write(
+      features([...(startTls ? [startTlsFeature(mustSecure)] : []), ...mechanismFeatures(offer), ...secured]),
+    );
   }
 
   #element(stanza: Stanza): void {
@@ -294,12 +299,10 @@ export class ClientStream implements Carrier, ConnectionHandler {
 
   #beforeLogin(state: Negotiation & { at: "greeted" }, stanza: Stanza): void {
     if (stanza.ns === ns.tls && stanza.name === "starttls") return this.#startTls();
-    if (stanza.ns !== ns.sasl || !["auth", "response", "abort"].includes(stanza.name))
-      return this.end("not-authorized", "Log in first.");
-    const tlsMissing = this.connection.tls === undefined && state.offered.mechanisms.length === 0;
-    if (tlsMissing) {
-      this.connection.write(x("failure", { xmlns: ns.sasl }, x("encryption-required")));
-      return;
+    if (stanza.ns !== ns.sasl || !["auth", "response", "abort"].includes(stanza.name)) {
+      const answer = answerStranger(this.#parts, this, state, stanza);
+      if (answer === undefined) return this.end("not-authorized", "Log in first.");
+      return this.#stall(answer.then((reply) => this.#ended || this.connection.write(reply)));
     }
     const element = stanza.element();
     const mechanism: unknown = element.attrs.mechanism;
@@ -367,6 +370,7 @@ export class ClientStream implements Carrier, ConnectionHandler {
     this.state = { at: "bound", session };
     session.carrier = this;
     session.detachedAt = undefined;
+    if (session.managed) session.outbound.requestEvery = this.#parts.properties.get(properties.requestFrequency);
     session.outbound.attach(this.connection);
     this.#owner.bound(this, session);
   }
@@ -378,7 +382,11 @@ export class ClientStream implements Carrier, ConnectionHandler {
       return this.end("unsupported-stanza-type", `<${stanza.name}/> of ${stanza.ns} is not understood here.`);
     if (session.managed) session.handled++;
     const work = this.#parts.router.receive(session, stanza);
-    if (work !== undefined) this.#stall(work);
+    if (work === undefined) {
+      if (session.managed) this.#owner.management.handled(session);
+      return;
+    }
+    this.#stall(session.managed ? work.then(() => this.#owner.management.handled(session)) : work);
   }
 
   // ------------------------------------------------------------ orderly restart

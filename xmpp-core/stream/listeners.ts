@@ -15,6 +15,7 @@ export function clientListenSpecs(get: <T>(property: Property<T>) => T): ListenS
     limits: {
       perAddress: get(properties.perAddress),
       trusted: get(properties.trusted),
+      reportEveryMs: get(properties.refusalsReported),
       ...(limited ? { perSecond: get(properties.ratePerSecond), burst: get(properties.rateBurst) } : {}),
     },
   };

@@ -4,7 +4,7 @@ import type { Clock } from "../clock.ts";
 import type { Registry } from "../properties/registry.ts";
 import type { Report } from "../report.ts";
 import type { Accounts } from "../routing/accounts.ts";
-import type { SessionHandlers } from "../routing/handlers.ts";
+import type { BeforeLogin, SessionHandlers } from "../routing/handlers.ts";
 import type { Names } from "../routing/names.ts";
 import type { Router } from "../routing/router.ts";
 import type { RenderStored, Sessions } from "../routing/sessions.ts";
@@ -25,6 +25,8 @@ export interface StreamParts {
   readonly auth: { readonly pool: DerivationPool; readonly decoySecret: Buffer; readonly slowDown: SlowDown };
   /** What modules offer after login. */
   readonly streamFeatures: () => readonly Xml[];
+  /** What modules answer before login. */
+  readonly beforeLogin: () => readonly BeforeLogin[];
   readonly sessionHandlers: () => readonly SessionHandlers[];
   /** Stored messages for a session that comes back after a crash. */
   readonly renderStored: RenderStored;

@@ -129,6 +129,13 @@ export const rateBurst = property("xmpp.ratelimit.newconnections.c2s.max_burst",
   doc: "New client connections that may come at once when the rate is limited.",
 });
 
+export const refusalsReported = property("xmpp.ratelimit.newconnections.logging.suppress", {
+  schema: milliseconds.min(0),
+  default: 300_000,
+  impact: "live",
+  doc: "After a line about refused connections was logged, none follows for this time; the next one has their number.",
+});
+
 export const perAddress = property("firekeeper.client.connections-per-address", {
   schema: integer(1, 1_000_000),
   default: 1000,
@@ -180,6 +187,20 @@ export const requestFrequency = property("stream.management.requestFrequency", {
   doc: "After so many stanzas the client is asked what it has handled; 0: never.",
 });
 
+export const unsolicitedAcks = property("stream.management.unsolicitedAckFrequency", {
+  schema: integer(0, 10_000),
+  default: 0,
+  impact: "live",
+  doc: "After so many stanzas of a client it is told unasked what the server has handled; 0: only when it asks.",
+});
+
+export const locationTold = property("stream.management.location.enabled", {
+  schema: boolean,
+  default: true,
+  impact: "live",
+  doc: "Whether a client is told where to resume: at fqdn, if that is set, on the port it came by.",
+});
+
 export const maxUnacked = property("stream.management.max-unacked", {
   schema: integer(1, 1_000_000),
   default: 10_000,
@@ -219,6 +240,7 @@ export const streamProperties = [
   rateEnabled,
   ratePerSecond,
   rateBurst,
+  refusalsReported,
   perAddress,
   trusted,
   stanzaBytes,
@@ -226,6 +248,8 @@ export const streamProperties = [
   bytesPerSecond,
   managementActive,
   requestFrequency,
+  unsolicitedAcks,
+  locationTold,
   maxUnacked,
   resumable,
   detachTimeout,

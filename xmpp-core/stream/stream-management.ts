@@ -4,11 +4,11 @@ import type { Session } from "../routing/session.ts";
 import type { Stanza } from "../xml/stanza.ts";
 import { type Xml, x } from "../xml/writer.ts";
 import type { StreamParts } from "./parts.ts";
-import { detachTimeout, managementActive, maxUnacked, requestFrequency, resumable } from "./properties.ts";
+import * as properties from "./properties.ts";
 
 /** What it needs of a client's stream. */
 export interface ManagedStream {
-  readonly connection: { write(data: string): void; readonly open: boolean };
+  readonly connection: { write(data: string): void; readonly open: boolean; readonly listener: string };
   end(condition: string, text?: string, application?: Xml): void;
   becomes(session: Session): void;
 }
@@ -16,6 +16,8 @@ export interface ManagedStream {
 export interface StreamManagement {
   /** A nonza of a bound session. */
   take(stream: ManagedStream, session: Session, stanza: Stanza): void;
+  /** A stanza of a managed session has been handled: perhaps the client is told so unasked. */
+  handled(session: Session): void;
   /** `<resume/>`: the client goes on with its session on this connection. XEP-0198 §5 */
   resume(stream: ManagedStream, account: Account, stanza: Stanza): Promise<void>;
   /** Ends sessions whose client did not come back in time, and those that let too much pile up. */
@@ -44,24 +46,41 @@ export function streamManagement(parts: StreamParts): StreamManagement {
     return difference > 2 ** 31 ? near - (2 ** 32 - difference) : near + difference;
   }
 
-  function enable(session: Session, stanza: Stanza): void {
-    if (!parts.properties.get(managementActive)) return session.outbound.nonza(failed("service-unavailable"));
+  /** Where the client should resume: on the port it came by, which takes both kinds of TLS. XEP-0198 §3 */
+  function location(stream: ManagedStream): string | undefined {
+    const name = parts.properties.get(properties.fqdn);
+    if (name === undefined || !parts.properties.get(properties.locationTold)) return undefined;
+    const direct = stream.connection.listener === "c2s-tls";
+    const port = parts.properties.get(direct ? properties.directPort : properties.plainPort);
+    return `${name.includes(":") ? `[${name}]` : name}:${port}`;
+  }
+
+  // The count is committed with the stanza's effects and acknowledged afterwards: a crash before the commit makes the client resend, one after it must not (XEP-0198 §4).
+  function acknowledge(session: Session): void {
+    const ticket = parts.sessions.settleCount(session);
+    session.outbound.nonza(x("a", { xmlns: ns.streamManagement, h: session.handled % 2 ** 32 }), ticket);
+  }
+
+  function enable(stream: ManagedStream, session: Session, stanza: Stanza): void {
+    if (!parts.properties.get(properties.managementActive))
+      return session.outbound.nonza(failed("service-unavailable"));
     if (session.managed) return session.outbound.nonza(failed("unexpected-request"));
     const { resume, max } = stanza.element().attrs as Record<string, unknown>;
     const wanted = resume === "true" || resume === "1";
     const asked = typeof max === "string" && /^\d{1,7}$/.test(max) ? Number(max) : undefined;
-    const longest = Math.floor(parts.properties.get(detachTimeout) / 1000);
+    const longest = Math.floor(parts.properties.get(properties.detachTimeout) / 1000);
     const token = wanted && longest > 0 ? parts.random(18).toString("base64url") : undefined;
     session.resumeWithinMs = Math.min(asked === undefined || asked === 0 ? longest : asked, longest) * 1000;
-    session.outbound.requestEvery = parts.properties.get(requestFrequency);
+    session.outbound.requestEvery = parts.properties.get(properties.requestFrequency);
     const ticket = parts.sessions.manage(session, token);
-    const told = token !== undefined && parts.properties.get(resumable);
+    const told = token !== undefined && parts.properties.get(properties.resumable);
     session.outbound.nonza(
       x("enabled", {
         xmlns: ns.streamManagement,
         id: token,
         resume: token === undefined ? undefined : "true",
         max: told ? session.resumeWithinMs / 1000 : undefined,
+        location: token === undefined ? undefined : location(stream),
       }),
       ticket,
     );
@@ -83,7 +102,7 @@ export function streamManagement(parts: StreamParts): StreamManagement {
     failed,
 
     take(stream, session, stanza) {
-      if (stanza.name === "enable") return enable(session, stanza);
+      if (stanza.name === "enable") return enable(stream, session, stanza);
       if (!session.managed || stanza.name === "resume") return session.outbound.nonza(failed("unexpected-request"));
       if (stanza.name === "a") {
         acknowledged(stream, session, stanza);
@@ -91,9 +110,12 @@ export function streamManagement(parts: StreamParts): StreamManagement {
       }
       if (stanza.name !== "r")
         return stream.end("unsupported-stanza-type", `<${stanza.name}/> is not part of stream management.`);
-      // The count is committed with the stanza's effects and acknowledged afterwards: a crash before the commit makes the client resend, one after it must not (XEP-0198 §4).
-      const ticket = parts.sessions.settleCount(session);
-      session.outbound.nonza(x("a", { xmlns: ns.streamManagement, h: session.handled % 2 ** 32 }), ticket);
+      acknowledge(session);
+    },
+
+    handled(session) {
+      const every = parts.properties.get(properties.unsolicitedAcks);
+      if (every > 0 && session.handled % every === 0) acknowledge(session);
     },
 
     async resume(stream, account, stanza) {
@@ -126,7 +148,7 @@ export function streamManagement(parts: StreamParts): StreamManagement {
 
     sweep(now) {
       parts.sessions.sweep();
-      const bound = parts.properties.get(maxUnacked);
+      const bound = parts.properties.get(properties.maxUnacked);
       for (const session of parts.sessions.all()) {
         if (session.outbound.unacknowledged > bound || session.outbound.held > heldBytes) {
           parts.report.sessionEnded({ session: session.address, why: "too much unacknowledged" });
