@@ -179,3 +179,12 @@ describe("crash", () => {
     expect(answer.getChild("error")?.getChild("recipient-unavailable")).toBeTruthy();
   });
 });
+
+test("after a restart the server goes on asking what was handled", async () => {
+  const [alice, bob] = await pair();
+  await core.restart();
+  bob.acks = "withheld";
+  for (let i = 0; i < 6; i++) alice.message(bob.jid, String(i));
+  await bob.next("message", body("5"));
+  expect(bob.transcript()).toMatch(/<< [^\n]*<r xmlns='urn:xmpp:sm:3'\/>/);
+});

@@ -176,7 +176,7 @@ export function router(parts: RouterParts): Router {
       refuse(session, stanza, stanzaError("service-unavailable"));
       return;
     }
-    session.asking.set(stanza.id, formatJid(to));
+    session.asks(stanza.id, formatJid(to));
     target.outbound.stanza(rewritten(stanza, session, target, to), 0, {
       is: "request",
       id: stanza.id,

@@ -2,6 +2,8 @@ import { formatJid, type Jid } from "../jid/jid.ts";
 import type { Account } from "./accounts.ts";
 import type { Outbound } from "./outbound.ts";
 
+const mostAsked = 1000;
+
 /** What a session needs of the stream that carries it; the stream layer implements it. */
 export interface Carrier {
   readonly remote: { readonly address: string; readonly port: number };
@@ -65,6 +67,15 @@ export class Session {
     this.bareAddress = formatJid({ local: facts.jid.local, domain: facts.jid.domain, resource: "" });
     this.since = facts.since;
     this.outbound = facts.outbound;
+  }
+
+  /** A request went to another client: whoever asked before a crash is answered after it. */
+  asks(id: string, whom: string): void {
+    this.asking.set(id, whom);
+    this.stateChanged = true;
+    // A client that is never answered must not make us remember for ever.
+    const [oldest] = this.asking.size > mostAsked ? this.asking.keys() : [];
+    if (oldest !== undefined) this.asking.delete(oldest);
   }
 
   get managed(): boolean {

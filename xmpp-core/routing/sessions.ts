@@ -105,8 +105,6 @@ export function openSessions(parts: {
 
   function owedRows(session: Session): Write[] {
     const writes: Write[] = [];
-    // Who asked before a crash is answered after it (`asking`).
-    if (session.asking.size > 0) session.stateChanged = true;
     if (session.resumeToken === undefined) return writes;
     if (session.stateChanged) writes.push(row(session));
     if (session.handledWritten !== session.handled) writes.push(rows.counters(session));

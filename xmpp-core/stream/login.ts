@@ -121,8 +121,12 @@ export function login(
 
   return {
     async take(element) {
+      if (facts.tls === undefined && facts.offered.mechanisms.length === 0)
+        return refused("encryption-required", undefined);
       if (element.name === "abort") return refused("aborted", undefined);
       if (element.name === "auth") {
+        // Whoever begins anew has given up the attempt before.
+        if (exchange !== undefined && ++failures >= attemptsPerStream) return refused("aborted", undefined);
         mechanism = element.mechanism ?? "";
         exchange = start(mechanism, {
           offered: facts.offered,
