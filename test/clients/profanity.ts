@@ -58,7 +58,7 @@ export const profanity: ClientProgram = {
         "-x",
         "160",
         "-y",
-        "50",
+        "200",
         ...environment,
         "-e",
         "LC_ALL=C.UTF-8",
@@ -66,7 +66,7 @@ export const profanity: ClientProgram = {
       await tmux(...start, "profanity", "-l", "DEBUG");
       await shows(/Profanity/);
       // One line a fact: no splash, no time stamps that wrap, console messages with their text.
-      for (const line of ["/splash off", "/wrap off", "/roster hide", "/console chat all"]) await type(line);
+      for (const line of ["/splash off", "/wrap off", "/roster hide", "/console chat all", "/mam on"]) await type(line);
       await type(`/connect ${address} server ${account.host} port ${account.port} tls trust`);
       await shows(/password:/i);
       await type(account.password);
@@ -89,6 +89,15 @@ export const profanity: ClientProgram = {
         await shows(new RegExp(literal(body)));
       },
       async heard(from, body) {
+        await type(`/msg ${from}`);
+        await shows(new RegExp(literal(body)));
+      },
+      async timesHeard(from, body) {
+        await type(`/msg ${from}`);
+        return (await screen()).split(body).length - 1;
+      },
+      async finds(from, body) {
+        // With its archive support on, a new window asks for what was said before.
         await type(`/msg ${from}`);
         await shows(new RegExp(literal(body)));
       },

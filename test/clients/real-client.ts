@@ -6,6 +6,10 @@ export type RealClient = {
   say(to: string, body: string): Promise<void>;
   /** Waits until a chat message with this text from this bare address was shown to the user. */
   heard(from: string, body: string): Promise<void>;
+  /** How often such a message was shown so far. */
+  timesHeard(from: string, body: string): Promise<number>;
+  /** Waits until the archive of the chat with this address gives a message with this text from it. */
+  finds(from: string, body: string): Promise<void>;
   /** Waits until the contact stands in this group of the roster. */
   sees(contact: string, group: string): Promise<void>;
   /** How often it lost its connection since it logged in. */

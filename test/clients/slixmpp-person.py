@@ -17,7 +17,7 @@ class Person(slixmpp.ClientXMPP):
         # The server under test signs its own certificate.
         self.ssl_context.check_hostname = False
         self.ssl_context.verify_mode = ssl.CERT_NONE
-        for plugin in ("xep_0030", "xep_0115", "xep_0198", "xep_0199", "xep_0280"):
+        for plugin in ("xep_0030", "xep_0115", "xep_0198", "xep_0199", "xep_0280", "xep_0313"):
             self.register_plugin(plugin)
         self.add_event_handler("session_start", self.started)
         self.add_event_handler("message", self.message)
@@ -37,6 +37,12 @@ class Person(slixmpp.ClientXMPP):
     def message(self, message):
         if message["type"] in ("chat", "normal") and message["body"]:
             tell("message", sender=message["from"].bare, body=message["body"])
+
+    async def archive(self, contact):
+        iq = await self["xep_0313"].retrieve(with_jid=contact)
+        for result in iq["mam"]["results"]:
+            message = result["mam_result"]["forwarded"]["stanza"]
+            tell("archived", sender=message["from"].bare, body=message["body"])
 
     def tell_roster(self):
         contacts = {
@@ -62,6 +68,8 @@ def main():
         wish = json.loads(line)
         if wish["do"] == "say":
             person.send_message(mto=wish["to"], mbody=wish["body"], mtype="chat")
+        if wish["do"] == "archive":
+            person.loop.create_task(person.archive(wish["with"]))
 
     person.loop.add_reader(sys.stdin, order)
     person.loop.run_forever()

@@ -72,6 +72,15 @@ export const slixmpp: ClientProgram = {
       },
       heard: (from, body) =>
         seen(`message "${body}"`, (event) => event.event === "message" && event.sender === from && event.body === body),
+      timesHeard: async (from, body) =>
+        events.filter((event) => event.event === "message" && event.sender === from && event.body === body).length,
+      async finds(from, body) {
+        order({ do: "archive", with: from });
+        await seen(
+          `archived "${body}"`,
+          (event) => event.event === "archived" && event.sender === from && event.body === body,
+        );
+      },
       sees: (contact, group) =>
         seen(`contact ${contact} in ${group}`, (event) => event.contacts?.[contact]?.groups.includes(group) === true),
       losses: async () =>

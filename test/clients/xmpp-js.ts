@@ -16,6 +16,7 @@ export const xmppJs: ClientProgram = {
     const entity = client({ service: `xmpp://${account.host}:${account.port}`, domain, username: user, password });
     const lines: string[] = [];
     const messages: { from: string; body: string }[] = [];
+    const archived: { from: string; body: string }[] = [];
     const groups = new Map<string, string[]>();
     let losses = 0;
     const note = (what: string) => (detail: unknown) => lines.push(`${what} ${String(detail)}`);
@@ -34,8 +35,12 @@ export const xmppJs: ClientProgram = {
         );
     };
     entity.on("stanza", (stanza) => {
-      const body = stanza.is("message") ? stanza.getChildText("body") : null;
-      if (body) messages.push({ from: String(stanza.attrs.from).split("/")[0] ?? "", body });
+      if (!stanza.is("message")) return;
+      const old = stanza.getChild("result", "urn:xmpp:mam:2")?.getChild("forwarded", "urn:xmpp:forward:0");
+      const message = old?.getChild("message") ?? stanza;
+      const body = message.getChildText("body");
+      const shown = old === undefined ? messages : archived;
+      if (body) shown.push({ from: String(message.attrs.from).split("/")[0] ?? "", body });
     });
     entity.iqCallee.set("jabber:iq:roster", "query", ({ element }) => {
       takeRoster(element);
@@ -64,6 +69,14 @@ export const xmppJs: ClientProgram = {
       say: (to, body) => entity.send(xml("message", { to, type: "chat" }, xml("body", {}, body))),
       heard: (from, body) =>
         seen(`message "${body}"`, () => messages.some((one) => one.from === from && one.body === body)),
+      timesHeard: async (from, body) => messages.filter((one) => one.from === from && one.body === body).length,
+      async finds(from, body) {
+        const field = (name: string, value: string): Element => xml("field", { var: name }, xml("value", {}, value));
+        const fields = [field("FORM_TYPE", "urn:xmpp:mam:2"), field("with", from)];
+        const form = xml("x", { xmlns: "jabber:x:data", type: "submit" }, ...fields);
+        await entity.iqCaller.request(xml("iq", { type: "set" }, xml("query", { xmlns: "urn:xmpp:mam:2" }, form)));
+        await seen(`archived "${body}"`, () => archived.some((one) => one.from === from && one.body === body));
+      },
       sees: (contact, group) => seen(`${contact} in ${group}`, () => groups.get(contact)?.includes(group) === true),
       losses: async () => losses,
       transcript,

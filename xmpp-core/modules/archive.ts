@@ -120,7 +120,8 @@ export const archive = defineModule({
     { spec: "XEP-0334", version: "0.4.0", status: "complete" },
   ],
   accountFeatures: [ns.archive, ns.archiveExtended, ns.stanzaIds],
-  features: [ns.stanzaIds],
+  // Profanity looks for the archive at the server only, though it stands at the account (XEP-0313 §2).
+  features: [ns.archive, ns.stanzaIds],
   properties: [enabled, days],
   migrations: [migration],
   start(core) {
