@@ -56,6 +56,7 @@ const titles: Readonly<Record<string, string>> = {
   "XEP-0050": "Ad-Hoc Commands",
   "XEP-0054": "vcard-temp",
   "XEP-0065": "SOCKS5 Bytestreams",
+  "XEP-0077": "In-Band Registration",
   "XEP-0092": "Software Version",
   "XEP-0115": "Entity Capabilities",
   "XEP-0133": "Service Administration",
