@@ -28,18 +28,22 @@ export type Scram = {
   verify(outcome: string): void;
 };
 
-/** Starts SCRAM. `binding` is the data of a -PLUS mechanism; without it the client says "n" (no channel binding). */
+/**
+ * Starts SCRAM. `binding` is the data of a -PLUS mechanism; without it the client says "n" (no channel binding).
+ * `header` replaces the GS2 header that follows from it, for clients that lie.
+ */
 export function scram(options: {
   mechanism: string;
   user: string;
   password: string;
   binding?: { type: string; data: Buffer } | undefined;
+  header?: string;
 }): Scram {
   const hash = options.mechanism
     .replace(/^SCRAM-/, "")
     .replace(/-PLUS$/, "")
     .replace("SHA-", "sha");
-  const header = options.binding === undefined ? "n,," : `p=${options.binding.type},,`;
+  const header = options.header ?? (options.binding === undefined ? "n,," : `p=${options.binding.type},,`);
   const nonce = randomBytes(18).toString("base64");
   const bare = `n=${options.user.replaceAll("=", "=3D").replaceAll(",", "=2C")},r=${nonce}`;
   let expected: Buffer = Buffer.alloc(0);

@@ -55,6 +55,7 @@ export class Client {
   readonly #events: ClientEvents;
   #holds = 0;
   #handshaking = false;
+  #giveUpPlace: () => void = () => undefined;
   #reason = "closed";
   #queue: Buffer[] = [];
   #queued = 0;
@@ -195,16 +196,12 @@ export class Client {
   }
 
   #secure(certificate: string): void {
-    this.listener.admission.handshake(() => {
-      const contexts = this.#events.contexts();
-      if (this.state !== "securing") return false;
-      if (contexts === undefined) {
-        this.drop("no-certificate");
-        return false;
-      }
+    if (this.state !== "securing") return;
+    this.#giveUpPlace = this.listener.admission.handshake(this.remote.address, () => {
       this.#handshaking = true;
-      this.#wrap(contexts, certificate);
-      return true;
+      const contexts = this.#events.contexts();
+      if (contexts === undefined) this.drop("no-certificate");
+      else this.#wrap(contexts, certificate);
     });
   }
 
@@ -268,12 +265,13 @@ export class Client {
   #handshaken(): void {
     if (!this.#handshaking) return;
     this.#handshaking = false;
-    this.listener.admission.handshaken();
+    this.listener.admission.handshaken(this.remote.address);
   }
 
   #closed(): void {
     if (this.state === "closed") return;
     this.state = "closed";
+    this.#giveUpPlace();
     this.#handshaken();
     this.#events.closed(this, this.#reason);
   }

@@ -10,7 +10,9 @@ export class Admission {
   #trusted = new BlockList();
   readonly #open = new Map<string, number>();
   #handshakes = 0;
-  #queue: (() => boolean)[] = [];
+  readonly #handshakesOf = new Map<string, number>();
+  /** Who waits for a handshake slot, by address; the first address is served next. */
+  readonly #queues = new Map<string, { readonly starts: Set<() => void>; readonly trusted: boolean }>();
   #tokens = 0;
   #filledMs = 0;
   readonly #now: () => number;
@@ -49,24 +51,48 @@ export class Admission {
     else this.#open.delete(key);
   }
 
-  /** Runs `start` when a handshake slot is free; it returns false if it no longer wants it. Each true is paid by {@link handshaken}. */
-  handshake(start: () => boolean): void {
-    if (this.#handshakes >= (this.#limits.handshakes ?? defaultHandshakes)) {
-      this.#queue.push(start);
-      return;
-    }
-    this.#handshakes += 1;
-    if (!start()) this.handshaken();
+  /**
+   * Calls `start` when a handshake slot is free; each call is paid by {@link handshaken}. One address has a quarter of
+   * the slots, trusted ones aside, so that nobody fills them all with handshakes that never end.
+   *
+   * @returns gives the place up; without effect once `start` was called
+   */
+  handshake(address: string, start: () => void): () => void {
+    const key = addressKey(address);
+    const queue = this.#queues.get(key) ?? { starts: new Set(), trusted: this.#trusts(address) };
+    queue.starts.add(start);
+    this.#queues.set(key, queue);
+    this.#startNext();
+    return () => {
+      if (queue.starts.delete(start) && queue.starts.size === 0) this.#queues.delete(key);
+    };
   }
 
-  handshaken(): void {
+  handshaken(address: string): void {
+    const key = addressKey(address);
     this.#handshakes -= 1;
+    const left = (this.#handshakesOf.get(key) ?? 1) - 1;
+    if (left > 0) this.#handshakesOf.set(key, left);
+    else this.#handshakesOf.delete(key);
+    this.#startNext();
+  }
+
+  #startNext(): void {
     const limit = this.#limits.handshakes ?? defaultHandshakes;
-    while (this.#handshakes < limit) {
-      const next = this.#queue.shift();
-      if (next === undefined) return;
+    const share = Math.max(1, Math.floor(limit / 4));
+    for (const [key, queue] of this.#queues) {
+      if (this.#handshakes >= limit) return;
+      const running = this.#handshakesOf.get(key) ?? 0;
+      if (running >= share && !queue.trusted) continue;
+      // Back to the end of the line, which this loop comes to as well.
+      this.#queues.delete(key);
+      const [start] = queue.starts;
+      if (start === undefined) continue;
+      queue.starts.delete(start);
+      if (queue.starts.size > 0) this.#queues.set(key, queue);
       this.#handshakes += 1;
-      if (!next()) this.#handshakes -= 1;
+      this.#handshakesOf.set(key, running + 1);
+      start();
     }
   }
 
