@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { describe, expect, test } from "vitest";
+import { parseHostFile } from "../../agent/store/host-file-text.ts";
 import { generatedPages } from "../../docs/generate.ts";
 import { allProperties } from "../../xmpp-core/server.ts";
 import { programVersion } from "../../xmpp-core/version.ts";
@@ -36,6 +37,14 @@ test("generated pages are as the code has it", async () => {
   const pages = await generatedPages();
   expect(pages.size).toBeGreaterThan(3);
   for (const [page, wanted] of pages) expect(text(`docs/${page}`), `docs/${page} is stale: npm run docs`).toBe(wanted);
+});
+
+test("the host file that docs/settings.md shows is one", () => {
+  const [, example = ""] = /```yaml\n([\s\S]*?)```/.exec(text("docs/settings.md")) ?? [];
+  expect(parseHostFile(example, "docs/settings.md")).toMatchObject({
+    users: [{ name: "alice" }, { name: "bob", enabled: false }],
+    warnings: [],
+  });
 });
 
 describe("error codes", () => {
