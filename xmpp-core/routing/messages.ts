@@ -1,4 +1,5 @@
 import type { CodedError } from "../errors.ts";
+import { ns } from "../formats/namespaces.ts";
 import { type StanzaError, stanzaError } from "../formats/stanza-error.ts";
 import { bare, formatJid, type Jid, parseJid } from "../jid/jid.ts";
 import type { Write } from "../storage/statement.ts";
@@ -160,6 +161,7 @@ export function messageRoad(parts: MessageParts) {
     const decided = decide(flow, place.resource);
     if (decided === "ignore") return undefined;
     if (decided === "refuse") return stanzaError("service-unavailable");
+    takeForgedDelays(flow);
     for (const handler of handlers) handler.amend?.(flow);
     for (const handler of handlers) {
       const refused = handler.store?.(flow);
@@ -172,6 +174,28 @@ export function messageRoad(parts: MessageParts) {
     for (const handler of handlers) handler.notify?.(flow);
     return undefined;
   };
+
+  /** A client may say that it was slow itself, not that its server or somebody else here was. XEP-0203 §5 */
+  function takeForgedDelays(flow: Flow): void {
+    const { sender, stanza } = flow;
+    if (sender === undefined || !stanza.has(ns.delay, "delay")) return;
+    const elements = stanza.element().getChildElements();
+    const forged = new Set(
+      stanza.children.filter(
+        (child, i) =>
+          child.ns === ns.delay && child.name === "delay" && isOurs(elements[i]?.attrs.from, sender.account),
+      ),
+    );
+    flow.without = (child) => forged.has(child);
+  }
+
+  /** Whether it is an address here, of anybody but this account. */
+  function isOurs(given: unknown, account: Account): boolean {
+    const address = typeof given === "string" ? parseJid(given) : undefined;
+    const place = address && parts.names.locate(address);
+    if (place === undefined || place.at === "foreign") return false;
+    return place.at !== "account" || parts.accounts.get(place.served.id, place.name) !== account;
+  }
 
   function deliver(flow: Flow): void {
     // What a managed recipient has not acknowledged must outlive a crash with the sender's count (DESIGN §5, rules 2 and 3).

@@ -52,6 +52,9 @@ export interface RouterParts {
   readonly report: Report;
 }
 
+/** Ids of requests are kept until they are answered. */
+const longestId = 1024;
+
 export function router(parts: RouterParts): Router {
   const { names, accounts, sessions, views, report } = parts;
   let handlers: readonly Handlers[] = [];
@@ -176,6 +179,10 @@ export function router(parts: RouterParts): Router {
       refuse(session, stanza, stanzaError("service-unavailable"));
       return;
     }
+    if (stanza.id.length > longestId) {
+      refuse(session, stanza, stanzaError("bad-request", { text: `An id has ${longestId} characters at most.` }));
+      return;
+    }
     session.asks(stanza.id, formatJid(to));
     target.outbound.stanza(rewritten(stanza, session, target, to), 0, {
       is: "request",
@@ -209,7 +216,8 @@ export function router(parts: RouterParts): Router {
     if (place.at !== "account" || place.resource === "") return;
     const account = accounts.get(place.served.id, place.name);
     const target = account && sessions.get(account, place.resource);
-    if (target === undefined || !target.asking.has(stanza.id)) return;
+    const answerer = target?.asking.get(stanza.id);
+    if (target === undefined || answerer === undefined || !isOwn(session, answerer)) return;
     target.asking.delete(stanza.id);
     target.outbound.stanza(rewritten(stanza, session, target, target.jid), 0);
   }
