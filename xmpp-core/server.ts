@@ -1,4 +1,4 @@
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "pino";
 import { openAdmin } from "./admin/http.ts";
@@ -33,6 +33,7 @@ import { openSessions } from "./routing/sessions.ts";
 import { highestStanza, storedStanzasMigration } from "./routing/stored-stanzas.ts";
 import { views as openViews } from "./routing/views.ts";
 import { archiveIds } from "./storage/archive-id.ts";
+import { writeWhole } from "./storage/files.ts";
 import { openStorage, type StorageTesting } from "./storage/storage.ts";
 import { clients as openClients } from "./stream/clients.ts";
 import { clientListeners, clientListenSpecs } from "./stream/listeners.ts";
@@ -300,7 +301,7 @@ async function secret(home: string, name: string, random: (bytes: number) => Buf
     return await readFile(file);
   } catch {
     const made = random(32);
-    await writeFile(file, made, { mode: 0o600, flag: "wx" });
+    await writeWhole(file, made);
     return made;
   }
 }

@@ -2,10 +2,10 @@
  * Apply: one request, three steps. prepare checks everything and binds new ports beside the old ones; commit is one
  * transaction; switch lets memory, ports and sessions follow. A failure before the commit changes nothing. DESIGN.md §6.
  */
-import { rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { CodedError, explain } from "../errors.ts";
 import { groups, rightsChanged, type SharedGroupChange } from "../modules/points.ts";
+import { writeWhole } from "../storage/files.ts";
 import { actualSupervisors } from "./actual.ts";
 import { applyAccounts, checkAccounts, type Inherited, required } from "./apply-accounts.ts";
 import { enterSettings, type PreparedSettings, prepareSettings } from "./apply-settings.ts";
@@ -256,7 +256,6 @@ export async function writeBoot(parts: Pick<ControlParts, "home" | "settings" | 
   const { heapMb } = readRuntimeOptions(parts.settings.get("runtime-options") ?? "") ?? {};
   const boot = { ...(heapMb === undefined ? {} : { heapMb }), revision: parts.revisions.current };
   const file = join(parts.home, "boot.json");
-  // Whole or not at all: a gate that reads half a file would start the core without its limit.
-  await writeFile(`${file}.partial`, `${JSON.stringify(boot)}\n`, { mode: 0o600 });
-  await rename(`${file}.partial`, file);
+  // A gate that reads half a file would start the core without its limit.
+  await writeWhole(file, `${JSON.stringify(boot)}\n`);
 }

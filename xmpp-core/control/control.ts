@@ -1,9 +1,10 @@
 /** Answers the agent and tells it what it should know. The composition of everything in this folder. */
 import { randomUUID } from "node:crypto";
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { CodedError } from "../errors.ts";
 import { groups } from "../modules/points.ts";
+import { writeWhole } from "../storage/files.ts";
 import { programVersion } from "../version.ts";
 import { actualParts } from "./actual.ts";
 import { applying, writeBoot } from "./apply.ts";
@@ -181,7 +182,7 @@ async function instanceId(home: string): Promise<string> {
     return (await readFile(file, "utf8")).trim();
   } catch {
     const made = randomUUID();
-    await writeFile(file, `${made}\n`, { mode: 0o600 });
+    await writeWhole(file, `${made}\n`);
     return made;
   }
 }

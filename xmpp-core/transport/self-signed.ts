@@ -7,11 +7,12 @@ import {
   webcrypto,
   X509Certificate,
 } from "node:crypto";
-import { chmod, mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { mkdir, readFile } from "node:fs/promises";
 import { isIP, isIPv4 } from "node:net";
 import { join } from "node:path";
 import { domainToASCII } from "node:url";
 import ipaddr from "ipaddr.js";
+import { writeWhole } from "../storage/files.ts";
 import type { LoadedCertificate } from "./certificates.ts";
 
 /** What a self-signed certificate has to stand for. */
@@ -47,8 +48,8 @@ export async function ensureSelfSigned(
   }
   const key = standing?.key ?? newKey();
   const chain = await selfSigned(names, key, now);
-  await replaceFile(keyPath, key);
-  await replaceFile(chainPath, chain);
+  await writeWhole(keyPath, key);
+  await writeWhole(chainPath, chain);
   return { name, chain, key, made: true };
 }
 
@@ -78,9 +79,12 @@ export async function selfSigned(names: CertificateNames, key: string, now: Date
       signingAlgorithm: algorithm,
       keys,
       extensions: [
-        new x509.BasicConstraintsExtension(false, undefined, true),
-        new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
+        // It is its own issuer and has to look like one: NSS (Pidgin, Finch) takes anything else for a broken chain, which a
+        // person cannot accept. Once it looks like one, NSS wants Netscape's type (sslClient, sslServer, sslCA) to serve as well.
+        new x509.BasicConstraintsExtension(true, 0, true),
+        new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature | x509.KeyUsageFlags.keyCertSign, true),
         new x509.ExtendedKeyUsageExtension(["1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.2"]),
+        new x509.Extension("2.16.840.1.113730.1.1", false, Buffer.from("030202c4", "hex")),
         await x509.SubjectKeyIdentifierExtension.create(keys.publicKey, false, webcrypto),
         new x509.Extension("2.5.29.17", false, alternativeNames(names)),
       ],
@@ -176,10 +180,4 @@ async function readPair(
 function onlyMissing(error: NodeJS.ErrnoException): undefined {
   if (error.code !== "ENOENT") throw error;
   return undefined;
-}
-
-async function replaceFile(path: string, text: string): Promise<void> {
-  await writeFile(`${path}.new`, text, { mode: 0o600 });
-  await chmod(`${path}.new`, 0o600);
-  await rename(`${path}.new`, path);
 }
