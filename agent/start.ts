@@ -16,8 +16,9 @@ import { patience } from "./policy/patience.ts";
 import type { Parts } from "./reconcile.ts";
 import type { Report } from "./report.ts";
 import { openFileStore } from "./store/file.ts";
-import { type EmbeddedServer, embeddedServer, runs } from "./supervise/embedded-server.ts";
+import { type EmbeddedServer, embeddedServer, runs, serverLog } from "./supervise/embedded-server.ts";
 import { lockHome } from "./supervise/home-lock.ts";
+import { lastWords } from "./supervise/last-words.ts";
 import { openCore } from "./target/core.ts";
 import { welcome } from "./welcome.ts";
 
@@ -71,6 +72,7 @@ export async function startAgent(environment: Environment, options: StartOptions
     const target = openCore({
       socket: environment.core.kind === "socket" ? environment.core.path : join(home, "control.sock"),
       agent: `process ${process.pid} on ${hostname()}`,
+      ...(environment.core.kind === "embedded" ? { lastWords: () => lastWords(serverLog(home)) } : {}),
       events: {
         event: (event) =>
           void agent.event(event).catch((error: CodedError) => report.failed(error.code, explain(error))),

@@ -37,6 +37,11 @@ const greetMs = 5000;
 /** A core restarts within this, so silence beyond it is taken for a gate that is gone. */
 const patienceMs = 15_000;
 
+/** Where the gate writes what it and the core say. */
+export function serverLog(home: string): string {
+  return join(home, "logs", "server.log");
+}
+
 export function embeddedServer(options: EmbeddedServerOptions): EmbeddedServer {
   const { home, target, report } = options;
   const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
@@ -59,7 +64,7 @@ export function embeddedServer(options: EmbeddedServerOptions): EmbeddedServer {
     const child = spawn(process.execPath, [...process.execArgv, program], {
       detached: true,
       stdio: ["ignore", output.fd, output.fd],
-      env: { ...inherited, FIREKEEPER_HOME: home, FIREKEEPER_GATE_LOG: join(home, "logs", "server.log") },
+      env: { ...inherited, FIREKEEPER_HOME: home, FIREKEEPER_GATE_LOG: serverLog(home) },
     });
     child.unref();
     await output.close();

@@ -28,6 +28,8 @@ export type CoreOptions = {
   /** Who holds this core, for the message a second agent gets. */
   agent: string;
   events: TargetEvents;
+  /** Why the server ended, if it said so before it could be reached. */
+  lastWords?: () => string | undefined;
   /** Between two attempts to connect. */
   retryMs?: number;
 };
@@ -59,7 +61,7 @@ class CoreTarget implements Target {
     if (this.#connection.is === "greeted" && incarnation(this.#connection.greeting) !== this.#leaving) {
       return Promise.resolve(this.#connection.greeting);
     }
-    if (this.#connection.is === "ended") return Promise.reject(unreachable("the agent is stopping"));
+    if (this.#connection.is === "ended") return Promise.reject(this.#unreachable("the agent is stopping"));
     if (this.#refusal) return Promise.reject(this.#refusal);
     return new Promise((resolve, reject) => {
       const settle = () => {
@@ -76,7 +78,10 @@ class CoreTarget implements Target {
           reject(error);
         },
       };
-      const timer = setTimeout(() => waiter.reject(unreachable(`no answer within ${timeoutMs / 1000} s`)), timeoutMs);
+      const timer = setTimeout(
+        () => waiter.reject(this.#unreachable(`no answer within ${timeoutMs / 1000} s`)),
+        timeoutMs,
+      );
       this.#waiters.add(waiter);
     });
   }
@@ -162,8 +167,16 @@ class CoreTarget implements Target {
     this.#connection = { is: "ended" };
     if (connection.is === "waiting") clearTimeout(connection.timer);
     if (connection.is === "connecting" || connection.is === "greeted") connection.socket.destroy();
-    for (const waiter of this.#waiters) waiter.reject(unreachable("the agent is stopping"));
+    for (const waiter of this.#waiters) waiter.reject(this.#unreachable("the agent is stopping"));
     this.#failPending("the agent is stopping");
+  }
+
+  #unreachable(why: string): CodedError {
+    const said = this.#options.lastWords?.();
+    const itSaid = said === undefined ? "" : ` It ended with: ${said}`;
+    return new CodedError("target/unreachable", `The server cannot be reached: ${why}.${itSaid}`, {
+      hint: "Its log is logs/server.log in the home directory.",
+    });
   }
 
   #incarnation(): string | undefined {
@@ -241,7 +254,7 @@ class CoreTarget implements Target {
 
   #ask<N extends RequestName>(name: N, params: Ask<N>): Promise<Answer<N>> {
     if (this.#connection.is !== "greeted") {
-      return Promise.reject(this.#refusal ?? unreachable("it is not connected"));
+      return Promise.reject(this.#refusal ?? this.#unreachable("it is not connected"));
     }
     return this.#send(this.#connection.socket, name, params);
   }
@@ -289,10 +302,4 @@ class CoreTarget implements Target {
 /** Tells one run of the core from the next; a pid alone may come again. */
 function incarnation(greeting: Answer<"hello">): string {
   return `${greeting.pid} ${greeting.startedAt}`;
-}
-
-function unreachable(why: string): CodedError {
-  return new CodedError("target/unreachable", `The server cannot be reached: ${why}.`, {
-    hint: "Its log is logs/server.log in the home directory.",
-  });
 }
