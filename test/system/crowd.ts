@@ -11,6 +11,8 @@ interface Flow {
   readonly from: Member;
   readonly to: Member;
   sent: number;
+  /** Sent and neither arrived nor given up. */
+  underWay: number;
   /** The numbers that arrived, in order of arrival. */
   readonly arrived: number[];
 }
@@ -22,7 +24,7 @@ interface Member {
   losses: number;
 }
 
-const underWay = 2;
+const window = 2;
 const nameOf = (number: number) => `p${number}`;
 
 /** The users that a crowd of this size needs; each password is the name, its keys cheap. */
@@ -48,7 +50,7 @@ export class Crowd {
     this.members = members;
     this.#flows = members.flatMap((from, number) =>
       [1, 2].map((step) => ({
-        ...{ number: number * 2 + step - 1, from, sent: 0, arrived: [] },
+        ...{ number: number * 2 + step - 1, from, sent: 0, underWay: 0, arrived: [] },
         to: members[(number + step) % members.length] as Member,
       })),
     );
@@ -72,7 +74,7 @@ export class Crowd {
   /** Everybody begins to write. */
   chat(): void {
     this.#chatting = true;
-    for (const flow of this.#flows) while (flow.sent - flow.arrived.length < underWay) this.#send(flow);
+    for (const flow of this.#flows) while (flow.underWay < window) this.#send(flow);
   }
 
   /** Resolves when `count` more messages have arrived in every flow between connected people. */
@@ -119,6 +121,8 @@ export class Crowd {
       else member.client = await login(this.#service, member.name, false);
       this.#listen(member);
     }
+    // What was under way from or to somebody without stream management may be lost.
+    for (const flow of this.#flows) if (!flow.from.managed || !flow.to.managed) flow.underWay = 0;
   }
 
   leave(): void {
@@ -127,6 +131,7 @@ export class Crowd {
 
   #send(flow: Flow): void {
     const { client } = flow.from;
+    flow.underWay++;
     client.send(
       `<message type='chat' to='${escapeXML(flow.to.name)}@${this.#service.domain}' id='c${flow.number}-${flow.sent}'><body>c:${flow.number}:${flow.sent++}</body></message>`,
     );
@@ -145,6 +150,7 @@ export class Crowd {
           continue;
         }
         flow.arrived.push(Number(count));
+        flow.underWay = Math.max(0, flow.underWay - 1);
         if (this.#chatting) this.#send(flow);
       }
     };
