@@ -17,7 +17,7 @@ import type { Account } from "../routing/accounts.ts";
 import type { TlsFacts } from "../transport/connection.ts";
 import { text, type Xml, x } from "../xml/writer.ts";
 import type { StreamParts } from "./parts.ts";
-import { trusted } from "./properties.ts";
+import { tlsPolicy, trusted } from "./properties.ts";
 
 /** What a stream offers at this moment; empty without a mechanism that could be used. */
 export function offered(parts: StreamParts, view: string, tls: TlsFacts | undefined): Offer {
@@ -121,8 +121,9 @@ export function login(
 
   return {
     async take(element) {
-      if (facts.tls === undefined && facts.offered.mechanisms.length === 0)
-        return refused("encryption-required", undefined);
+      // The policy may have become strict since the stream was greeted.
+      const tlsMissing = facts.offered.mechanisms.length === 0 || parts.properties.get(tlsPolicy) === "required";
+      if (facts.tls === undefined && tlsMissing) return refused("encryption-required", undefined);
       if (element.name === "abort") return refused("aborted", undefined);
       if (element.name === "auth") {
         // Whoever begins anew has given up the attempt before.
