@@ -70,8 +70,9 @@ export const adHocCommands = defineModule({
       const now = core.clock.now();
       for (const [key, each] of mine) if (now - each.startedAt > runningForMs) mine.delete(key);
       const before = typeof id === "string" ? mine.get(id) : undefined;
-      if (typeof id === "string" && before?.command !== command)
-        return refused(request, "bad-sessionid", "This command is not under way.");
+      // Without an id there is nothing under way that could be gone back in or given up.
+      const known = typeof id === "string" ? before?.command === command : given !== "cancel" && given !== "prev";
+      if (!known) return refused(request, "bad-sessionid", "This command is not under way.");
       const sessionId = typeof id === "string" ? id : core.random(9).toString("base64url");
       if (given === "cancel") {
         mine.delete(sessionId);

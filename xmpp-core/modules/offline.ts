@@ -1,6 +1,7 @@
 import { delayElement } from "../formats/delay.ts";
 import { ns } from "../formats/namespaces.ts";
-import { stanzaError } from "../formats/stanza-error.ts";
+import { errorElement, type StanzaError, stanzaError } from "../formats/stanza-error.ts";
+import { parseJid } from "../jid/jid.ts";
 import { property } from "../properties/property.ts";
 import { boolean, enumeration, integer } from "../properties/text-schema.ts";
 import type { Account } from "../routing/accounts.ts";
@@ -9,6 +10,7 @@ import { ready } from "../routing/messages.ts";
 import type { Session } from "../routing/session.ts";
 import { renderStored, type StoredStanza, stanzasById, takenAt } from "../routing/stored-stanzas.ts";
 import { read, write } from "../storage/statement.ts";
+import { x } from "../xml/writer.ts";
 import { type Core, defineModule } from "./module.ts";
 import { becameAvailable, storedExtras } from "./points.ts";
 
@@ -63,6 +65,12 @@ const migration = {
 const putOffline = write<[account: number, id: number, bytes: number]>(
   "INSERT OR IGNORE INTO offline (account, id, bytes) VALUES (?, ?, ?)",
 );
+/** Of what a session was owed only what was sent to its account: not the copies of what the person sent. */
+const putBack = write<[account: number, id: number, name: string]>(
+  `INSERT OR IGNORE INTO offline (account, id, bytes)
+   SELECT a.id, s.id, length(s.payload) FROM stanza s JOIN account a ON a.id = ? WHERE s.id = ? AND
+     (s.recipient_archive = a.id OR (s.recipient_archive IS NULL AND substr(s.recipient, 1, instr(s.recipient || '/', '/') - 1) = ?))`,
+);
 const takeOffline = write<[account: number, upTo: number]>("DELETE FROM offline WHERE account = ? AND id <= ?");
 const dropOld = write<[before: number, rows: number]>(
   "DELETE FROM offline WHERE (account, id) IN (SELECT account, id FROM offline WHERE id < ? LIMIT ?)",
@@ -76,6 +84,9 @@ const bytesOf = read<[account: number], { bytes: number | null }>(
 const sums = read<[], { account: number; bytes: number }>(
   "SELECT account, sum(bytes) AS bytes FROM offline GROUP BY account",
 );
+
+const notKept = (): StanzaError =>
+  stanzaError("service-unavailable", { text: "Nobody is there, and messages are not kept." });
 
 const dayMs = 24 * 3600 * 1000;
 
@@ -101,8 +112,7 @@ export const offline = defineModule({
       const account = flow.recipient;
       if (account === undefined || flow.targets.length > 0 || !flow.lasting) return undefined;
       const wanted = properties.get(policy);
-      if (wanted === "bounce")
-        return stanzaError("service-unavailable", { text: "Nobody is there, and messages are not kept." });
+      if (wanted === "bounce") return notKept();
       if (wanted === "drop") {
         flow.claimed = true;
         return undefined;
@@ -124,41 +134,98 @@ export const offline = defineModule({
     /** Hands over everything that waits, in order, as part of one commit with the rows that remember it for a managed session. */
     async function handOver(session: Session): Promise<void> {
       const { account } = session;
-      if (!used.has(account.id)) return;
+      if (!used.has(account.id) || session.ended) return;
       const rows = await storage.read(waiting, account.id);
-      const last = rows.at(-1);
-      if (last === undefined || session.ended) return;
+      if (session.ended) return;
       used.delete(account.id);
+      const last = rows.at(-1);
+      if (last === undefined) return;
       for (const row of rows) sendStored(core, session, row);
       // Without stream management "delivered" means written: the rows go once that has been done.
-      core.sessions.commit(session, [takeOffline.with(account.id, last.id)]);
+      core.sessions.commit(session, [takeOffline.with(account.id, last.id)], () => recount(account.id));
     }
 
-    /** Messages that an ended session never took: to whoever is there, else they wait. */
-    function undelivered(account: Account, messages: readonly { archiveId: number; toFull: boolean }[]): void {
-      const others = ready(account);
-      // To the bare address they went to all who were ready.
-      const owed = others.length === 0 ? messages : messages.filter(({ toFull }) => toFull);
-      if (owed.length === 0) return;
-      if (others.length === 0) {
-        used.set(account.id, (used.get(account.id) ?? 0) + owed.length);
-        storage.commit(owed.map(({ archiveId }) => putOffline.with(account.id, archiveId, 1)));
-        return;
+    /** Hand-overs of one account follow each other: two devices that come at once must not both get everything. */
+    const handing = new Map<number, Promise<void>>();
+    function handOverNext(session: Session): void {
+      const { id } = session.account;
+      const next = (handing.get(id) ?? Promise.resolve())
+        .then(() => handOver(session))
+        .catch((error: unknown) => core.report.wrong({ what: "handing over offline messages", error }))
+        .then(() => {
+          if (handing.get(id) === next) handing.delete(id);
+        });
+      handing.set(id, next);
+    }
+
+    /** Counts again what is on disk. */
+    function recount(account: number): void {
+      storage
+        .read(bytesOf, account)
+        .then(([row]) => {
+          if ((row?.bytes ?? 0) > 0) used.set(account, row?.bytes ?? 0);
+          else used.delete(account);
+        })
+        .catch((error: unknown) => core.report.wrong({ what: "counting offline messages", error }));
+    }
+
+    /** Messages that an ended session never took: to whoever is there and has not had them, else as for somebody who is away. XEP-0198 §6 */
+    function undelivered(session: Session, archiveIds: readonly number[]): void {
+      const { account } = session;
+      if (core.accounts.byId(account.id) !== account) return;
+      const wanted = properties.get(policy);
+      const away = ready(account).length === 0;
+      if (away && wanted === "drop") return;
+      if (away && wanted !== "bounce") {
+        // Marked at once: the next device may become available in this very turn.
+        used.set(account.id, used.get(account.id) ?? 0);
+        storage.commit(archiveIds.map((id) => putBack.with(account.id, id, `${account.name}@`)));
+        return recount(account.id);
       }
       storage
-        .read(stanzasById, JSON.stringify(owed.map(({ archiveId }) => archiveId)))
+        .read(stanzasById, JSON.stringify(archiveIds))
         .then((rows) => {
-          for (const row of rows) for (const session of ready(account)) sendStored(core, session, row);
+          for (const row of rows) {
+            const to = resourceMeant(account, row);
+            if (to === undefined) continue;
+            if (away) bounce(row);
+            else for (const other of ready(account)) if (lacks(other, session, to, row)) sendStored(core, other, row);
+          }
         })
         .catch((error: unknown) => core.report.wrong({ what: "handing on messages of an ended session", error }));
     }
     core.router.onUndelivered = undelivered;
 
+    /** The resource that a stored message was sent to, "" for the bare address; undefined: it was not for this account. */
+    function resourceMeant(account: Account, row: StoredStanza): string | undefined {
+      const address = parseJid(core.names.absolute(row.recipient, core.names.primary.name));
+      const place = address && core.names.locate(address);
+      const own = place?.at === "account" && core.accounts.get(place.served.id, place.name) === account;
+      return own ? place.resource : undefined;
+    }
+
+    /** What went to the bare address went to all who were there; those who came later lack it. */
+    function lacks(other: Session, ended: Session, resource: string, row: StoredStanza): boolean {
+      return resource === ended.resource || (readySince.get(other) ?? other.since) >= takenAt(row.id);
+    }
+
+    /** Back to the session that sent it, if that is still there. */
+    function bounce(row: StoredStanza): void {
+      const address = parseJid(core.names.absolute(row.sender, core.names.primary.name));
+      const place = address && core.names.locate(address);
+      const account = place?.at === "account" ? core.accounts.get(place.served.id, place.name) : undefined;
+      const sender = account && place?.at === "account" ? core.sessions.get(account, place.resource) : undefined;
+      if (sender === undefined || row.type === "error") return;
+      const from = core.names.absolute(row.recipient, sender.view);
+      const attributes = { type: "error", id: row.stanza_id ?? undefined, from, to: sender.address };
+      core.router.send(sender, x("message", attributes, errorElement(notKept())));
+    }
+
+    const readySince = new WeakMap<Session, number>();
     core.offer(becameAvailable, {
       becameAvailable(session) {
-        handOver(session).catch((error: unknown) =>
-          core.report.wrong({ what: "handing over offline messages", error }),
-        );
+        readySince.set(session, core.clock.now());
+        handOverNext(session);
       },
     });
 
@@ -168,11 +235,7 @@ export const offline = defineModule({
       await storage.bulk(async (step) => {
         while ((await step((rows) => [dropOld.with(before, rows)])) > 0);
       });
-      for (const account of [...used.keys()]) {
-        const bytes = (await storage.read(bytesOf, account))[0]?.bytes ?? 0;
-        if (bytes === 0) used.delete(account);
-        else used.set(account, bytes);
-      }
+      for (const account of used.keys()) recount(account);
     }
     let stopCleaning: (() => void) | undefined;
     core.watch(autocleanEvery, (minutes) => {
@@ -193,5 +256,5 @@ function sendStored(core: Core, session: Session, row: StoredStanza): void {
   const message = renderStored({ names: core.names, views: core.router.views }, row, session.view, [...extras, delay]);
   const remember = core.sessions.outboundRow(session, row.id);
   const ticket = remember === undefined ? 0 : core.sessions.commit(session, [remember]);
-  core.router.send(session, message, ticket, { is: "message", archiveId: row.id, toFull: false });
+  core.router.send(session, message, ticket, { is: "message", archiveId: row.id });
 }

@@ -29,11 +29,12 @@ const put = write<[account: number, ns: string, name: string, epoch: number, pay
 const one = read<[account: number, ns: string, name: string], { epoch: number; payload: Uint8Array }>(
   "SELECT epoch, payload FROM private_storage WHERE account = ? AND ns = ? AND name = ?",
 );
-const entries = read<[account: number], { number: number }>(
-  "SELECT count(*) AS number FROM private_storage WHERE account = ?",
+const entries = read<[account: number], { ns: string; name: string; bytes: number }>(
+  "SELECT ns, name, length(payload) AS bytes FROM private_storage WHERE account = ?",
 );
 
 const mostEntries = 500;
+const mostBytes = 2 * 1024 * 1024;
 
 /** Data that clients keep for themselves, by element and namespace. XEP-0049 */
 export const privateStorage = defineModule({
@@ -83,12 +84,20 @@ async function store(core: Core, request: IqRequest): Promise<IqAnswer> {
   const given = request.element.getChildElements();
   if (given.length === 0 || given.some((each) => (each.getNS() ?? ns.privateStorage) === ns.privateStorage))
     return malformed(request, "Each element needs a namespace of its own.");
-  const kept = (await core.storage.read(entries, account.id))[0]?.number ?? 0;
-  if (kept + given.length > mostEntries)
-    return request.error(stanzaError("resource-constraint", { text: `At most ${mostEntries} elements are kept.` }));
   const epoch = core.names.epochOf(request.session.view);
-  const writes = given.map((each) =>
-    put.with(account.id, each.getNS() ?? "", each.getName(), epoch, Buffer.from(serialise(each, ns.client))),
-  );
+  const payloads = given.map((each) => ({
+    ...{ ns: each.getNS() ?? "", name: each.getName() },
+    payload: Buffer.from(serialise(each, ns.client)),
+  }));
+  const sizes = new Map<string, number>();
+  for (const kept of await core.storage.read(entries, account.id)) sizes.set(`${kept.ns} ${kept.name}`, kept.bytes);
+  for (const each of payloads) sizes.set(`${each.ns} ${each.name}`, each.payload.length);
+  if (sizes.size > mostEntries)
+    return request.error(stanzaError("resource-constraint", { text: `At most ${mostEntries} elements are kept.` }));
+  if ([...sizes.values()].reduce((sum, bytes) => sum + bytes, 0) > mostBytes)
+    return request.error(
+      stanzaError("resource-constraint", { text: `At most ${mostBytes / 1024 / 1024} MiB are kept for one person.` }),
+    );
+  const writes = payloads.map((each) => put.with(account.id, each.ns, each.name, epoch, each.payload));
   return request.result(undefined, core.sessions.commit(request.session, writes));
 }

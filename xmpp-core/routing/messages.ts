@@ -209,10 +209,11 @@ export function messageRoad(parts: MessageParts) {
     let ticket = 0;
     if (flow.writes.length > 0)
       ticket = parts.sessions.commit(flow.sender, flow.writes, (error) => failed(flow, error));
-    const toFull = flow.place.at === "account" && flow.place.resource !== "";
-    const cargo = flow.archiveId === 0 ? undefined : ({ is: "message", archiveId: flow.archiveId, toFull } as const);
+    const cargo = flow.archiveId === 0 ? undefined : ({ is: "message", archiveId: flow.archiveId } as const);
     for (const session of flow.targets) session.outbound.stanza(flow.rendered(session.view), ticket, cargo);
-    for (const { session, render } of flow.copies) session.outbound.stanza(render(), ticket, cargo);
+    if (flow.copies.length === 0) return;
+    const copied = cargo && { ...cargo, copy: true };
+    for (const { session, render } of flow.copies) session.outbound.stanza(render(), ticket, copied);
   }
 
   function remember(flow: Flow, session: Session): void {

@@ -4,8 +4,8 @@ import type { Ticket } from "../storage/storage.ts";
 export type Cargo =
   /** Nothing is owed to anybody: presence, results, pushes, stream elements. */
   | { readonly is: "plain" }
-  /** A stored message: whoever ends the session hands it on. */
-  | { readonly is: "message"; readonly archiveId: number; readonly toFull: boolean }
+  /** A stored message: whoever ends the session hands it on. `copy`: what somebody else got too, a carbon. */
+  | { readonly is: "message"; readonly archiveId: number; readonly copy?: boolean | undefined }
   /** The answer to a request whose effects are in the group it waits for; `instead` is sent if that group fails. */
   | { readonly is: "answer"; readonly instead: () => string }
   /** A request from another session or entity that waits for the answer. */

@@ -4,7 +4,7 @@ import { bare, formatJid, type Jid, parseJid } from "../jid/jid.ts";
 import type { Report } from "../report.ts";
 import type { Stanza } from "../xml/stanza.ts";
 import { writeStanza, type Xml, x } from "../xml/writer.ts";
-import type { Account, Accounts } from "./accounts.ts";
+import type { Accounts } from "./accounts.ts";
 import type { Handlers, IqAnswer, IqHandler, IqRequest } from "./handlers.ts";
 import { messageRoad } from "./messages.ts";
 import type { Names, Place } from "./names.ts";
@@ -37,7 +37,7 @@ export interface Router {
   /** Answers what is owed when a session ended: requests get an error, stored messages go to whoever is left or offline. */
   owed(session: Session, entries: readonly Entry[]): void;
   /** Stored messages of an ended session that nobody else took. */
-  onUndelivered: (account: Account, messages: readonly { archiveId: number; toFull: boolean }[]) => void;
+  onUndelivered: (session: Session, archiveIds: readonly number[]) => void;
   /** After a crash: requests of this session whose answers are lost are answered. DESIGN.md §5, rule 4. */
   answerLost(session: Session): void;
 }
@@ -311,9 +311,10 @@ export function router(parts: RouterParts): Router {
             }
     },
     owed(session, entries) {
-      const messages: { archiveId: number; toFull: boolean }[] = [];
+      const messages: number[] = [];
       for (const { cargo } of entries) {
-        if (cargo.is === "message") messages.push(cargo);
+        // What a copy was made of reached the one it was meant for.
+        if (cargo.is === "message" && cargo.copy !== true) messages.push(cargo.archiveId);
         if (cargo.is === "request") bounceRequest(cargo.id, cargo.from, session);
       }
       for (const [key, question] of asked) {
@@ -321,7 +322,7 @@ export function router(parts: RouterParts): Router {
         asked.delete(key);
         question.answered(false, undefined);
       }
-      if (messages.length > 0) self.onUndelivered(session.account, messages);
+      if (messages.length > 0) self.onUndelivered(session, messages);
     },
     answerLost(session) {
       for (const [id, to] of session.asking) {

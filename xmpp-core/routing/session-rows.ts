@@ -135,7 +135,7 @@ interface QueuedRow {
 
 const cargoSchema: z.ZodType<Cargo> = z.discriminatedUnion("is", [
   z.object({ is: z.literal("plain") }),
-  z.object({ is: z.literal("message"), archiveId: z.number(), toFull: z.boolean() }),
+  z.object({ is: z.literal("message"), archiveId: z.number(), copy: z.boolean().optional() }),
   z.object({ is: z.literal("request"), id: z.string(), from: z.string() }),
 ]);
 

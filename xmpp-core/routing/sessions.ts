@@ -239,7 +239,7 @@ export function openSessions(parts: {
       };
       for (const { archiveId } of stored) {
         const data = bodies.get(archiveId);
-        if (data !== undefined) add(data, { is: "message", archiveId, toFull: true });
+        if (data !== undefined) add(data, { is: "message", archiveId });
       }
       // What came for the session after the crash is in memory; messages come back stored, the rest follows in order.
       for (const entry of live) add(entry.data, entry.cargo);
@@ -318,6 +318,6 @@ export function openSessions(parts: {
 function rememberedEntries(session: Session): Entry[] {
   return session.remembered.map(({ number, archiveId }) => ({
     ...{ data: "", ticket: 0, number },
-    cargo: { is: "message", archiveId, toFull: true },
+    cargo: { is: "message", archiveId },
   }));
 }
