@@ -67,7 +67,10 @@ test("a stranger's account answers as one that does not exist, until it shows it
     }
   expect(errorCondition(await ask(info, "bob@localhost"))).toBe("service-unavailable");
   const bob = await core.login("bob");
-  for (const client of [alice, bob]) client.presence();
+  for (const client of [alice, bob]) {
+    await client.roster();
+    client.presence();
+  }
   alice.presence("", "type='subscribe' to='bob@localhost'");
   await bob.next("presence", (presence) => presence.attrs.type === "subscribe");
   bob.presence("", "type='subscribed' to='alice@localhost'");

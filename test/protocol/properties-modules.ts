@@ -117,6 +117,7 @@ export const moduleProofs: Record<string, Proof> = {
     await again.ping();
     await world.set({ "xmpp.offline.autoclean.enabled": "true" });
     world.pass(2 * dayMs);
+    await world.swept();
     expect(await waiting(world, "bob")).toEqual([]);
   },
   async "xmpp.offline.autoclean.daystolive"(world) {
@@ -131,6 +132,7 @@ export const moduleProofs: Record<string, Proof> = {
     await again.ping();
     await world.set({ "xmpp.offline.autoclean.daystolive": "3" });
     world.pass(4 * dayMs);
+    await world.swept();
     expect(await waiting(world, "bob")).toEqual([]);
   },
   async "xmpp.offline.autoclean.checkinterval"(world) {

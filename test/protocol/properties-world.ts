@@ -16,6 +16,8 @@ export interface World {
   connect(more?: Partial<Where>): Promise<XmppClient>;
   /** Lets the time pass and runs what is due by it. */
   pass(ms: number): void;
+  /** Until bulk work that has begun is done. */
+  swept(): Promise<unknown>;
   /** Periods of everything that the server does again and again, ms. */
   periods(): number[];
   /** Keeps what the server wants to do in a moment from being done, until `thaw`. */
@@ -67,6 +69,8 @@ export async function openWorld(): Promise<World> {
       ahead += ms;
       for (const work of [...periodic.keys()]) work();
     },
+    // Bulk work goes in the order of its beginning.
+    swept: () => core.server.storage.bulk((step) => step(() => [])),
     periods: () => [...periodic.values()],
     freeze() {
       frozen = [];

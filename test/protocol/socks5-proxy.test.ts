@@ -2,8 +2,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { freePort } from "../support/core.ts";
-import { startTestCore, type TestCore } from "../support/core.ts";
+import { freePort, startTestCore, type TestCore } from "../support/core.ts";
 import type { XmppClient } from "../support/xmpp-client.ts";
 
 // XEP-0065 §5.3, §6
@@ -14,13 +13,19 @@ let bob: XmppClient;
 let port: number;
 beforeEach(async () => {
   port = await freePort();
-  core = await startTestCore({ users: ["alice", "bob"], properties: { "xmpp.proxy.enabled": "true", "xmpp.proxy.port": String(port) } });
+  core = await startTestCore({
+    users: ["alice", "bob"],
+    properties: { "xmpp.proxy.enabled": "true", "xmpp.proxy.port": String(port) },
+  });
   alice = await core.login("alice", { resource: "desk" });
   bob = await core.login("bob", { resource: "phone" });
 });
 afterEach(() => core.close());
 
-const hash = (sid: string, from: string, to: string) => createHash("sha1").update(sid + from + to).digest("hex");
+const hash = (sid: string, from: string, to: string) =>
+  createHash("sha1")
+    .update(sid + from + to)
+    .digest("hex");
 
 async function socks(name: string): Promise<Socket> {
   const socket = connect(port, "127.0.0.1");
@@ -39,13 +44,15 @@ async function read(socket: Socket, bytes: number): Promise<Buffer> {
   }
 }
 
-const activate = (sid: string, target: string) => alice.set(`<query xmlns='${ns}' sid='${sid}'><activate>${target}</activate></query>`, "proxy.localhost");
+const activate = (sid: string, target: string) =>
+  alice.set(`<query xmlns='${ns}' sid='${sid}'><activate>${target}</activate></query>`, "proxy.localhost");
 
 test("a file goes through the relay, whole and in both directions", async () => {
   const name = hash("s1", alice.jid, bob.jid);
   const target = await socks(name);
   const requester = await socks(name);
-  for (const socket of [target, requester]) expect((await read(socket, 47)).subarray(0, 5)).toEqual(Buffer.from([5, 0, 0, 3, 40]));
+  for (const socket of [target, requester])
+    expect((await read(socket, 47)).subarray(0, 5)).toEqual(Buffer.from([5, 0, 0, 3, 40]));
   expect((await activate("s1", bob.jid)).attrs.type).toBe("result");
   const file = randomBytes(3_000_000);
   requester.end(file);
@@ -59,7 +66,10 @@ test("a file goes through the relay, whole and in both directions", async () => 
 test("the address is told, and follows the property at once", async () => {
   const hosts = async () => {
     const answer = await alice.get(`<query xmlns='${ns}'/>`, "proxy.localhost");
-    return answer.getChild("query", ns)?.getChildren("streamhost").map((each) => each.attrs);
+    return answer
+      .getChild("query", ns)
+      ?.getChildren("streamhost")
+      .map((each) => each.attrs);
   };
   expect(await hosts()).toEqual([{ jid: "proxy.localhost", host: "127.0.0.1", port: String(port) }]);
   await core.set({ "xmpp.proxy.externalip": "2001:db8::7" });
@@ -73,7 +83,10 @@ test("nothing flows that no local session has activated", async () => {
   // Somebody else's stream cannot be activated: the hash binds requester and target.
   const other = await socks(hash("s2", alice.jid, bob.jid));
   await read(other, 47);
-  const foreign = await bob.set(`<query xmlns='${ns}' sid='s2'><activate>${alice.jid}</activate></query>`, "proxy.localhost");
+  const foreign = await bob.set(
+    `<query xmlns='${ns}' sid='s2'><activate>${alice.jid}</activate></query>`,
+    "proxy.localhost",
+  );
   expect(foreign.attrs.type).toBe("error");
   lonely.destroy();
   other.destroy();
@@ -82,7 +95,10 @@ test("nothing flows that no local session has activated", async () => {
 test.each([
   ["not SOCKS5", Buffer.from("GET / HTTP/1.1\r\n\r\n")],
   ["no method we take", Buffer.from([5, 1, 2])],
-  ["a name that is no hash", Buffer.concat([Buffer.from([5, 1, 0, 5, 1, 0, 3, 9]), Buffer.from("localhost"), Buffer.from([0, 80])])],
+  [
+    "a name that is no hash",
+    Buffer.concat([Buffer.from([5, 1, 0, 5, 1, 0, 3, 9]), Buffer.from("localhost"), Buffer.from([0, 80])]),
+  ],
   ["an IPv4 address", Buffer.from([5, 1, 0, 5, 1, 0, 1, 127, 0, 0, 1, 0, 80])],
   ["BIND", Buffer.from([5, 1, 0, 5, 2, 0, 3, 1, 65, 0, 0])],
   ["endless methods", Buffer.alloc(5000, 5)],

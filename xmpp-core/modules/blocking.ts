@@ -108,17 +108,18 @@ export const blocking = defineModule({
         return request.error(stanzaError("bad-request", { text: "Nothing to block was named." }));
       const list = lists.get(account.id) ?? new Set<string>();
       const named = blockThem || given.length > 0 ? given : [...list];
-      if (blockThem && list.size + named.length > longestList)
+      if (blockThem && new Set([...list, ...named]).size > longestList)
         return request.error(
           stanzaError("policy-violation", { text: `A block list holds ${longestList} addresses at most.` }),
         );
+      const before = new Set(list);
       if (blockThem) showPresence(account, named, false);
       for (const jid of named)
         if (blockThem) list.add(jid);
         else list.delete(jid);
       lists.set(account.id, list);
       const writes: Write[] = named.map((jid) => (blockThem ? putBlocked : dropBlocked).with(account.id, jid));
-      const after = sessions.commit(session, writes);
+      const after = sessions.commit(session, writes, () => lists.set(account.id, before));
       const told = given.length === 0 ? [] : named;
       const element = (view: string): Xml =>
         x(
