@@ -187,14 +187,14 @@ describe("on one server, whose debts time forgives", () => {
 
     test("a disabled account says so only to who knows the password", async () => {
       const { accounts, names } = core.server;
-      const alice = accounts.get(names.primary.id, "alice");
-      if (alice === undefined) throw new Error("no alice");
-      alice.enabled = false;
+      const bob = accounts.get(names.primary.id, "bob");
+      if (bob === undefined) throw new Error("no bob");
+      bob.enabled = false;
       const client = await connect();
-      expect(await scramLogin(client, { user: "alice", password: "wrong" })).toBe("not-authorized");
-      expect(await scramLogin(client, { user: "alice" })).toBe("account-disabled");
-      expect((await say(client, plain("alice", "alice"))).condition).toBe("account-disabled");
-      alice.enabled = true;
+      expect(await scramLogin(client, { user: "bob", password: "wrong" })).toBe("not-authorized");
+      expect(await scramLogin(client, { user: "bob" })).toBe("account-disabled");
+      expect((await say(client, plain("bob", "bob"))).condition).toBe("account-disabled");
+      bob.enabled = true;
     });
   });
 
