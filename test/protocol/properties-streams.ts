@@ -133,6 +133,10 @@ export const streamProofs: Record<string, Proof> = {
     await expect(world.connect(there)).rejects.toThrow("host-unknown");
     await world.set({ fqdn: "machine.example" });
     expect((await world.connect(there)).certificate?.checkHost("machine.example")).toBeDefined();
+    // Its old name, as Openfire reads it still.
+    await world.set({ fqdn: null, "xmpp.fqdn": "old.example" });
+    await expect(world.connect(there)).rejects.toThrow("host-unknown");
+    await world.connect({ domain: "old.example" });
   },
   async "xmpp.client.validate.host"(world) {
     await world.connect({ domain: "127.0.0.1" });

@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { catalogueEntries, standingOf } from "../../xmpp-core/properties/catalogue.ts";
 import { allProperties } from "../../xmpp-core/server.ts";
 import { adminProofs } from "./properties-admin.ts";
 import { moduleProofs } from "./properties-modules.ts";
@@ -18,6 +19,16 @@ afterAll(() => world.close());
 test("every declared property has its proof here, and no proof is left of one that is gone", () => {
   const declared = allProperties().map(({ key }) => key);
   expect(Object.keys(proofs).sort(), "add a proof to test/protocol/properties-*.ts").toEqual(declared.sort());
+});
+
+test("of Openfire's properties in what is built, each is honoured or has no effect for a reason", () => {
+  const built =
+    /^(xmpp\.(offline|proxy|socket\.(plain|ssl)\.(active|port)$|client\.(idle|login\.(allowed$|blocked$)|roster)|ratelimit\.newconnections\.(c2s|logging))|stream\.management|register|sasl\.scram-sha-1|adminConsole\.(port|securePort)$|(xmpp\.)?fqdn$)/;
+  const declared = new Set(allProperties().flatMap(({ key, aliases }) => [key, ...aliases]));
+  const keys = catalogueEntries().map(({ key }) => key);
+  const open = keys.filter((key) => built.test(key) && !declared.has(key) && standingOf(key).is !== "none");
+  expect(open).toEqual([]);
+  expect(keys.filter((key) => built.test(key)).length).toBeGreaterThan(30);
 });
 
 test.each(Object.keys(proofs))("%s", (key) => proofs[key]?.(world));

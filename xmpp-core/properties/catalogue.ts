@@ -148,6 +148,10 @@ const reasons: readonly Reason[] = [
     says: "Compression is never offered: it gives away what TLS hides and lets one client exhaust memory.",
   },
   {
+    keys: /^sasl\.scram-sha-1\.server-secret\.nonexistent-users$/,
+    says: "The salts shown for names that do not exist come from a secret in the home directory, made at the first start.",
+  },
+  {
     keys: /^xmpp\.proxy\.transfer\.required$/,
     says: "The proxy relays only what a logged-in user of this server activates, bound to both addresses by its hash; it needs no earlier XEP-0096 offer, which newer clients (Jingle) do not send.",
   },
