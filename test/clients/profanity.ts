@@ -111,6 +111,10 @@ export const profanity: ClientProgram = {
         };
         await until(listed, patienceMs, () => `Profanity does not list ${contact} in ${group}\n${transcript()}`);
       },
+      async seesBusy(contact) {
+        await type(`/msg ${contact}`);
+        await shows(/\[dnd\]/);
+      },
       async losses() {
         const lines = await readLog(directory.path);
         return lines.match(/Lost connection|Connection handler: .*disconnected/gi)?.length ?? 0;

@@ -8,10 +8,12 @@ export type RealClient = {
   heard(from: string, body: string): Promise<void>;
   /** How often such a message was shown so far. */
   timesHeard(from: string, body: string): Promise<number>;
-  /** Waits until the archive of the chat with this address gives a message with this text from it. */
-  finds(from: string, body: string): Promise<void>;
+  /** Waits until the archive of the chat with this address gives a message with this text from it; not every client knows archives. */
+  readonly finds: ((from: string, body: string) => Promise<void>) | undefined;
   /** Waits until the contact stands in this group of the roster. */
   sees(contact: string, group: string): Promise<void>;
+  /** Waits until the contact is shown as not to be disturbed. */
+  seesBusy(contact: string): Promise<void>;
   /** How often it lost its connection since it logged in. */
   losses(): Promise<number>;
   /** All that is known of the conversation, for a failing test. */

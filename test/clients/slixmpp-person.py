@@ -22,6 +22,7 @@ class Person(slixmpp.ClientXMPP):
         self.add_event_handler("session_start", self.started)
         self.add_event_handler("message", self.message)
         self.add_event_handler("roster_update", lambda _: self.tell_roster())
+        self.add_event_handler("changed_status", self.presence)
         self.add_event_handler("session_resumed", lambda _: tell("resumed"))
         for name in ("disconnected", "failed_auth", "connection_failed", "stream_error"):
             self.add_event_handler(name, lambda reason, name=name: tell(name, reason=str(reason)))
@@ -37,6 +38,9 @@ class Person(slixmpp.ClientXMPP):
     def message(self, message):
         if message["type"] in ("chat", "normal") and message["body"]:
             tell("message", sender=message["from"].bare, body=message["body"])
+
+    def presence(self, presence):
+        tell("presence", sender=presence["from"].bare, show=presence["show"])
 
     async def archive(self, contact):
         iq = await self["xep_0313"].retrieve(with_jid=contact)

@@ -9,6 +9,7 @@ type Event = {
   event: string;
   sender?: string;
   body?: string;
+  show?: string;
   contacts?: Record<string, { groups: string[]; subscription: string }>;
 };
 
@@ -83,6 +84,7 @@ export const slixmpp: ClientProgram = {
       },
       sees: (contact, group) =>
         seen(`contact ${contact} in ${group}`, (event) => event.contacts?.[contact]?.groups.includes(group) === true),
+      seesBusy: (contact) => seen(`busy ${contact}`, (event) => event.sender === contact && event.show === "dnd"),
       losses: async () =>
         events.filter((event) => /^(disconnected|connection_failed|resumed)$/.test(event.event)).length,
       transcript,

@@ -17,6 +17,7 @@ export const xmppJs: ClientProgram = {
     const lines: string[] = [];
     const messages: { from: string; body: string }[] = [];
     const archived: { from: string; body: string }[] = [];
+    const busy = new Set<string>();
     const groups = new Map<string, string[]>();
     let losses = 0;
     const note = (what: string) => (detail: unknown) => lines.push(`${what} ${String(detail)}`);
@@ -35,6 +36,8 @@ export const xmppJs: ClientProgram = {
         );
     };
     entity.on("stanza", (stanza) => {
+      const sender = String(stanza.attrs.from).split("/")[0] ?? "";
+      if (stanza.is("presence") && stanza.getChildText("show") === "dnd") busy.add(sender);
       if (!stanza.is("message")) return;
       const old = stanza.getChild("result", "urn:xmpp:mam:2")?.getChild("forwarded", "urn:xmpp:forward:0");
       const message = old?.getChild("message") ?? stanza;
@@ -78,6 +81,7 @@ export const xmppJs: ClientProgram = {
         await seen(`archived "${body}"`, () => archived.some((one) => one.from === from && one.body === body));
       },
       sees: (contact, group) => seen(`${contact} in ${group}`, () => groups.get(contact)?.includes(group) === true),
+      seesBusy: (contact) => seen(`busy ${contact}`, () => busy.has(contact)),
       losses: async () => losses,
       transcript,
       stop,
