@@ -22,6 +22,8 @@ export type HostYaml = {
 export type ServiceOptions = {
   domain?: string;
   host?: HostYaml;
+  /** The host sets nothing but users and roles: domain and ports are the program's own. */
+  nothingSet?: boolean;
   /** Further server properties, without the prefix `sys.xmpp.properties.`. */
   properties?: Record<string, string | number | boolean>;
   env?: NodeJS.ProcessEnv | ((home: string) => NodeJS.ProcessEnv);
@@ -70,9 +72,11 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
   const cliProgram = join(options.program ?? root, "dist/agent/cli.js");
   if (!existsSync(agentProgram)) throw new Error(`${agentProgram} does not exist: npm run build`);
   const home = await mkdtemp(join(options.homeIn ?? tmpdir(), "firekeeper-home-"));
-  const [plain = 0, tls = 0, console = 0, secureConsole = 0, proxy = 0] = await freePorts(5);
+  const [plain = 0, tls = 0, console = 0, secureConsole = 0, proxy = 0] = options.nothingSet
+    ? [5222, 5223, 9090, 9091, 7777]
+    : await freePorts(5);
   const ports = { plain, tls, console, secureConsole, proxy };
-  const domain = options.domain ?? "localhost";
+  const domain = options.domain ?? (options.nothingSet ? "mobydick" : "localhost");
   const hostFile = join(home, "host.yaml");
   const given = typeof options.env === "function" ? options.env(home) : options.env;
   const env = { ...given, FIREKEEPER_HOME: home };
@@ -154,7 +158,9 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
   };
   try {
     await mkdir(home, { recursive: true });
-    await service.writeHost({ ...options.host, settings: settings(domain, ports, options) });
+    await service.writeHost(
+      options.nothingSet ? { ...options.host } : { ...options.host, settings: settings(domain, ports, options) },
+    );
     await service.startAgent();
   } catch (error) {
     await service.stop();
