@@ -122,6 +122,17 @@ describe.each(doors.filter(({ loggedIn }) => !loggedIn))("before login, on $name
 });
 
 describe("after login", () => {
+  test.each([
+    ["depth 65", `${"<a>".repeat(65)}${"</a>".repeat(65)}`],
+    ["8,193 elements", `<w>${"<a/>".repeat(8192)}</w>`],
+    ["65 attributes", `<w ${attributes(65)}/>`],
+    ["a name of 257 bytes", `<${"a".repeat(257)}/>`],
+    ["1,025 namespace declarations", `<a ${attributes(60, "xmlns:n")}>`.repeat(18)],
+  ])("%s is too much", async (_name, content) => {
+    const client = await core.login("alice");
+    expect(await verdict(client, `<message to='bob@localhost'>${content}</message>`)).toBe("policy-violation");
+  });
+
   test.each(doors.filter(({ loggedIn }) => loggedIn))("deep and wide stanzas pass on $name", async (door) => {
     const client = await door.open(core);
     const deep = `${"<a xmlns='urn:x'>".repeat(50)}${"</a>".repeat(50)}`;
