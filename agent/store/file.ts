@@ -8,8 +8,9 @@ import { foldName } from "../desired/accounts.ts";
 import type { Notice } from "../errors.ts";
 import { type FileText, readQuiet, readText, replaceText, whyReadOnly } from "./file-on-disk.ts";
 import { type FreshStart, forgetInitialPassword, freshStart } from "./fresh-start.ts";
+import { hostFileMemo, parseHostFile } from "./host-file.ts";
 import { blankPasswords, editHostFile, replacePasswords } from "./host-file-edit.ts";
-import { type HostFile, hasEndMarker, parseHostFile } from "./host-file-text.ts";
+import { type HostFile, hasEndMarker } from "./host-file-text.ts";
 import { type Clock, type HostStore, type Snapshot, StoreError, systemClock } from "./host-store.ts";
 import { type LastGood, readLastGood, writeLastGood } from "./last-good.ts";
 import { openPasswordKeys, type PasswordKeys } from "./password-keys.ts";
@@ -65,6 +66,7 @@ export async function openFileStore(options: FileStoreOptions): Promise<FileStor
   let seen: string | undefined;
   let writable = true;
   let busy: Promise<unknown> = Promise.resolve();
+  const memo = hostFileMemo();
   const watchers = new Set<(cause: string) => void>();
 
   /** One read or edit at a time. */
@@ -88,7 +90,7 @@ export async function openFileStore(options: FileStoreOptions): Promise<FileStor
     seen = file.hash;
     if (standing?.textHash === file.hash && standing.waiting === 0) return standing.snapshot;
     const warnings = markerWarnings(file.text);
-    const content = parseHostFile(file.text, path);
+    const content = parseHostFile(file.text, path, memo);
     const waiting = await derivePasswords(content, keys, batch, onProgress);
     const readOnly = await whyReadOnly(path);
     writable = readOnly === undefined;
@@ -96,7 +98,7 @@ export async function openFileStore(options: FileStoreOptions): Promise<FileStor
     const rewritten = writable ? await writeKeys(file, content, warnings) : undefined;
     const taken = rewritten ?? file;
     const snapshot = snapshotOf(content, keys, path, warnings);
-    const clear = clearPasswords(rewritten ? parseHostFile(rewritten.text, path) : content);
+    const clear = clearPasswords(rewritten ? parseHostFile(rewritten.text, path, memo) : content);
     await keys.keep(clear);
     if (waiting === 0) await keepCopy(taken, clear);
     standing = { snapshot, textHash: taken.hash, marked: hasEndMarker(taken.text), waiting };
@@ -193,7 +195,7 @@ export async function openFileStore(options: FileStoreOptions): Promise<FileStor
         for (let attempt = 1; ; attempt++) {
           const file = await readText(path);
           markerWarnings(file.text);
-          const edited = editHostFile(file.text, path, change);
+          const edited = editHostFile(file.text, path, change, memo);
           const { changed, summary, removes } = edited;
           if (!changed) return { snapshot: await take(file), changed, summary, removes };
           const readOnly = await whyReadOnly(path);

@@ -3,8 +3,10 @@ import { type Document, isMap, isScalar, isSeq, type Pair, Scalar, type YAMLMap,
 import type { CredentialsText } from "../../xmpp-core/control/contract.ts";
 import { foldName } from "../desired/accounts.ts";
 import type { HostChange, Removals } from "./host-change.ts";
+import { type HostFileMemo, hostFileMemo, parseHostFile } from "./host-file.ts";
 import { refuseBadChange } from "./host-file-refusals.ts";
-import { hostDocument, parseHostFile, readHostFile } from "./host-file-text.ts";
+import { editByPieces, type Work } from "./host-file-splice.ts";
+import { documentText, type HostFile, hostDocument } from "./host-file-text.ts";
 import { StoreError } from "./host-store.ts";
 
 export interface EditedText {
@@ -19,20 +21,35 @@ export interface EditedText {
 const nothing: Removals = { users: [], roles: [], memberships: [] };
 
 /**
- * Makes one change. Throws `StoreError` when the text is no whole host file, or the change is refused with its reason:
- * an unknown name (with the nearest known one), a name that exists, the last admin.
+ * Makes one change, in the text of what it touches where the file is written plainly. Throws `StoreError` when the text
+ * is no whole host file, or the change is refused with its reason: an unknown name (with the nearest known one), a name
+ * that exists, the last admin.
  */
-export function editHostFile(text: string, file: string, change: HostChange): EditedText {
-  const { host, document } = readHostFile(text, file);
+export function editHostFile(
+  text: string,
+  file: string,
+  change: HostChange,
+  memo: HostFileMemo = hostFileMemo(),
+): EditedText {
+  const host = parseHostFile(text, file, memo);
   refuseBadChange(host, change, file);
-  const { summary, removes = nothing } = make(document, change);
+  const pieced = editByPieces(text, file, worksOf(host, change), memo);
+  const { text: edited, made } = pieced ?? editWhole(text, file, host, change);
+  const summary = made.flatMap((one) => one.summary ?? [])[0];
   if (summary === undefined) return { text, changed: false, summary: unchanged(change), removes: nothing };
-  return { text: written(document, text), changed: true, summary, removes };
+  return { text: edited, changed: true, summary, removes: made[0]?.removes ?? nothing };
+}
+
+/** Makes the change in the document of the whole file: for any file, at its full price. */
+export function editWhole(text: string, file: string, host: HostFile, change: HostChange) {
+  const { document } = hostDocument(text, file);
+  const made = make(document, host, change);
+  return { text: documentText(document, text), made: [made] };
 }
 
 type Made = { summary: string | undefined; removes?: Removals };
 
-function make(document: Document, change: HostChange): Made {
+function make(document: Document, host: HostFile, change: HostChange): Made {
   switch (change.kind) {
     case "user-add": {
       const { kind, credentials, ...user } = change;
@@ -49,19 +66,16 @@ function make(document: Document, change: HostChange): Made {
     case "user-enabled":
       return { summary: setEnabled(document, user(document, change.name), change.name, change.enabled) };
     case "user-remove":
-      return removeUser(document, change.name);
+      return removeUser(document, host, change.name);
     case "role-add":
-      return { summary: addRole(document, change) };
+      return { summary: addRole(document, host, change) };
     case "role-remove": {
       const roles = section(document, "roles");
       roles.items = roles.items.filter((item) => item !== role(document, change.name));
-      return {
-        summary: `Removed the role ${change.name}.`,
-        removes: { ...nothing, roles: [change.name] },
-      };
+      return removedRole(change.name);
     }
     case "role-member-add": {
-      const added = addMembers(document, role(document, change.role), change.members);
+      const added = addMembers(document, role(document, change.role), host, change.members);
       return { summary: added.length > 0 ? `Added ${added.join(", ")} to the role ${change.role}.` : undefined };
     }
     case "role-member-remove": {
@@ -80,6 +94,45 @@ function make(document: Document, change: HostChange): Made {
   }
 }
 
+/** Where the change works, piece by piece; the first tells what it did. */
+function worksOf(host: HostFile, change: HostChange): Work<Made>[] {
+  const work = (document: Document) => make(document, host, change);
+  const roleAt = (name: string) => host.roles.findIndex((one) => one.name === name);
+  switch (change.kind) {
+    case "user-add":
+      return [{ on: "users", do: "add", work }];
+    case "user-credentials":
+    case "user-enabled":
+      return [{ on: "users", do: "change", at: userAt(host, change.name), work }];
+    case "user-remove": {
+      const spelled = spelling(host, change.name);
+      const holding = host.roles.flatMap(({ members }, at) =>
+        members !== "all" && members.some((one) => foldName(one) === foldName(spelled)) ? [at] : [],
+      );
+      const drop = (document: Document): Made => {
+        for (const item of section(document, "roles").items) if (isMap(item)) dropMember(item, spelled);
+        return { summary: undefined };
+      };
+      return [
+        { on: "users", do: "remove", at: userAt(host, change.name), made: removedUser(host, change.name) },
+        ...holding.map((at): Work<Made> => ({ on: "roles", do: "change", at, work: drop })),
+      ];
+    }
+    case "role-add": {
+      const at = roleAt(change.name);
+      return at < 0 ? [{ on: "roles", do: "add", work }] : [{ on: "roles", do: "change", at, work }];
+    }
+    case "role-remove":
+      return [{ on: "roles", do: "remove", at: roleAt(change.name), made: removedRole(change.name) }];
+    case "role-member-add":
+    case "role-member-remove":
+      return [{ on: "roles", do: "change", at: roleAt(change.role), work }];
+    case "setting-set":
+    case "setting-unset":
+      return [{ on: "settings", do: "change", at: 0, work }];
+  }
+}
+
 /** The same file with passwords in clear replaced by keys, everything else byte for byte where the file is written plainly. */
 export function replacePasswords(text: string, file: string, keys: ReadonlyMap<string, CredentialsText>): string {
   if (keys.size === 0) return text;
@@ -87,7 +140,7 @@ export function replacePasswords(text: string, file: string, keys: ReadonlyMap<s
   if (spliced !== undefined && keysStand(spliced, file, keys)) return spliced;
   const { document } = hostDocument(text, file);
   for (const [name, credentials] of keys) setCredentials(document, user(document, name), credentials);
-  const rewritten = written(document, text);
+  const rewritten = documentText(document, text);
   if (!keysStand(rewritten, file, keys))
     throw new StoreError("store/cannot-rewrite", `${file}: passwords could not be replaced by keys.`, {
       hint: "Set them by firekeeper users passwd.",
@@ -104,7 +157,7 @@ export function blankPasswords(text: string, file: string): string {
     blank.type = "QUOTE_DOUBLE";
     item.set("password", blank);
   }
-  return written(document, text);
+  return documentText(document, text);
 }
 
 /** Undefined where a password is written in a way that only a rewrite of the document can replace. */
@@ -173,15 +226,21 @@ function setEnabled(document: Document, item: YAMLMap, name: string, enabled: bo
   return enabled ? `Enabled ${name}.` : `Disabled ${name}: sessions end, data stays.`;
 }
 
-function removeUser(document: Document, name: string): Made {
+function removeUser(document: Document, host: HostFile, name: string): Made {
   const item = user(document, name);
-  const spelled = String(item.get("name"));
   const users = section(document, "users");
   users.items = users.items.filter((other) => other !== item);
-  const memberships = section(document, "roles").items.flatMap((candidate) =>
-    isMap(candidate)
-      ? dropMember(candidate, spelled).map((member) => ({ role: String(candidate.get("name")), user: member }))
-      : [],
+  const spelled = spelling(host, name);
+  for (const candidate of section(document, "roles").items) if (isMap(candidate)) dropMember(candidate, spelled);
+  return removedUser(host, name);
+}
+
+function removedUser(host: HostFile, name: string): Made {
+  const spelled = spelling(host, name);
+  const memberships = host.roles.flatMap(({ name: role, members }) =>
+    members === "all"
+      ? []
+      : members.filter((one) => foldName(one) === foldName(spelled)).map((user) => ({ role, user })),
   );
   const from = [...new Set(memberships.map((membership) => membership.role))];
   return {
@@ -192,18 +251,22 @@ function removeUser(document: Document, name: string): Made {
 
 // ---------------------------------------------------------------- roles
 
+function removedRole(name: string): Made {
+  return { summary: `Removed the role ${name}.`, removes: { ...nothing, roles: [name] } };
+}
+
 function role(document: Document, name: string): YAMLMap {
   const found = section(document, "roles").items.find((item) => isMap(item) && item.get("name") === name);
   if (!isMap(found)) throw gone("roles", name);
   return found;
 }
 
-function addRole(document: Document, change: HostChange & { kind: "role-add" }): string | undefined {
+function addRole(document: Document, host: HostFile, change: HostChange & { kind: "role-add" }): string | undefined {
   const { name, type, members } = change;
   const roles = section(document, "roles");
   const standing = roles.items.find((item) => isMap(item) && item.get("name") === name);
   if (!isMap(standing)) {
-    const spelled = members === "all" ? members : members.map((member) => spelling(document, member));
+    const spelled = members === "all" ? members : members.map((member) => spelling(host, member));
     roles.add(document.createNode({ name, types: [type], members: spelled }, { flow: true }));
     return `Added the role ${name} of type ${type} with ${members === "all" ? "all users" : count(members)}.`;
   }
@@ -216,12 +279,12 @@ function addRole(document: Document, change: HostChange & { kind: "role-add" }):
   if (members === "all") {
     if (standing.get("members") !== "all") added.push("all users");
     standing.set("members", document.createNode("all"));
-  } else added.push(...addMembers(document, standing, members));
+  } else added.push(...addMembers(document, standing, host, members));
   return added.length > 0 ? `Added ${added.join(", ")} to the role ${name}.` : undefined;
 }
 
 /** Those who were not members yet, spelled as the user. */
-function addMembers(document: Document, item: YAMLMap, members: readonly string[]): string[] {
+function addMembers(document: Document, item: YAMLMap, host: HostFile, members: readonly string[]): string[] {
   if (item.get("members") === "all") return [];
   const list = listOf(document, item, "members");
   const standing = new Set(list.items.map((member) => foldName(textOf(member))));
@@ -229,7 +292,7 @@ function addMembers(document: Document, item: YAMLMap, members: readonly string[
   for (const member of members) {
     if (standing.has(foldName(member))) continue;
     standing.add(foldName(member));
-    added.push(spelling(document, member));
+    added.push(spelling(host, member));
   }
   for (const name of added) list.add(document.createNode(name));
   return added;
@@ -243,8 +306,13 @@ function dropMember(item: YAMLMap, name: string): string[] {
   return dropped.map(textOf);
 }
 
-function spelling(document: Document, name: string): string {
-  return String(user(document, name).get("name"));
+function spelling(host: HostFile, name: string): string {
+  return host.users[userAt(host, name)]?.name ?? name;
+}
+
+function userAt(host: HostFile, name: string): number {
+  const exact = host.users.findIndex((user) => user.name === name);
+  return exact >= 0 ? exact : host.users.findIndex((user) => foldName(user.name) === foldName(name));
 }
 
 // ---------------------------------------------------------------- settings
@@ -302,16 +370,6 @@ function pairOf(map: YAMLMap, key: string): Pair | undefined {
 
 function textOf(node: unknown): string {
   return String(isScalar(node) ? node.value : node);
-}
-
-function written(document: Document, before: string): string {
-  // The library writes closing comments behind the end marker, which then is not the last line any more.
-  const closing = document.comment;
-  document.comment = null;
-  const body = document.toString({ lineWidth: 0 });
-  const comment = closing ? closing.replace(/^/gm, "#").concat("\n") : "";
-  const text = body.endsWith("\n...\n") ? `${body.slice(0, -4)}${comment}...\n` : body + comment;
-  return before.includes("\r\n") ? text.replaceAll("\n", "\r\n") : text;
 }
 
 function withoutAbsent(data: Readonly<Record<string, string | undefined>>): Record<string, string> {

@@ -53,7 +53,10 @@ const keys = (hash: "sha1" | "sha256" | "sha512") =>
   text.refine((value) => isKeysText(hash, value), "SCRAM keys as firekeeper wrote them").optional();
 const truth = z.enum(["true", "false"], { error: "true or false" }).transform((value) => value === "true");
 
+const scramKeys = z.object({ sha1: keys("sha1"), sha256: keys("sha256"), sha512: keys("sha512") });
+
 const shapes = {
+  credentials: scramKeys,
   root: z.object({
     settings: z.map(text, text, "keys with one text each").optional(),
     roles: z.array(z.unknown(), "a list of roles").optional(),
@@ -74,7 +77,7 @@ const shapes = {
     email: text.optional(),
     enabled: truth.optional(),
     password: text.optional(),
-    credentials: z.object({ sha1: keys("sha1"), sha256: keys("sha256"), sha512: keys("sha512") }).optional(),
+    credentials: scramKeys.optional(),
   }),
 };
 
@@ -100,6 +103,17 @@ export function hostDocument(content: string, file: string): { document: Documen
   return { document, lines };
 }
 
+/** An edited document as text, with the line ends of the text it was read from. */
+export function documentText(document: Document, before: string): string {
+  // The library writes closing comments behind the end marker, which then is not the last line any more.
+  const closing = document.comment;
+  document.comment = null;
+  const body = document.toString({ lineWidth: 0 });
+  const comment = closing ? closing.replace(/^/gm, "#").concat("\n") : "";
+  const text = body.endsWith("\n...\n") ? `${body.slice(0, -4)}${comment}...\n` : body + comment;
+  return before.includes("\r\n") ? text.replaceAll("\n", "\r\n") : text;
+}
+
 /** Where the innermost quote or bracket begins that swallowed the text up to here: that is the line to mend. */
 function openedAt(document: Document, offset: number): number | undefined {
   let start: number | undefined;
@@ -114,20 +128,16 @@ function openedAt(document: Document, offset: number): number | undefined {
   return start;
 }
 
-/** Reads a host file. Throws `StoreError` with line, column and rule: all of it, or nothing. */
-export function parseHostFile(content: string, file: string): HostFile {
-  return readHostFile(content, file).host;
-}
-
-/** As `parseHostFile`, with the document for an edit: parsing 10,000 users twice would take a second more. */
+/**
+ * Reads a host file as one YAML document. Throws `StoreError` with line, column and rule: all of it, or nothing.
+ * The document is for an edit: parsing 10,000 users twice would take seconds more.
+ */
 export function readHostFile(content: string, file: string): { host: HostFile; document: Document } {
   const reading = read(content, file);
   const root = reading.check(shapes.root, "root", [], reading.plain);
-  const roles = (root.roles ?? []).map((item, index) => {
-    const role = reading.check(shapes.role, "role", ["roles", index], item);
-    const { name, types = [], members = [], parameters = new Map<string, string>() } = role;
-    return { name, types: [...new Set(types)], members, parameters };
-  });
+  const roles = (root.roles ?? []).map((item, index) =>
+    roleOf(reading.check(shapes.role, "role", ["roles", index], item)),
+  );
   const users = (root.users ?? []).map((item, index) => {
     const user = reading.check(shapes.user, "user", ["users", index], item);
     if (user.credentials) reading.checkKeys("credentials", ["users", index, "credentials"], item);
@@ -136,6 +146,29 @@ export function readHostFile(content: string, file: string): { host: HostFile; d
   for (const [part, items] of Object.entries({ roles, users })) reading.refuseTwice(part, items);
   const host = { settings: root.settings ?? new Map(), roles, users, warnings: reading.warnings };
   return { host, document: reading.document };
+}
+
+/** A role as it was read without a document; undefined if only a document can tell what is wrong or unknown. */
+export function plainRole(data: unknown): Role | undefined {
+  const role = knows(shapes.role, data) ? shapes.role.safeParse(data).data : undefined;
+  return role && roleOf(role);
+}
+
+/** As `plainRole`, for a user; the line is where the item begins. */
+export function plainUser(data: unknown, line: number): HostFileUser | undefined {
+  const user = knows(shapes.user, data) ? shapes.user.safeParse(data).data : undefined;
+  if (!user || (user.credentials && !knows(shapes.credentials, (data as { credentials: unknown }).credentials)))
+    return undefined;
+  return { ...defined(user), line };
+}
+
+function knows(shape: z.ZodObject, data: unknown): boolean {
+  return isRecord(data) && Object.keys(data).every((key) => Object.hasOwn(shape.shape, key));
+}
+
+function roleOf(role: z.output<typeof shapes.role>): Role {
+  const { name, types = [], members = [], parameters = new Map<string, string>() } = role;
+  return { name, types: [...new Set(types)], members, parameters };
 }
 
 type Path = readonly (string | number)[];

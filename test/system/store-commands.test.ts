@@ -16,7 +16,7 @@ import { usersCommand } from "../../agent/commands/users.ts";
 import { credentialsMatch } from "../../agent/credentials.ts";
 import { CodedError, explain } from "../../agent/errors.ts";
 import { openFileStore } from "../../agent/store/file.ts";
-import { parseHostFile } from "../../agent/store/host-file-text.ts";
+import { parseHostFile } from "../../agent/store/host-file.ts";
 
 let home: string;
 let path: string;

@@ -2,8 +2,9 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { deriveCredentials } from "../../agent/credentials.ts";
 import type { HostChange } from "../../agent/store/host-change.ts";
+import { parseHostFile } from "../../agent/store/host-file.ts";
 import { blankPasswords, editHostFile, replacePasswords } from "../../agent/store/host-file-edit.ts";
-import { hasEndMarker, parseHostFile } from "../../agent/store/host-file-text.ts";
+import { hasEndMarker } from "../../agent/store/host-file-text.ts";
 import { StoreError } from "../../agent/store/host-store.ts";
 import type { CredentialsText } from "../../xmpp-core/control/contract.ts";
 

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { describe, expect, test } from "vitest";
-import { parseHostFile } from "../../agent/store/host-file-text.ts";
+import { parseHostFile } from "../../agent/store/host-file.ts";
 import { generatedPages } from "../../docs/generate.ts";
 import { allProperties } from "../../xmpp-core/server.ts";
 import { programVersion } from "../../xmpp-core/version.ts";

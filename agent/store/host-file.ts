@@ -1,0 +1,145 @@
+/** Reads a host file, piece by piece where it is written plainly, so that 10,000 users are not parsed anew for one that changed. */
+import { isAlias, isCollection, isScalar, visit } from "yaml";
+import type { Notice } from "../errors.ts";
+import { type HostFileParts, hostFileParts, type ItemText, type SectionName } from "./host-file-parts.ts";
+import { type HostFile, type HostFileUser, plainRole, plainUser, readHostFile } from "./host-file-text.ts";
+import { type Role, StoreError } from "./host-store.ts";
+import { plainItem } from "./plain-item.ts";
+
+/** What one section or one item of a list says; lines count from the section's own line, or from the line above the item. */
+export interface Piece {
+  readonly settings: ReadonlyMap<string, string>;
+  readonly roles: readonly Role[];
+  readonly users: readonly HostFileUser[];
+  readonly warnings: readonly Notice[];
+}
+
+/** Pieces by their text, for the next read of nearly the same file. */
+export interface HostFileMemo {
+  /** The piece of that text; made if it is new. Undefined: it cannot stand alone. */
+  piece(text: string, make: (text: string) => Piece | undefined): Piece | undefined;
+  /** A file of so many pieces was read: what was not among them lately is forgotten. */
+  settle(pieces: number): void;
+}
+
+/** A host file read by pieces: `pieces` in the order of the items, one for a section that is no list. */
+export interface PiecedHostFile {
+  readonly host: HostFile;
+  readonly parts: HostFileParts;
+  readonly pieces: ReadonlyMap<SectionName, readonly Piece[]>;
+}
+
+/** Reads a host file. Throws `StoreError` with line, column and rule: all of it, or nothing. */
+export function parseHostFile(content: string, file: string, memo: HostFileMemo = hostFileMemo()): HostFile {
+  return readByPieces(content, file, memo)?.host ?? readHostFile(content, file).host;
+}
+
+export function hostFileMemo(): HostFileMemo {
+  let young = new Map<string, Piece | undefined>();
+  let old = young;
+  return {
+    piece(text, make) {
+      if (young.has(text)) return young.get(text);
+      // A copy: a slice would keep the whole file it was cut from.
+      const own = old.has(text) ? text : Buffer.from(text).toString();
+      const found = old.has(text) ? old.get(text) : make(own);
+      young.set(own, found);
+      return found;
+    },
+    settle(pieces) {
+      if (young.size <= 2 * pieces + 100) return;
+      old = young;
+      young = new Map();
+    },
+  };
+}
+
+/** The same result as `readHostFile`; undefined where only that can tell: a file not written plainly, or one with an error. */
+export function readByPieces(content: string, file: string, memo: HostFileMemo): PiecedHostFile | undefined {
+  const parts = hostFileParts(content);
+  if (!parts) return undefined;
+  const pieces = new Map<SectionName, Piece[]>();
+  const read = { settings: new Map<string, string>() as ReadonlyMap<string, string>, count: 0 };
+  const roles: Role[] = [];
+  const users: HostFileUser[] = [];
+  const warnings: Notice[] = [];
+  for (const name of ["settings", "roles", "users"] as const) {
+    const section = parts.sections.get(name);
+    if (!section) continue;
+    const own: Piece[] = [];
+    const single = section.items.length === 0;
+    for (const item of single ? [section] : section.items) {
+      const text = content.slice(item.start, item.end);
+      const piece = single
+        ? pieceOf(text, file, memo)
+        : itemPiece(name, text, { ...item, indent: section.indent }, file, memo);
+      if (!piece) return undefined;
+      const shift = single ? item.line - 1 : item.line - 2;
+      own.push(piece);
+      if (name === "settings") read.settings = piece.settings;
+      roles.push(...piece.roles);
+      for (const user of piece.users) users.push({ ...user, line: user.line + shift });
+      for (const warning of piece.warnings) warnings.push(shifted(warning, file, shift));
+    }
+    read.count += own.length;
+    pieces.set(name, own);
+  }
+  memo.settle(read.count);
+  if (twice(roles) || twice(users)) return undefined;
+  return { host: { settings: read.settings, roles, users, warnings }, parts, pieces };
+}
+
+/** The piece of one item of a list, told by its text with its indentation. */
+export function itemPiece(
+  name: SectionName,
+  text: string,
+  { start, contentEnd, indent }: Pick<ItemText, "start" | "contentEnd"> & { indent: number },
+  file: string,
+  memo: HostFileMemo,
+): Piece | undefined {
+  return memo.piece(`${name}:\n${text}`, (own) => {
+    const data = plainItem(own.slice(name.length + 2, name.length + 2 + contentEnd - start), indent);
+    return (data && plainPiece(name, data)) ?? standingAlone(own, file);
+  });
+}
+
+/** The piece of a whole section. */
+export function pieceOf(text: string, file: string, memo: HostFileMemo): Piece | undefined {
+  return memo.piece(text, (own) => standingAlone(own, file));
+}
+
+function plainPiece(name: SectionName, data: NonNullable<ReturnType<typeof plainItem>>): Piece | undefined {
+  const { parameters } = data;
+  const keyed = typeof parameters === "object" && !Array.isArray(parameters);
+  const whole = keyed
+    ? Object.assign(Object.create(null), data, { parameters: new Map(Object.entries(parameters)) })
+    : data;
+  const role = name === "roles" ? plainRole(whole) : undefined;
+  const user = name === "users" ? plainUser(data, 2) : undefined;
+  if (!role && !user) return undefined;
+  return { settings: new Map(), roles: role ? [role] : [], users: user ? [user] : [], warnings: [] };
+}
+
+function standingAlone(text: string, file: string): Piece | undefined {
+  try {
+    const { host, document } = readHostFile(text, file);
+    let tied = false;
+    // What an anchor names may stand in another piece.
+    visit(document, (_key, node) => {
+      tied ||= isAlias(node) || ((isScalar(node) || isCollection(node)) && node.anchor !== undefined);
+    });
+    return tied ? undefined : host;
+  } catch (error) {
+    if (error instanceof StoreError) return undefined;
+    throw error;
+  }
+}
+
+function shifted(warning: Notice, file: string, by: number): Notice {
+  const line = Number(warning.where?.slice(file.length + 1));
+  return { ...warning, where: `${file}:${line + by}` };
+}
+
+function twice(items: readonly { readonly name: string }[]): boolean {
+  return new Set(items.map((item) => item.name)).size < items.length;
+}
