@@ -17,6 +17,8 @@ export interface SupervisorOptions {
 const failuresUntilProven = 2;
 const firstDelayMs = 250;
 const longestDelayMs = 10_000;
+// A core that serves for seconds between its ends is worth more than the processor time of its starts.
+const longestDelayOnceReadyMs = 1_000;
 const steadyMs = 10_000;
 
 /** Keeps one core running: at once after the first end, then with growing pauses; after two failed boots on the proven revision. */
@@ -127,7 +129,8 @@ export class Supervisor {
     const steady = this.#ready && performance.now() - this.#readyMs >= steadyMs;
     this.#quickEnds = steady ? 0 : this.#quickEnds + 1;
     if (!this.#ready) this.#failedBoots += 1;
-    const delayMs = this.#quickEnds <= 1 ? 0 : Math.min(longestDelayMs, firstDelayMs * 2 ** (this.#quickEnds - 2));
+    const longestMs = this.#ready ? longestDelayOnceReadyMs : longestDelayMs;
+    const delayMs = this.#quickEnds <= 1 ? 0 : Math.min(longestMs, firstDelayMs * 2 ** (this.#quickEnds - 2));
     log.report("error", "core-ended", { code, signal, booted: this.#ready, failedBoots: this.#failedBoots, delayMs });
     if (this.#failedBoots > failuresUntilProven) this.#options.onHopeless();
     this.#timer = setTimeout(() => this.start(), delayMs);
