@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
@@ -49,15 +50,19 @@ export interface TestCore {
   close(): Promise<void>;
 }
 
-export const freePort = async (): Promise<number> => {
-  const { createServer } = await import("node:net");
-  return new Promise((resolve) => {
-    const probe = createServer().listen(0, "127.0.0.1", () => {
-      const { port: found } = probe.address() as { port: number };
-      probe.close(() => resolve(found));
-    });
+const worker = process.pid + 13 * Number(process.env.VITEST_POOL_ID ?? 0);
+let lastPort = 0;
+
+/**
+ * A port that nothing listens on. Below those that the kernel gives to outgoing connections, of which tests open
+ * thousands: one of them would take the port before the server does. Each worker has a range of its own.
+ */
+export const freePort = (): Promise<number> =>
+  new Promise((resolve) => {
+    const port = 10_000 + (worker % 44) * 500 + (lastPort++ % 500);
+    const probe = createServer().listen(port, "127.0.0.1", () => probe.close(() => resolve(port)));
+    probe.once("error", () => resolve(freePort()));
   });
-};
 
 // Few iterations: what is tested here is not the derivation.
 const pool = derivationPool();
