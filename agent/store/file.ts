@@ -9,7 +9,8 @@ import type { Notice } from "../errors.ts";
 import { type FileText, readQuiet, readText, replaceText, whyReadOnly } from "./file-on-disk.ts";
 import { type FreshStart, forgetInitialPassword, freshStart } from "./fresh-start.ts";
 import { hostFileMemo, parseHostFile } from "./host-file.ts";
-import { blankPasswords, editHostFile, replacePasswords } from "./host-file-edit.ts";
+import { editHostFile } from "./host-file-edit.ts";
+import { blankPasswords, replacePasswords } from "./host-file-passwords.ts";
 import { type HostFile, hasEndMarker } from "./host-file-text.ts";
 import { type Clock, type HostStore, type Snapshot, StoreError, systemClock } from "./host-store.ts";
 import { type LastGood, readLastGood, writeLastGood } from "./last-good.ts";
@@ -131,7 +132,7 @@ export async function openFileStore(options: FileStoreOptions): Promise<FileStor
     const ready = knownKeys(content, keys);
     if (ready.size === 0) return undefined;
     try {
-      const text = replacePasswords(file.text, path, ready);
+      const text = replacePasswords(file.text, path, ready, memo);
       own = await replaceText(path, text, file.hash);
       return { text, hash: own };
     } catch (error) {
@@ -151,9 +152,9 @@ export async function openFileStore(options: FileStoreOptions): Promise<FileStor
 
   const keepCopy = async (file: FileText, clear: readonly ClearPassword[]): Promise<void> => {
     const ready = knownKeys({ users: clear }, keys);
-    const replaced = replacePasswords(file.text, path, ready);
+    const replaced = replacePasswords(file.text, path, ready, memo);
     await writeLastGood(home, path, {
-      text: clear.length > ready.size ? blankPasswords(replaced, path) : replaced,
+      text: clear.length > ready.size ? blankPasswords(replaced, path, memo) : replaced,
       hash: file.hash,
     });
   };

@@ -17,6 +17,8 @@ export type Work<T> =
       /** Which item; 0 in `settings`. */
       readonly at: number;
       readonly work: (document: Document) => T;
+      /** The same in the item's text as it stands, where that can be; the indent is the column of its dash. */
+      readonly inPlace?: (content: string, indent: number) => { readonly text: string; readonly made: T } | undefined;
     }
   | { readonly on: "roles" | "users"; readonly do: "remove"; readonly at: number; readonly made: T };
 
@@ -106,9 +108,16 @@ function rewriteItem<T>(
   const content = text.slice(item.start, item.contentEnd);
   const standing = asItem(work.on, content, section.indent, file, memo);
   if (!isDeepStrictEqual(standing, before.pieces.get(work.on)?.[work.at])) return undefined;
-  const { document } = hostDocument(`${work.on}:\n${content}`, file);
-  const made = work.work(document);
-  const body = itemBody(documentText(document, text), work.on, section.indent);
+  const inPlace = () => {
+    const found = work.inPlace?.(content, section.indent);
+    return found && { body: found.text, made: found.made };
+  };
+  const inDocument = () => {
+    const { document } = hostDocument(`${work.on}:\n${content}`, file);
+    const made = work.work(document);
+    return { body: itemBody(documentText(document, text), work.on, section.indent), made };
+  };
+  const { body, made } = inPlace() ?? inDocument();
   const piece = body === undefined ? undefined : asItem(work.on, body, section.indent, file, memo);
   if (body === undefined || !piece) return undefined;
   return { ...done(work, 1, [piece]), patch: { start: item.start, end: item.contentEnd, text: body }, made };

@@ -2,6 +2,7 @@
  * Items of the two lists in the two shapes in which they nearly always stand, read without a YAML parser: a hundred times
  * faster. Anything that is not plain to see (quotes, tags, anchors, comments, several lines) is undefined here.
  */
+import { isDeepStrictEqual } from "node:util";
 
 /** What `- …` says: texts, lists of texts, and one level of keys below a key. */
 export type PlainData = { [key: string]: PlainValue };
@@ -76,4 +77,31 @@ function plainBlock(text: string, indent: number): PlainData | undefined {
 /** `null` alone means "not given". */
 function isText(value: string): boolean {
   return value !== "null" && scalar.test(value);
+}
+
+/**
+ * The item's text with other members, written as its members stand; undefined unless both texts are plain. Parsing and
+ * writing 10,000 names by the YAML library takes half a second.
+ */
+export function withMembers(content: string, indent: number, members: readonly string[]): string | undefined {
+  const before = plainItem(content, indent);
+  if (!before || !Array.isArray(before.members) || before.members.length === 0 || members.length === 0)
+    return undefined;
+  const changed = content.startsWith("- {", indent) ? flowMembers(content, members) : blockMembers(content, members);
+  const after = changed === undefined ? undefined : plainItem(changed, indent);
+  return isDeepStrictEqual(after, Object.assign(Object.create(null), before, { members })) ? changed : undefined;
+}
+
+function flowMembers(content: string, members: readonly string[]): string {
+  return content.replace(/(?<=[{,] ?members: \[ ?)[^\]]*?(?= ?\])/, () => members.join(", "));
+}
+
+function blockMembers(content: string, members: readonly string[]): string | undefined {
+  const lines = content.split("\n");
+  const from = lines.findIndex((line) => /^ *(- )?members:$/.test(line)) + 1;
+  const dash = /^ +- /.exec(lines[from] ?? "")?.[0];
+  if (from === 0 || dash === undefined) return undefined;
+  let to = from;
+  while (lines[to]?.startsWith(dash)) to++;
+  return [...lines.slice(0, from), ...members.map((member) => dash + member), ...lines.slice(to)].join("\n");
 }
