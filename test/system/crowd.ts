@@ -20,6 +20,8 @@ interface Member {
   readonly name: string;
   readonly managed: boolean;
   client: XmppClient;
+  /** Logged in or resumed: may write. */
+  here: boolean;
   /** How often its connection was lost. */
   losses: number;
 }
@@ -59,11 +61,11 @@ export class Crowd {
 
   static async gather(service: Service, size: number): Promise<Crowd> {
     const members: Member[] = [];
-    for (let number = 0; number < size; number++) {
+    await fewAtATime(Array.from({ length: size }).keys(), async (number) => {
       const managed = number % 2 === 0;
       const name = nameOf(number);
-      members.push({ name, managed, client: await login(service, name, managed), losses: 0 });
-    }
+      members[number] = { name, managed, client: await login(service, name, managed), here: true, losses: 0 };
+    });
     return new Crowd(service, members);
   }
 
@@ -74,7 +76,7 @@ export class Crowd {
   /** Everybody begins to write. */
   chat(): void {
     this.#chatting = true;
-    for (const flow of this.#flows) while (flow.underWay < window) this.#send(flow);
+    for (const flow of this.#flows) this.#fill(flow);
   }
 
   /** Resolves when `count` more messages have arrived in every flow between connected people. */
@@ -116,17 +118,22 @@ export class Crowd {
 
   /** Managed people resume, the others log in again. */
   async comeBack(): Promise<void> {
-    for (const member of this.members) {
+    await fewAtATime(this.members.values(), async (member) => {
       if (member.managed) await member.client.resume();
       else member.client = await login(this.#service, member.name, false);
       this.#listen(member);
-    }
+      for (const flow of this.#flows) if (flow.from === member) this.#fill(flow);
+    });
     // What was under way from or to somebody without stream management may be lost.
     for (const flow of this.#flows) if (!flow.from.managed || !flow.to.managed) flow.underWay = 0;
   }
 
   leave(): void {
     for (const { client } of this.members) client.drop();
+  }
+
+  #fill(flow: Flow): void {
+    while (this.#chatting && flow.from.here && flow.underWay < window) this.#send(flow);
   }
 
   #send(flow: Flow): void {
@@ -139,7 +146,11 @@ export class Crowd {
 
   #listen(member: Member): void {
     const { client } = member;
-    void client.ended.then(() => member.losses++);
+    member.here = true;
+    void client.ended.then(() => {
+      member.here = false;
+      member.losses++;
+    });
     const take = async (): Promise<void> => {
       for (;;) {
         const message = await client.next("message");
@@ -151,7 +162,7 @@ export class Crowd {
         }
         flow.arrived.push(Number(count));
         flow.underWay = Math.max(0, flow.underWay - 1);
-        if (this.#chatting) this.#send(flow);
+        this.#fill(flow);
       }
     };
     // Ends with the connection, or after a while in which nobody wrote; who listens in vain is seen by `progress`.
@@ -166,7 +177,7 @@ export class Crowd {
   #explain(flows: readonly Flow[]): string {
     const lines = flows.slice(0, 5).map(({ from, to, sent, arrived }) => {
       const missing = Array.from({ length: sent }, (_, n) => n).filter((n) => !arrived.includes(n));
-      return `${from.name} → ${to.name}: ${arrived.length} of ${sent} arrived, without ${missing.slice(0, 10)}\n${to.client.transcript().slice(-1500)}`;
+      return `${from.name} → ${to.name}: ${arrived.length} of ${sent} arrived, without ${missing.slice(0, 10)}\n${to.client.transcript().slice(-12000)}`;
     });
     return `${flows.length} flows stand still\n${lines.join("\n")}\n${this.#service.logs()}`;
   }
@@ -181,6 +192,13 @@ function login(service: Service, user: string, sm: boolean): Promise<XmppClient>
       return client;
     },
   );
+}
+
+async function fewAtATime<T>(items: Iterator<T>, work: (item: T) => Promise<void>): Promise<void> {
+  const worker = async () => {
+    for (let next = items.next(); next.done !== true; next = items.next()) await work(next.value);
+  };
+  await Promise.all(Array.from({ length: 8 }, worker));
 }
 
 /** What arrives is announced to nobody but the crowd itself. */

@@ -181,6 +181,20 @@ export class Outbound {
     return [...this.unacked, ...this.waiting];
   }
 
+  /**
+   * After a crash: `before`, which the client did not get, comes first, what was queued since stays behind it and goes
+   * on waiting for its commits. All is numbered from what the client has handled. Returns everything.
+   */
+  renew(before: readonly Pick<Entry, "data" | "cargo">[], handled: number): readonly Entry[] {
+    for (const { data } of before) this.heldBytes += data.length;
+    this.unacked = [...before.map(({ data, cargo }) => ({ data, cargo, ticket: 0, number: 0 })), ...this.unacked];
+    this.lastNumber = handled;
+    this.acknowledged = handled;
+    for (const entry of this.unacked) entry.number = ++this.lastNumber;
+    for (const entry of this.waiting) if (entry.number > 0) entry.number = ++this.lastNumber;
+    return this.everything();
+  }
+
   /** Puts stored entries back after a restart; they were written to the client's socket already if `sent`. */
   restore(entries: readonly Entry[], counters: { lastNumber: number; acknowledged: number }): void {
     this.unacked = [...entries];

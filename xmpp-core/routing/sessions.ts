@@ -5,7 +5,7 @@ import type { Storage, Ticket, Write } from "../storage/storage.ts";
 import type { Account, Accounts } from "./accounts.ts";
 import type { EndReason, SessionHandlers } from "./handlers.ts";
 import type { Names } from "./names.ts";
-import { type Cargo, type Entry, Outbound } from "./outbound.ts";
+import { type Entry, Outbound } from "./outbound.ts";
 import { Session } from "./session.ts";
 import * as rows from "./session-rows.ts";
 
@@ -218,33 +218,28 @@ export function openSessions(parts: {
     },
     awaitsRecovery: (session) => crashed.has(session),
     async recover(session, handled, render) {
-      const live = session.outbound.everything();
-      const inMemory = new Set(live.map((entry) => entry.number));
-      const stored = session.remembered.filter(
+      const inMemory = new Set(session.outbound.everything().map((entry) => entry.number));
+      const lost = session.remembered.filter(
         ({ number }) => (number >= afterCrash || number > handled) && !inMemory.has(number),
       );
       const bodies = await render(
         session,
-        stored.map(({ archiveId }) => archiveId),
+        lost.map(({ archiveId }) => archiveId),
       );
+      // Meanwhile more may have come for the session, and another connection may have resumed it.
+      if (session.ended) return;
+      if (!crashed.delete(session)) return void sessions.acknowledged(session, handled);
+      const before = lost.flatMap(({ archiveId }) => {
+        const data = bodies.get(archiveId);
+        return data === undefined ? [] : [{ data, cargo: { is: "message", archiveId } as const }];
+      });
       const writes: Write[] = session.remembered.map(({ place }) => rows.forgetOutbound.with(place));
-      const entries: Entry[] = [];
-      let number = handled;
       session.remembered = [];
-      const add = (data: Buffer | string, cargo: Cargo): void => {
-        entries.push({ data, ticket: 0, number: ++number, cargo });
-        if (cargo.is !== "message") return;
+      for (const { number, cargo } of session.outbound.renew(before, handled)) {
+        if (cargo.is !== "message") continue;
         session.remembered.push({ place: ++lastPlace, number, archiveId: cargo.archiveId });
         writes.push(rows.putOutbound.with(lastPlace, session.id, number, cargo.archiveId));
-      };
-      for (const { archiveId } of stored) {
-        const data = bodies.get(archiveId);
-        if (data !== undefined) add(data, { is: "message", archiveId });
       }
-      // What came for the session after the crash is in memory; messages come back stored, the rest follows in order.
-      for (const entry of live) add(entry.data, entry.cargo);
-      crashed.delete(session);
-      session.outbound.restore(entries, { lastNumber: number, acknowledged: handled });
       await storage.write([...writes, rows.counters(session)]);
     },
     async restore() {
