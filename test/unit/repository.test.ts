@@ -124,7 +124,6 @@ describe("habits", () => {
     const allowed: Record<string, string> = {
       "xmpp-core/frames.ts": "the whole contract between gate and core in one place",
       "xmpp-core/gate/gate.ts": "one class whose parts share the connections; reads as a list of frames",
-      "xmpp-core/stream/client-stream.ts": "the one state machine of a client's stream",
     };
     const long = source
       .map((path) => ({ path, lines: text(path).split("\n").length - 1 }))

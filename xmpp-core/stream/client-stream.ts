@@ -1,8 +1,7 @@
-import { isIP } from "node:net";
 import { ns } from "../formats/namespaces.ts";
 import type { StreamErrorCondition } from "../formats/stream-error.ts";
 import { streamError, streamErrorElement } from "../formats/stream-error.ts";
-import { parseJid, prepareDomain } from "../jid/jid.ts";
+import { parseJid } from "../jid/jid.ts";
 import { addressIn } from "../properties/text-schema.ts";
 import type { Account } from "../routing/accounts.ts";
 import type { Carrier, Session } from "../routing/session.ts";
@@ -18,6 +17,7 @@ import type { StreamParts } from "./parts.ts";
 import * as properties from "./properties.ts";
 import { answerStranger, strangerFeatures } from "./strangers.ts";
 import type { StreamManagement } from "./stream-management.ts";
+import { viewFor } from "./view.ts";
 
 /** What a stream tells the list of streams that it belongs to. */
 export interface StreamOwner {
@@ -229,8 +229,9 @@ export class ClientStream implements Carrier, ConnectionHandler {
       (allowed.length > 0 && !addressIn(allowed, this.remote.address))
     )
       return this.end("not-authorized", "Logins from this address are not allowed.");
-    const view = this.#viewFor(found.to);
-    if (view === undefined) return;
+    const seen = viewFor(this.#parts, found.to);
+    if ("condition" in seen) return this.end(seen.condition, seen.text);
+    const { view } = seen;
     this.#view = view;
     this.#writeHeader(found.from === undefined ? undefined : parseJid(found.from) && found.from);
     if (this.state.at === "authenticated") {
@@ -240,26 +241,6 @@ export class ClientStream implements Carrier, ConnectionHandler {
       return;
     }
     this.#greet(view);
-  }
-
-  /** The name under which this client sees the service; undefined after the stream was ended. */
-  #viewFor(to: string | undefined): string | undefined {
-    const { names } = this.#parts;
-    if (to === undefined) return names.primary.name;
-    const domain = prepareDomain(to);
-    const host = domain === undefined ? undefined : names.host(domain);
-    if (host !== undefined && host.service === "") return host.view;
-    const successor = domain === undefined ? undefined : names.successorOf(domain);
-    if (successor !== undefined) {
-      this.end("host-gone", `${domain} is now ${successor}. Log in with an address at ${successor}.`);
-      return undefined;
-    }
-    const called =
-      domain !== undefined &&
-      (isIP(to.replace(/^\[|\]$/g, "")) !== 0 || domain === "localhost" || this.#parts.alsoCalled(domain));
-    if (called && !this.#parts.properties.get(properties.validateHost)) return names.primary.name;
-    this.end("host-unknown", `${to} is not served here; this is ${names.primary.name}.`);
-    return undefined;
   }
 
   #greet(view: string): void {
