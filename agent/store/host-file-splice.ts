@@ -4,7 +4,15 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import type { Document } from "yaml";
-import { type HostFileMemo, itemPiece, type Piece, type PiecedHostFile, pieceOf, readByPieces } from "./host-file.ts";
+import {
+  type HostFileMemo,
+  hostFileMemo,
+  itemPiece,
+  type Piece,
+  type PiecedHostFile,
+  pieceOf,
+  readByPieces,
+} from "./host-file.ts";
 import type { ItemText, SectionName, SectionText } from "./host-file-parts.ts";
 import { documentText, hostDocument } from "./host-file-text.ts";
 
@@ -139,7 +147,7 @@ function rewriteSection<T>(
   const { document } = hostDocument(content, file);
   const made = work.work(document);
   const body = documentText(document, text);
-  const after = readByPieces(body, file, memo)?.pieces.get(work.on);
+  const after = readByPieces(body, file, hostFileMemo())?.pieces.get(work.on);
   if (!after) return undefined;
   const gap = start === 0 || text[start - 1] === "\n" ? "" : "\n";
   return { ...done({ on: work.on, at: 0 }, standing.length, after), patch: { start, end, text: gap + body }, made };

@@ -105,6 +105,12 @@ export function hostDocument(content: string, file: string): { document: Documen
 
 /** An edited document as text, with the line ends of the text it was read from. */
 export function documentText(document: Document, before: string): string {
+  // What an edit made, not what was read: unquoted, these mean "not given".
+  visit(document, {
+    Scalar: (_key, node) => {
+      if (node.type === undefined && ["", "~", "null"].includes(String(node.value))) node.type = "QUOTE_DOUBLE";
+    },
+  });
   // The library writes closing comments behind the end marker, which then is not the last line any more.
   const closing = document.comment;
   document.comment = null;
@@ -191,7 +197,13 @@ function read(content: string, file: string) {
     if (isAlias(node)) {
       if (++aliases > mostAliases)
         throw fail("store/too-many-aliases", "too many aliases.", path, `at most ${mostAliases} aliases`);
-      return plainOf(node.resolve(document), path);
+      const meant = node.resolve(document);
+      // "Not given" would empty a role whose members it stands for.
+      if (meant === undefined) {
+        const { rule, hint } = yamlRule("BAD_ALIAS");
+        throw fail("store/not-yaml", `this cannot be read: ${rule}.`, path, rule, hint);
+      }
+      return plainOf(meant, path);
     }
     if (isSeq(node)) return node.items.map((item, index) => plainOf(item, [...path, index]));
     if (isMap(node)) return mapOf(node.items, path);

@@ -14,12 +14,12 @@ export interface Piece {
   readonly warnings: readonly Notice[];
 }
 
-/** Pieces by their text, for the next read of nearly the same file. */
+/** What was read of one host file, by its text, for the next read of nearly the same. */
 export interface HostFileMemo {
   /** The piece of that text; made if it is new. Undefined: it cannot stand alone. */
   piece(text: string, make: (text: string) => Piece | undefined): Piece | undefined;
-  /** A file of so many pieces was read: what was not among them lately is forgotten. */
-  settle(pieces: number): void;
+  /** The file of that text; read if it is not the one that was read last. */
+  file(content: string, read: () => PiecedHostFile | undefined): PiecedHostFile | undefined;
 }
 
 /** A host file read by pieces: `pieces` in the order of the items, one for a section that is no list. */
@@ -35,31 +35,45 @@ export function parseHostFile(content: string, file: string, memo: HostFileMemo 
 }
 
 export function hostFileMemo(): HostFileMemo {
-  let young = new Map<string, Piece | undefined>();
+  let young = new Map<string, { own: string; piece: Piece | undefined }>();
   let old = young;
+  let last: { content: string; found: PiecedHostFile | undefined } | undefined;
   return {
     piece(text, make) {
-      if (young.has(text)) return young.get(text);
-      // A copy: a slice would keep the whole file it was cut from.
-      const own = old.has(text) ? text : Buffer.from(text).toString();
-      const found = old.has(text) ? old.get(text) : make(own);
-      young.set(own, found);
-      return found;
+      let entry = young.get(text) ?? old.get(text);
+      if (!entry) {
+        // A copy: a slice would keep the whole file it was cut from.
+        const own = Buffer.from(text).toString();
+        entry = { own, piece: make(own) };
+      }
+      young.set(entry.own, entry);
+      return entry.piece;
     },
-    settle(pieces) {
-      if (young.size <= 2 * pieces + 100) return;
-      old = young;
-      young = new Map();
+    file(content, read) {
+      if (last?.content === content) return last.found;
+      last = { content, found: read() };
+      if (!last.found) return undefined;
+      const pieces = [...last.found.pieces.values()].reduce((sum, one) => sum + one.length, 0);
+      // What was not among them lately is forgotten.
+      if (young.size > 2 * pieces + 100) {
+        old = young;
+        young = new Map();
+      }
+      return last.found;
     },
   };
 }
 
 /** The same result as `readHostFile`; undefined where only that can tell: a file not written plainly, or one with an error. */
 export function readByPieces(content: string, file: string, memo: HostFileMemo): PiecedHostFile | undefined {
+  return memo.file(content, () => read(content, file, memo));
+}
+
+function read(content: string, file: string, memo: HostFileMemo): PiecedHostFile | undefined {
   const parts = hostFileParts(content);
   if (!parts) return undefined;
   const pieces = new Map<SectionName, Piece[]>();
-  const read = { settings: new Map<string, string>() as ReadonlyMap<string, string>, count: 0 };
+  let settings: ReadonlyMap<string, string> = new Map();
   const roles: Role[] = [];
   const users: HostFileUser[] = [];
   const warnings: Notice[] = [];
@@ -76,17 +90,15 @@ export function readByPieces(content: string, file: string, memo: HostFileMemo):
       if (!piece) return undefined;
       const shift = single ? item.line - 1 : item.line - 2;
       own.push(piece);
-      if (name === "settings") read.settings = piece.settings;
+      if (name === "settings") settings = piece.settings;
       roles.push(...piece.roles);
       for (const user of piece.users) users.push({ ...user, line: user.line + shift });
       for (const warning of piece.warnings) warnings.push(shifted(warning, file, shift));
     }
-    read.count += own.length;
     pieces.set(name, own);
   }
-  memo.settle(read.count);
   if (twice(roles) || twice(users)) return undefined;
-  return { host: { settings: read.settings, roles, users, warnings }, parts, pieces };
+  return { host: { settings, roles, users, warnings }, parts, pieces };
 }
 
 /** The piece of one item of a list, told by its text with its indentation. */

@@ -98,6 +98,7 @@ describe("what a host file says", () => {
     ["an open bracket", "roles:\n  - name: a\n    members: [b, c\nusers:\n  - name: d\n", "store/not-yaml", 3],
     ["a key twice", "settings:\n  a: 1\n  a: 2\n", "store/not-yaml", 3],
     ["two documents", "users: []\n...\n---\nusers: []\n", "store/not-yaml", 3],
+    ["an alias without an anchor", "roles:\n  - name: a\n    members: *m\n", "store/not-yaml", 3],
     ["a tab", "settings:\n\ta: b\n", "store/not-yaml", 2],
     ["a user twice", "users:\n  - name: a\n  - name: b\n  - name: a\n", "store/twice", 4],
     ["a role twice", "roles:\n  - { name: a }\n  - { name: a }\n", "store/twice", 3],
@@ -246,6 +247,11 @@ describe("edits", () => {
       { kind: "role-add", type: "xmpp.group", name: "Sales", members: "all" },
       (file) => file.roles[0],
       { members: "all" },
+    ],
+    [
+      { kind: "user-add", name: "null", displayName: "~" },
+      (file) => file.users.at(-1),
+      { name: "null", displayName: "~" },
     ],
     [{ kind: "role-remove", name: "Everyone" }, (file) => file.roles.map((role) => role.name), ["Sales"]],
     [
