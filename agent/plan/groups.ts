@@ -35,7 +35,7 @@ export function planGroups(input: PlanInput, accounts: AccountsPlan): GroupsPlan
   return { changes, rejected, notices, memberships };
 }
 
-/** Those whose names are unsettled stay in or out, as they are. */
+/** Those whose names are unsettled stay in or out, as they are; a name whose bearer is renamed away from it is nobody's to keep. */
 function stillUnsettled(wanted: GroupWanted, now: ActualGroup | undefined, accounts: AccountsPlan): GroupWanted {
   if (wanted.members === "all" || accounts.unsettled.size === 0) return wanted;
   const standing = now && now.members !== "all" ? now.members : [];
@@ -43,7 +43,7 @@ function stillUnsettled(wanted: GroupWanted, now: ActualGroup | undefined, accou
     ...wanted,
     members: [
       ...wanted.members.filter((name) => !accounts.unsettled.has(name)),
-      ...standing.filter((name) => accounts.unsettled.has(name)),
+      ...standing.filter((name) => accounts.unsettled.has(name) && !accounts.renamed.has(name)),
     ],
   };
 }
