@@ -12,13 +12,18 @@ export type PlainValue = string | string[] | { [key: string]: string };
 const word = String.raw`[\p{L}\p{N}_](?:[\p{L}\p{N}_.@+/=$-]|:(?=[\p{L}\p{N}_+/]))*`;
 const scalar = new RegExp(`^${word}(?: ${word})*$`, "u");
 const flowWord = String.raw`[\p{L}\p{N}_][\p{L}\p{N}_.@+/=$-]*`;
-const flowPair = String.raw`([A-Za-z]+): (?:(${flowWord})|\[ ?((?:${flowWord}(?:, ${flowWord})*)?) ?\])`;
+const flowTexts = `\\[ ?((?:${flowWord}(?:, ${flowWord})*)?) ?\\]`;
+const flowList = new RegExp(`^${flowTexts}$`, "u");
+const flowPair = `([A-Za-z]+): (?:(${flowWord})|${flowTexts})`;
 const flowItem = new RegExp(String.raw`^- \{ ?(${flowPair}(?:, ${flowPair})*) ?\}$`, "u");
 const blockLine = /^( *)(- )?(?:([A-Za-z][A-Za-z0-9]*):(?: (.+))?|(.+))$/;
+/** Of an item: an expression on more would run out of the engine's memory for ways back. */
+const longest = 2_000_000;
 const eachPair = new RegExp(flowPair, "gu");
 
 /** The item's data if its text, from the dash's line to its last line of content, is plain; keys as they stand, no key twice. */
 export function plainItem(content: string, indent: number): PlainData | undefined {
+  if (content.length > longest) return undefined;
   const text = content.endsWith("\n") ? content.slice(0, -1) : content;
   return text.startsWith("- {", indent) ? plainFlow(text.slice(indent)) : plainBlock(text, indent);
 }
@@ -55,8 +60,12 @@ function plainBlock(text: string, indent: number): PlainData | undefined {
     if (first && (dash === undefined || spaces.length !== indent)) return undefined;
     if (column === indent + 2 && (first || dash === undefined)) {
       if (key === undefined || !close() || key in data) return undefined;
+      const list = value === undefined ? undefined : flowList.exec(value)?.[1];
       if (value === undefined) open = { key, list: [], map: Object.create(null), column: 0 };
-      else if (!isText(value)) return undefined;
+      else if (list !== undefined) {
+        data[key] = list === "" ? [] : list.split(", ");
+        if (data[key].includes("null")) return undefined;
+      } else if (!isText(value)) return undefined;
       else data[key] = value;
       continue;
     }
@@ -87,13 +96,13 @@ export function withMembers(content: string, indent: number, members: readonly s
   const before = plainItem(content, indent);
   if (!before || !Array.isArray(before.members) || before.members.length === 0 || members.length === 0)
     return undefined;
-  const changed = content.startsWith("- {", indent) ? flowMembers(content, members) : blockMembers(content, members);
+  const changed = blockMembers(content, members) ?? flowMembers(content, members);
   const after = changed === undefined ? undefined : plainItem(changed, indent);
   return isDeepStrictEqual(after, Object.assign(Object.create(null), before, { members })) ? changed : undefined;
 }
 
 function flowMembers(content: string, members: readonly string[]): string {
-  return content.replace(/(?<=[{,] ?members: \[ ?)[^\]]*?(?= ?\])/, () => members.join(", "));
+  return content.replace(/(?<=(?:[{,] ?|- |\n *)members: \[ ?)[^\]]*?(?= ?\])/, () => members.join(", "));
 }
 
 function blockMembers(content: string, members: readonly string[]): string | undefined {

@@ -1,8 +1,10 @@
 /** A host file read and edited piece by piece says the same as the one document, for every file that can be written. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import type { HostChange } from "../../agent/store/host-change.ts";
 import { hostFileMemo, parseHostFile, readByPieces } from "../../agent/store/host-file.ts";
-import { readHostFile } from "../../agent/store/host-file-text.ts";
+import { type EditedText, editHostFile, editWhole } from "../../agent/store/host-file-edit.ts";
+import { type HostFile, readHostFile } from "../../agent/store/host-file-text.ts";
 import { StoreError } from "../../agent/store/host-store.ts";
 
 const outcome = (read: () => unknown) => {
@@ -161,4 +163,133 @@ describe("read by pieces", () => {
     // A test of one road only would be none.
     expect(Math.min(seen.pieces, seen.failed, seen.whole)).toBeGreaterThan(10);
   });
+});
+
+const spoken = (text: string) => {
+  const { settings, roles, users } = readHostFile(text, "f").host;
+  return { settings, roles, users: users.map(({ line: _, ...user }) => user) };
+};
+const comments = (text: string) => text.match(/#.*$/gm) ?? [];
+const keys = { sha256: `SCRAM-SHA-256$4096:${"A".repeat(22)}==$${"A".repeat(43)}=:${"A".repeat(43)}=` };
+const someone = fc.nat(7);
+const anyChange = fc.oneof(
+  fc.record({ kind: fc.constant("user-add" as const), name: fc.constantFrom("nina", "Zoé", "o'hara", "true", "null") }),
+  fc.record({ kind: fc.constant("user-credentials" as const), name: someone, credentials: fc.constant(keys) }),
+  fc.record({ kind: fc.constant("user-enabled" as const), name: someone, enabled: fc.boolean() }),
+  fc.record({ kind: fc.constant("user-remove" as const), name: someone }),
+  fc.record({
+    kind: fc.constant("role-add" as const),
+    type: fc.constantFrom("xmpp.group", "xmpp.supervisor"),
+    name: fc.oneof(someone, fc.constantFrom("New", "a: b", "null")),
+    members: fc.oneof(fc.array(someone, { maxLength: 3 }), fc.constant("all" as const)),
+  }),
+  fc.record({ kind: fc.constant("role-remove" as const), name: someone }),
+  fc.record({
+    kind: fc.constant("role-member-add" as const),
+    role: someone,
+    members: fc.array(someone, { maxLength: 3 }),
+  }),
+  fc.record({
+    kind: fc.constant("role-member-remove" as const),
+    role: someone,
+    members: fc.array(someone, { maxLength: 3 }),
+  }),
+  fc.record({
+    kind: fc.constant("setting-set" as const),
+    key: fc.constantFrom("sys.xmpp.domain", "sys.xmpp.properties.a"),
+    value: fc.constantFrom("x.org", "null", " *x: #y\n", ""),
+  }),
+  fc.record({ kind: fc.constant("setting-unset" as const), key: fc.constantFrom("sys.xmpp.domain", "a") }),
+);
+
+/** Numbers stand for whoever is there, so that most changes are possible. */
+function changeFor(drawn: unknown, host: HostFile): HostChange {
+  const change = drawn as Record<string, unknown> & { kind: string };
+  const pick = (all: readonly { name: string }[]) => (at: unknown) =>
+    typeof at === "number" ? (all[at % Math.max(1, all.length)]?.name ?? "nobody") : String(at);
+  const [user, role] = [pick(host.users), pick(host.roles)];
+  const named = change.kind.startsWith("user") ? user : role;
+  return {
+    ...change,
+    ...("name" in change ? { name: named(change.name) } : {}),
+    ...("role" in change ? { role: role(change.role) } : {}),
+    ...(Array.isArray(change.members) ? { members: change.members.map(user) } : {}),
+  } as HostChange;
+}
+
+test("an edit by pieces says what the edit of the whole document says, and keeps every comment that stands outside", () => {
+  const seen = { apart: 0, refused: 0 };
+  fc.assert(
+    fc.property(hostFile, fc.array(anyChange, { minLength: 1, maxLength: 3 }), (start, drawn) => {
+      const memo = hostFileMemo();
+      let text = start;
+      for (const one of drawn) {
+        const host = outcome(() => parseHostFile(text, "f", memo)) as HostFile & { code?: string };
+        if (host.code !== undefined) return;
+        const change = changeFor(one, host);
+        const edited = outcome(() => editHostFile(text, "f", change, memo)) as EditedText & { code?: string };
+        if (edited.code !== undefined) {
+          seen.refused++;
+          continue;
+        }
+        const whole = editWhole(text, "f", host, change);
+        expect(spoken(edited.text)).toEqual(spoken(edited.changed ? whole.text : text));
+        expect([edited.summary, edited.removes]).toEqual(
+          edited.changed
+            ? [whole.made[0]?.summary, whole.made[0]?.removes ?? edited.removes]
+            : [edited.summary, edited.removes],
+        );
+        if (!change.kind.endsWith("remove") && readByPieces(text, "f", memo)) {
+          seen.apart++;
+          expect(comments(edited.text).length).toBeGreaterThanOrEqual(comments(whole.text).length);
+        }
+        text = edited.text;
+      }
+    }),
+    { numRuns: 500, seed: 5 },
+  );
+  expect(Math.min(seen.apart, seen.refused)).toBeGreaterThan(10);
+});
+
+test.each<[string, HostChange, string, string]>([
+  [
+    "a member of a list in one line",
+    { kind: "role-add", type: "xmpp.group", name: "Odd", members: ["carl"] },
+    "ann]",
+    "ann, carl]",
+  ],
+  [
+    "a member of a list in lines",
+    { kind: "role-member-add", role: "Long", members: ["carl"] },
+    "       - ben\n",
+    "       - ben\n       - carl\n",
+  ],
+  ["a member less", { kind: "role-member-remove", role: "Long", members: ["BEN"] }, "       - ben\n", ""],
+  ["a setting", { kind: "setting-set", key: "sys.xmpp.domain", value: "x.org" }, "domain: a.org", "domain: x.org"],
+  ["a user who goes", { kind: "user-remove", name: "carl" }, "   # the third\n   - {name: carl,email: c@x.org}\n", ""],
+  ["a user who comes", { kind: "user-add", name: "dora" }, "c@x.org}\n", "c@x.org}\n   - name: dora\n"],
+])("an edit writes only its own lines anew: %s", (_what, change, from, to) => {
+  const text = `settings:
+  sys.xmpp.domain: a.org # ours
+# roles, by team
+roles:
+   - { name: Odd, types: [xmpp.group], members: [ben, ann] }
+   - {name: Few,   members: [ben]}
+   - name: Long
+     types: [xmpp.group]
+     members:
+       - ann
+       - ben
+
+# people
+users:
+   - name:   ann
+   - { name: "ben" }   # second
+
+   # the third
+   - {name: carl,email: c@x.org}
+# the end
+...
+`;
+  expect(editHostFile(text, "f", change).text).toBe(text.replace(from, to));
 });
