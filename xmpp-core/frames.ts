@@ -1,5 +1,5 @@
 /**
- * The frames between gate and core (DESIGN.md §4): u32 length of what follows, u8 type, u32 connection number, payload.
+ * The frames between gate and core (docs/architecture.md "Three processes"): u32 length of what follows, u8 type, u32 connection number, payload.
  * Number 0 is the gate itself. Both sides import this file and nothing else of each other.
  */
 

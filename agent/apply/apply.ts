@@ -1,4 +1,4 @@
-/** Applies a plan, proves it, and goes back if it broke something. The journal is written before each step. DESIGN.md §6. */
+/** Applies a plan, proves it, and goes back if it broke something. The journal is written before each step. docs/architecture.md "A setting's way". */
 import { CodedError, explain } from "../errors.ts";
 import { planDocument } from "../plan/render.ts";
 import type { Plan } from "../plan/types.ts";

@@ -1,6 +1,6 @@
 /**
  * What was done, by whom, when, and with what result: `<home>/journal.jsonl`, append-only, each line chained to the
- * one before by its hash and on disk before the next step is taken. It never holds a credential. DESIGN.md §3, §6.
+ * one before by its hash and on disk before the next step is taken. It never holds a credential. docs/settings.md.
  */
 import { createHash } from "node:crypto";
 import { type FileHandle, open } from "node:fs/promises";

@@ -1,4 +1,4 @@
-/** A former revision as something to want again: settings, groups and supervisors; never credentials. DESIGN.md §3. */
+/** A former revision as something to want again: settings, groups and supervisors; never credentials. docs/settings.md. */
 import type { Desired } from "../desired/desired.ts";
 import type { Notice } from "../errors.ts";
 import type { PlanInput } from "../plan/plan.ts";

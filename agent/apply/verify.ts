@@ -1,4 +1,4 @@
-/** Proves from outside that the server works. What was green before an apply and is red after it was broken by it. DESIGN.md §6. */
+/** Proves from outside that the server works. What was green before an apply and is red after it was broken by it. docs/architecture.md "A setting's way". */
 import type { X509Certificate } from "node:crypto";
 import { domainToASCII } from "node:url";
 import type { CoreStatus, GroupWanted } from "../../xmpp-core/control/contract.ts";

@@ -1,4 +1,4 @@
-/** Users of the host as accounts. DESIGN.md §3, seeds M22 and M23. */
+/** Users of the host as accounts. docs/settings.md. */
 import type { AccountWanted } from "../../xmpp-core/control/contract.ts";
 import type { User } from "../store/host-store.ts";
 import type { Part, Rejection } from "./desired.ts";

@@ -1,4 +1,4 @@
-/** What a snapshot asks of the server: pure, one file per part of the settings contract. DESIGN.md §3. */
+/** What a snapshot asks of the server: pure, one file per part of the settings contract. docs/settings.md. */
 import type { DesiredState } from "../../xmpp-core/control/contract.ts";
 import type { Notice } from "../errors.ts";
 import type { Snapshot } from "../store/host-store.ts";

@@ -1,4 +1,4 @@
-/** Roles of the host as shared groups and supervisors. DESIGN.md §3, seeds M22, M26 to M31. */
+/** Roles of the host as shared groups and supervisors. docs/settings.md. */
 import type { GroupWanted } from "../../xmpp-core/control/contract.ts";
 import type { Notice } from "../errors.ts";
 import type { Role, Snapshot } from "../store/host-store.ts";

@@ -1,4 +1,4 @@
-/** The keys under `sys.xmpp`. DESIGN.md §3. */
+/** The keys under `sys.xmpp`. docs/settings.md. */
 import type { SettingsWanted } from "../../xmpp-core/control/contract.ts";
 import type { Notice } from "../errors.ts";
 import type { Snapshot, User } from "../store/host-store.ts";

@@ -1,4 +1,4 @@
-/** The address by which clients outside the NAT reach us: a literal, or a host name that is followed. DESIGN.md §8. */
+/** The address by which clients outside the NAT reach us: a literal, or a host name that is followed. docs/settings.md. */
 import { Resolver } from "node:dns/promises";
 import { isIP } from "node:net";
 import type { Desired } from "../desired/desired.ts";

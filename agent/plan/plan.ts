@@ -1,4 +1,4 @@
-/** Desired × actual → plan. Pure: the same worlds give the same plan, in whatever order they are told. DESIGN.md §6. */
+/** Desired × actual → plan. Pure: the same worlds give the same plan, in whatever order they are told. docs/architecture.md "A setting's way". */
 import type { CanonicalAnswer, Change } from "../../xmpp-core/control/contract.ts";
 import type { Desired, Rejection } from "../desired/desired.ts";
 import type { Notice } from "../errors.ts";

@@ -1,4 +1,4 @@
-/** A plan for people and for programs. DESIGN.md §3. */
+/** A plan for people and for programs. docs/settings.md. */
 import type { Notice } from "../errors.ts";
 import type { Plan, PlanDocument, PlannedChange } from "./types.ts";
 

@@ -165,7 +165,7 @@ export function planDomain(input: PlanInput, answer: SettingAnswer | undefined):
   };
 }
 
-/** What a change of domain touches, in numbers instead of fear (seeds M7). */
+/** What a change of domain touches, in numbers. */
 function touched(migration: CanonicalAnswer["migration"], from: string, to: string): Notice[] {
   const say = (message: string): Notice => ({ code: "plan/migration", message });
   if (!migration) return [say(`The domain changes from ${from} to ${to}.`)];

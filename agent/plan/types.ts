@@ -1,4 +1,4 @@
-/** The words of a plan. DESIGN.md §2 and §3. */
+/** The words of a plan. docs/architecture.md. */
 import type { Change, Impact } from "../../xmpp-core/control/contract.ts";
 import type { Rejection } from "../desired/desired.ts";
 import type { Notice } from "../errors.ts";

@@ -1,4 +1,4 @@
-/** A store that has lost its users must not take them along: large removals wait for a person, in every mode. DESIGN.md §6. */
+/** A store that has lost its users must not take them along: large removals wait for a person, in every mode. docs/architecture.md "A setting's way". */
 import { CodedError } from "../errors.ts";
 import type { PlannedChange, Removal, Totals } from "../plan/types.ts";
 

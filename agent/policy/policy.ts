@@ -1,4 +1,4 @@
-/** When a plan may be applied: mode, hold, brake on removals, and what waits for a person. DESIGN.md §2, §3, §6. */
+/** When a plan may be applied: mode, hold, brake on removals, and what waits for a person. docs/architecture.md. */
 import { CodedError } from "../errors.ts";
 import { type Plan, type PlannedChange, type Scope, withChanges } from "../plan/types.ts";
 import { brake, type Confirmed } from "./brake.ts";

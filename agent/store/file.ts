@@ -1,4 +1,4 @@
-/** The embedded store: `host.yaml` in the home directory. DESIGN.md §3 and §6. */
+/** The embedded store: `host.yaml` in the home directory. docs/settings.md. */
 import { watch as watchDirectory } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { basename, dirname, resolve } from "node:path";

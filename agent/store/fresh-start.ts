@@ -1,4 +1,4 @@
-/** The first start of a home without a host file: `host.yaml` with one account, the admin. DESIGN.md §3. */
+/** The first start of a home without a host file: `host.yaml` with one account, the admin. docs/settings.md. */
 import { mkdir, readFile, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { credentialsMatch, deriveCredentials, generatePassword } from "../credentials.ts";

@@ -1,6 +1,6 @@
 /**
  * The text of `host.yaml` to what it says, pure. Every scalar is text as it stands (`0777`, `yes`, `1e3`), since settings are
- * text; errors name line, column and rule, and never quote a value, which may be a password. DESIGN.md §3.
+ * text; errors name line, column and rule, and never quote a value, which may be a password. docs/settings.md.
  */
 import {
   type Document,

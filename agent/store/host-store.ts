@@ -1,5 +1,5 @@
 /**
- * Where the host application keeps settings, roles and users, seen from the agent. DESIGN.md §2 and §6.
+ * Where the host application keeps settings, roles and users, seen from the agent. docs/architecture.md.
  * A snapshot is whole or it is an error: a store that cannot read everything throws `StoreError` and never returns less.
  */
 import type { CredentialsText } from "../../xmpp-core/control/contract.ts";

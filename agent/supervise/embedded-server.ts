@@ -1,7 +1,7 @@
 /**
  * The embedded server: starts the gate, which starts the core, or adopts the one that runs. Detached, in a process
  * group of its own, so that an agent that is killed disturbs nobody. Adoption is by the control socket's greeting alone:
- * a process id proves nothing. DESIGN.md §4.
+ * a process id proves nothing. docs/architecture.md "Three processes".
  */
 import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";

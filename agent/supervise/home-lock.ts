@@ -1,4 +1,4 @@
-/** One agent for one home: a held SQLite `BEGIN EXCLUSIVE`, which the kernel lets go however the holder ends. DESIGN.md §4. */
+/** One agent for one home: a held SQLite `BEGIN EXCLUSIVE`, which the kernel lets go however the holder ends. docs/architecture.md "Three processes". */
 import { readFile, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
@@ -33,7 +33,7 @@ export async function lockHome(home: string): Promise<() => void> {
   };
 }
 
-// node:sqlite is steady from Node 24 on; before, better-sqlite3 does it (DESIGN.md §5).
+// node:sqlite is steady from Node 24 on; before, better-sqlite3 does it (docs/architecture.md).
 async function open(path: string): Promise<Database> {
   if (Number(process.versions.node.split(".")[0]) >= 24) {
     const builtIn = "node:sqlite";

@@ -1,4 +1,4 @@
-/** Target `core`: our own server, over its control socket `<home>/control.sock`. One connection, kept open. DESIGN.md §4. */
+/** Target `core`: our own server, over its control socket `<home>/control.sock`. One connection, kept open. docs/architecture.md "Three processes". */
 import { connect, type Socket } from "node:net";
 import { createInterface } from "node:readline";
 import {

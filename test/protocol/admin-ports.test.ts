@@ -1,4 +1,4 @@
-/** The two doors of the console, health and metrics. DESIGN.md §4 */
+/** The two doors of the console, health and metrics. docs/architecture.md "Three processes" */
 import { createServer, connect as dial, type Server } from "node:net";
 import { networkInterfaces } from "node:os";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";

@@ -6,7 +6,7 @@ import { moduleProofs } from "./properties-modules.ts";
 import { streamProofs } from "./properties-streams.ts";
 import { openWorld, type World } from "./properties-world.ts";
 
-// DESIGN.md §5 "Properties": for each declared key, that changing it changes behaviour.
+// docs/architecture.md: for each declared key, that changing it changes behaviour.
 const proofs = { ...streamProofs, ...moduleProofs, ...adminProofs };
 
 let world: World;

@@ -6,7 +6,7 @@ import { startTestCore, type TestCore } from "../support/core.ts";
 import { errorCondition } from "../support/stanzas.ts";
 import type { XmppClient } from "../support/xmpp-client.ts";
 
-// DESIGN.md §3: role type xmpp.supervisor; XEP-0133
+// docs/settings.md: role type xmpp.supervisor; XEP-0133
 let core: TestCore;
 let uses: string[];
 beforeEach(async () => {

@@ -11,7 +11,7 @@ import { type Child, freePorts, startChild } from "./child.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 
-/** The three processes of one service (DESIGN.md §4). */
+/** The three processes of one service (docs/architecture.md "Three processes"). */
 export type Part = "agent" | "gate" | "core";
 export type CliResult = { code: number; stdout: string; stderr: string };
 export type HostYaml = {

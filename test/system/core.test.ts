@@ -11,7 +11,7 @@ import { type Child, startChild } from "../support/child.ts";
 import { credentialsOf, freePort } from "../support/core.ts";
 import { XmppClient } from "../support/xmpp-client.ts";
 
-// The core as a process of its own, started by the gate. DESIGN.md §4
+// The core as a process of its own, started by the gate. docs/architecture.md "Three processes"
 const root = new URL("../..", import.meta.url).pathname;
 let home: string;
 let gate: Child | undefined;

@@ -38,33 +38,37 @@ afterEach(async () => {
   for (const close of closing.splice(0).reverse()) await close();
 });
 
-test("host.yaml cut at any byte, in auto mode: nothing changes for anybody, and status says what is wrong with the file", async () => {
-  alice = await login("alice");
-  const { contacts } = await alice.roster();
-  alice.presence();
-  const whole = await readFile(join(service.home, "host.yaml"));
-  const before = await status();
-  expect(before.mode).toBe("auto");
-  const step = Number(process.env.CUT_EVERY ?? Math.ceil(whole.length / 4));
-  for (let end = Math.min(3, step - 1); end < whole.lastIndexOf("..."); end += step) {
-    await writeFile(join(service.home, "host.yaml"), whole.subarray(0, end));
-    // A look as the agent takes it by itself.
-    await askAgent(service.home, "resume");
-    const { journal, server, notices, why, lastError } = await status();
-    expect({ journal, server }, `cut at ${end}`).toMatchObject({
-      journal: before.journal,
-      server: { domain: service.domain, accounts: people.length },
-    });
-    const words = [...notices.map(({ message }) => message), ...why, lastError?.message].join(" ");
-    expect(words, `cut at ${end}`).toMatch(/host\.yaml.*line \d+|half-written|empty/);
-  }
-  await writeFile(join(service.home, "host.yaml"), whole);
-  expect(await askAgent(service.home, "resume")).toMatchObject({ is: "in step" });
-  expect(await revision()).toBe(before.journal.revision);
-  expect((await alice.roster()).contacts).toEqual(contacts);
-  await alice.none("roster push");
-  await login("bob");
-}, 3 * 60 * 60 * 1000);
+test(
+  "host.yaml cut at any byte, in auto mode: nothing changes for anybody, and status says what is wrong with the file",
+  async () => {
+    alice = await login("alice");
+    const { contacts } = await alice.roster();
+    alice.presence();
+    const whole = await readFile(join(service.home, "host.yaml"));
+    const before = await status();
+    expect(before.mode).toBe("auto");
+    const step = Number(process.env.CUT_EVERY ?? Math.ceil(whole.length / 4));
+    for (let end = Math.min(3, step - 1); end < whole.lastIndexOf("..."); end += step) {
+      await writeFile(join(service.home, "host.yaml"), whole.subarray(0, end));
+      // A look as the agent takes it by itself.
+      await askAgent(service.home, "resume");
+      const { journal, server, notices, why, lastError } = await status();
+      expect({ journal, server }, `cut at ${end}`).toMatchObject({
+        journal: before.journal,
+        server: { domain: service.domain, accounts: people.length },
+      });
+      const words = [...notices.map(({ message }) => message), ...why, lastError?.message].join(" ");
+      expect(words, `cut at ${end}`).toMatch(/host\.yaml.*line \d+|half-written|empty/);
+    }
+    await writeFile(join(service.home, "host.yaml"), whole);
+    expect(await askAgent(service.home, "resume")).toMatchObject({ is: "in step" });
+    expect(await revision()).toBe(before.journal.revision);
+    expect((await alice.roster()).contacts).toEqual(contacts);
+    await alice.none("roster push");
+    await login("bob");
+  },
+  3 * 60 * 60 * 1000,
+);
 
 test("a key deleted from the store is at its default again", async () => {
   const storage = async () =>

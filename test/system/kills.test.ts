@@ -3,7 +3,7 @@ import { type Service, type ServiceOptions, startService } from "../support/proc
 import { Crowd, crowdUsers } from "./crowd.ts";
 import { losePower, powerLossEnvironment, powerLossUnavailable } from "./power-loss.ts";
 
-/** One of the three processes is killed while people chat; test/system/kill.test.ts kills the core again and again. DESIGN.md §4. */
+/** One of the three processes is killed while people chat; test/system/kill.test.ts kills the core again and again. docs/architecture.md "Three processes". */
 const size = 12;
 const powerRounds = Number(process.env.KILL_ROUNDS ?? 2);
 const seed = Number(process.env.KILL_SEED ?? 20261121);

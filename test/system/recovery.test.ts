@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { startTestCore, type TestCore } from "../support/core.ts";
 import type { XmppClient } from "../support/xmpp-client.ts";
 
-/** Coming back after a crash while the others have never stopped writing. DESIGN.md §5, rule 4. */
+/** Coming back after a crash while the others have never stopped writing. docs/architecture.md "What is on disk when", rule 4. */
 let core: TestCore;
 beforeEach(async () => {
   core = await startTestCore({ users: ["alice", "bob"] });

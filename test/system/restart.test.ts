@@ -6,7 +6,7 @@ import { afterEach, expect, test } from "vitest";
 import { type Service, startService } from "../support/processes.ts";
 import { Crowd, crowdUsers } from "./crowd.ts";
 
-/** People who chat through every kind of orderly restart; RESTART_CLIENTS says how many. DESIGN.md §4. */
+/** People who chat through every kind of orderly restart; RESTART_CLIENTS says how many. docs/architecture.md "Three processes". */
 const size = Number(process.env.RESTART_CLIENTS ?? 40);
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const closing: (() => unknown)[] = [];

@@ -5,7 +5,7 @@ import { credentialsOf } from "../support/core.ts";
 import { type Service, startService } from "../support/processes.ts";
 import { XmppClient } from "../support/xmpp-client.ts";
 
-/** A change of domain through the store, end to end: two names, one service. DESIGN.md §7. The tests follow one another. */
+/** A change of domain through the store, end to end: two names, one service. docs/architecture.md "One service, two names". The tests follow one another. */
 const old = "mobydick";
 const fresh = "a.example";
 let service: Service;

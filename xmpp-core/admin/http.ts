@@ -1,4 +1,4 @@
-/** Console, health and metrics over HTTP on the gate's connections. DESIGN.md §4; docs/rest.md */
+/** Console, health and metrics over HTTP on the gate's connections. docs/architecture.md "Three processes"; docs/rest.md */
 import cookie from "@fastify/cookie";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { CodedError } from "../errors.ts";

@@ -1,4 +1,4 @@
-/** The properties as the console lists and sets them. DESIGN.md §3 "Who owns what" */
+/** The properties as the console lists and sets them. docs/settings.md */
 import type { Control } from "../control/control.ts";
 import { CodedError } from "../errors.ts";
 import type { Description } from "../properties/registry.ts";

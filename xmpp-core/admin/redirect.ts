@@ -6,7 +6,7 @@ import { hostOf } from "./visitor.ts";
 
 /**
  * What strangers get on the plain port: the way to HTTPS. It looks at nothing but host and path, so no password,
- * cookie or token that came in clear is ever read. DESIGN.md §4
+ * cookie or token that came in clear is ever read. docs/architecture.md "Three processes"
  */
 export function redirecting(parts: Pick<AdminParts, "properties" | "names">): RequestListener {
   return (request, response) => {

@@ -1,4 +1,4 @@
-/** Who comes by which door: what is read from whom is decided here, before anything is read. DESIGN.md §4 */
+/** Who comes by which door: what is read from whom is decided here, before anything is read. docs/architecture.md "Three processes" */
 import type { IncomingMessage } from "node:http";
 import { hostname } from "node:os";
 import ipaddr from "ipaddr.js";

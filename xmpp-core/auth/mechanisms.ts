@@ -4,7 +4,7 @@ import { type HashName, hashes, hashNames } from "./keys.ts";
 import { plain } from "./plain.ts";
 import { scram } from "./scram.ts";
 
-/** Every mechanism we have, strongest first. DIGEST-MD5, CRAM-MD5 and JIVE-SHAREDSECRET are left out on purpose: DESIGN.md §5. */
+/** Every mechanism we have, strongest first. DIGEST-MD5, CRAM-MD5 and JIVE-SHAREDSECRET are left out on purpose: docs/architecture.md. */
 export const knownMechanisms = [
   "SCRAM-SHA-512-PLUS",
   "SCRAM-SHA-256-PLUS",

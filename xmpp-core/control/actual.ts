@@ -1,4 +1,4 @@
-/** What the server has, part by part, each with a hash so that an unchanged part is not sent again. DESIGN.md §6. */
+/** What the server has, part by part, each with a hash so that an unchanged part is not sent again. docs/architecture.md "A setting's way". */
 import { createHash } from "node:crypto";
 import { groups } from "../modules/points.ts";
 import type { Account } from "../routing/accounts.ts";

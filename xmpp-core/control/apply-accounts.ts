@@ -1,4 +1,4 @@
-/** The changes of accounts in an apply: create, update, disable, rename, adopt, remove, set aside. DESIGN.md §3 "Who owns what". */
+/** The changes of accounts in an apply: create, update, disable, rename, adopt, remove, set aside. docs/settings.md. */
 import { createHash } from "node:crypto";
 import { parseCredentials } from "../auth/keys.ts";
 import { CodedError } from "../errors.ts";

@@ -1,6 +1,6 @@
 /**
  * Apply: one request, three steps. prepare checks everything and binds new ports beside the old ones; commit is one
- * transaction; switch lets memory, ports and sessions follow. A failure before the commit changes nothing. DESIGN.md §6.
+ * transaction; switch lets memory, ports and sessions follow. A failure before the commit changes nothing. docs/architecture.md "A setting's way".
  */
 import { join } from "node:path";
 import { CodedError, explain } from "../errors.ts";

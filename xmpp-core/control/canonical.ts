@@ -1,4 +1,4 @@
-/** What the server makes of a desired state: its own form of every value and name, or why it takes none. DESIGN.md §6. */
+/** What the server makes of a desired state: its own form of every value and name, or why it takes none. docs/architecture.md "A setting's way". */
 
 import { explainJid, parseJid, prepareLocal } from "../jid/jid.ts";
 import { countable } from "../modules/points.ts";
@@ -113,7 +113,7 @@ export function isFresh(parts: Pick<ControlParts, "names" | "accounts">): boolea
   return parts.names.fresh && parts.accounts.size === 0;
 }
 
-/** What a change of domain touches, in numbers. DESIGN.md §7. */
+/** What a change of domain touches, in numbers. docs/architecture.md "One service, two names". */
 async function migrationFacts(parts: ControlParts, to: string): Promise<Migration> {
   const { accounts, names, sessions } = parts;
   const from = names.primary.name;

@@ -1,7 +1,7 @@
 /**
  * What agent and core say to each other on the control socket: one JSON document a line, both ways.
  * The agent asks and the core answers by id; the core tells events, some of which the agent answers (`answer`).
- * This is the only file of xmpp-core that the agent imports. DESIGN.md §6.
+ * This is the only file of xmpp-core that the agent imports. docs/architecture.md "A setting's way".
  */
 import { z } from "zod";
 

@@ -1,4 +1,4 @@
-/** A change of the domain: two names, one service. DESIGN.md §7. */
+/** A change of the domain: two names, one service. docs/architecture.md "One service, two names". */
 import { CodedError } from "../errors.ts";
 import { countable } from "../modules/points.ts";
 import { clashesAmong, foreignUnder, isFresh } from "./canonical.ts";

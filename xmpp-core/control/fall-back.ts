@@ -1,4 +1,4 @@
-/** Boot on the last proven revision, after two failed boots of the newest. DESIGN.md §6. */
+/** Boot on the last proven revision, after two failed boots of the newest. docs/architecture.md "A setting's way". */
 
 import type { Core } from "../modules/module.ts";
 import { groups, type SharedGroupChange } from "../modules/points.ts";

@@ -1,4 +1,4 @@
-/** The ports of the server as the properties have them: bound beside the old ones, then switched. DESIGN.md §6 "Apply". */
+/** The ports of the server as the properties have them: bound beside the old ones, then switched. docs/architecture.md "A setting's way". */
 import type { Clock } from "../clock.ts";
 import { CodedError, explain } from "../errors.ts";
 import type { Bound, ListenSpec } from "../frames.ts";

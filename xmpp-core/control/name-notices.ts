@@ -1,4 +1,4 @@
-/** Tells everybody who is online under a former name of the domain what the address is now, once. DESIGN.md §7. */
+/** Tells everybody who is online under a former name of the domain what the address is now, once. docs/architecture.md "One service, two names". */
 import type { Names } from "../routing/names.ts";
 import type { Router } from "../routing/router.ts";
 import type { Session } from "../routing/session.ts";

@@ -1,4 +1,4 @@
-/** Throw-away accounts for verification: in memory only, invisible, without rights. DESIGN.md §6 "Verify". */
+/** Throw-away accounts for verification: in memory only, invisible, without rights. docs/architecture.md "A setting's way". */
 import { deriveCredentials, formatCredentials } from "../auth/keys.ts";
 import { derivationPool } from "../auth/pool.ts";
 import { scramIterations } from "../auth/properties.ts";

@@ -1,4 +1,4 @@
-/** Which revision is in force, which one is proven, and the whole content of the proven one. DESIGN.md §6. */
+/** Which revision is in force, which one is proven, and the whole content of the proven one. docs/architecture.md "A setting's way". */
 import { z } from "zod";
 import { read, type Write, write } from "../storage/statement.ts";
 import type { Storage } from "../storage/storage.ts";

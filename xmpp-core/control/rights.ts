@@ -7,7 +7,7 @@ const allSupervisors = read<[], { account: number }>("SELECT account FROM superv
 const putSupervisor = write<[number]>("INSERT OR REPLACE INTO supervisor (account) VALUES (?)");
 const dropSupervisor = write<[number]>("DELETE FROM supervisor WHERE account = ?");
 
-/** Who may do what others may not. DESIGN.md §3: `sys.xmpp.adminuser` and role type `xmpp.supervisor`. */
+/** Who may do what others may not. docs/settings.md: `sys.xmpp.adminuser` and role type `xmpp.supervisor`. */
 export interface RightsTable {
   isAdmin(accountId: number): boolean;
   isSupervisor(accountId: number): boolean;

@@ -1,4 +1,4 @@
-/** `sys.xmpp.java_options`: what JVM-style options mean for the runtime of the core. DESIGN.md §3. */
+/** `sys.xmpp.java_options`: what JVM-style options mean for the runtime of the core. docs/settings.md. */
 
 export interface RuntimeOptions {
   /** The options in their order, one space between; `-Xmx` in MiB. */

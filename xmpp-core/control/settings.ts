@@ -3,7 +3,7 @@ import type { Migration, Storage } from "../storage/storage.ts";
 
 /**
  * What store and console have set: `admin`, `external-address`, `runtime-options` and `property:<key>`. The host's
- * value covers the local one, which comes back when the host lets go. DESIGN.md §3 "Who owns what". The domain is
+ * value covers the local one, which comes back when the host lets go. docs/settings.md. The domain is
  * not among them: it is a row of its own (routing/names.ts).
  */
 export interface Settings {

@@ -1,4 +1,4 @@
-/** The control socket: a Unix socket in the home, one JSON document a line, one agent at a time. DESIGN.md §4. */
+/** The control socket: a Unix socket in the home, one JSON document a line, one agent at a time. docs/architecture.md "Three processes". */
 import { chmod, rm } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
 import type { Clock } from "../clock.ts";

@@ -24,7 +24,7 @@ export async function holdLock(path: string): Promise<(() => void) | undefined> 
   };
 }
 
-// node:sqlite is steady from Node 24 on; before, better-sqlite3 does it (DESIGN.md §5).
+// node:sqlite is steady from Node 24 on; before, better-sqlite3 does it (docs/architecture.md).
 async function open(path: string): Promise<Database> {
   if (Number(process.versions.node.split(".")[0]) >= 24) {
     const builtIn = "node:sqlite";

@@ -34,7 +34,7 @@ export interface Core {
   readonly derivations: DerivationPool;
   /** Sortable ids for stored stanzas, strictly rising. */
   readonly archiveIds: () => number;
-  /** The admin by DESIGN.md §3, the supervisors by role. */
+  /** The admin by docs/settings.md, the supervisors by role. */
   readonly rights: Rights;
   /** Typed points where modules meet without importing each other. */
   offer<T>(point: Point<T>, value: T): void;
@@ -92,7 +92,7 @@ export interface Service {
   readonly features: readonly string[];
 }
 
-/** One capability: what it is, what it answers to, where it is specified, what it keeps. DESIGN.md §5. */
+/** One capability: what it is, what it answers to, where it is specified, what it keeps. docs/architecture.md. */
 export interface Module {
   readonly name: string;
   readonly implements: readonly Implements[];
@@ -115,7 +115,7 @@ export interface Module {
   readonly start?: (core: Core) => Handlers | undefined;
 }
 
-/** Declares a capability; see STYLE in docs/architecture.md. */
+/** Declares a capability. */
 export function defineModule(module: Module): Module {
   return module;
 }

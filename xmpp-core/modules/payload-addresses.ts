@@ -37,7 +37,7 @@ const eventItems = [
 
 /**
  * The closed list of places of common payloads that carry an address of ours: they are shown under the reader's name
- * of the domain. Formats with an owner declare theirs there (roster, vcard, bookmarks). DESIGN §5 "Domain-relative storage"
+ * of the domain. Formats with an owner declare theirs there (roster, vcard, bookmarks). docs/architecture.md
  */
 export const payloadAddresses = defineModule({
   name: "payload-addresses",

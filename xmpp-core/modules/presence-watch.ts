@@ -5,7 +5,7 @@ import { type Xml, x } from "../xml/writer.ts";
 import type { Core } from "./module.ts";
 import { presenceBroadcast, presences, rightsChanged, visibility } from "./points.ts";
 
-/** Sessions of supervisors that asked to see the presence of everybody in their domain. DESIGN.md §3 */
+/** Sessions of supervisors that asked to see the presence of everybody in their domain. docs/settings.md */
 export interface PresenceWatch {
   /** From now on the session sees everybody; returns how many sessions it sees now. */
   begin(session: Session): number;

@@ -8,7 +8,7 @@ import type { Xml } from "../xml/writer.ts";
 import type { Core } from "./module.ts";
 import { carbonCopies, storedExtras } from "./points.ts";
 
-/** Stored messages for a session that comes back after a crash: with their archive id and a delay stamp. DESIGN.md §5, rule 4 */
+/** Stored messages for a session that comes back after a crash: with their archive id and a delay stamp. docs/architecture.md "What is on disk when", rule 4 */
 export function recoveredMessages(core: Core): RenderStored {
   const { names, storage, router } = core;
   return async (session, archiveIds) => {

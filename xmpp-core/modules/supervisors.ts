@@ -19,7 +19,7 @@ const own = "urn:firekeeper:supervisor";
 /** Whether the session watches the presence of everybody in its domain. */
 const watching = sessionState("watching", { schema: z.boolean(), initial: false });
 
-/** What supervisors may do: see who is there, end sessions, announce. DESIGN.md §3, XEP-0133 where it defines a command */
+/** What supervisors may do: see who is there, end sessions, announce. docs/settings.md, XEP-0133 where it defines a command */
 export const supervisors = defineModule({
   name: "supervisors",
   implements: [

@@ -22,7 +22,7 @@ export type Standing =
   | { readonly is: "later"; readonly entry: CatalogueEntry }
   | { readonly is: "unknown" };
 
-/** Keys that settings of the host store own. DESIGN.md §3 */
+/** Keys that settings of the host store own. docs/settings.md */
 const reserved = new Map([
   ["xmpp.domain", "sys.xmpp.domain"],
   ["admin.authorizedJIDs", "sys.xmpp.adminuser"],

@@ -1,6 +1,6 @@
 import type { TextSchema } from "./text-schema.ts";
 
-/** What a change of a property costs: nobody notices, one port is rebound, the core process is replaced. DESIGN.md §2 */
+/** What a change of a property costs: nobody notices, one port is rebound, the core process is replaced. docs/architecture.md */
 export type PropertyImpact = "live" | "listener" | "restart";
 
 /**

@@ -1,4 +1,4 @@
-/** The server's properties as it runs: read by declaration, followed by declaration, changed as a whole. DESIGN.md §5 "Properties" */
+/** The server's properties as it runs: read by declaration, followed by declaration, changed as a whole. docs/architecture.md */
 import { CodedError } from "../errors.ts";
 import { catalogueEntries, catalogueEntry, nearestKey, secretByName, standingOf } from "./catalogue.ts";
 import type { Property, PropertyImpact } from "./property.ts";

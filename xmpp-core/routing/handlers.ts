@@ -19,7 +19,7 @@ import type { Session } from "./session.ts";
 /** Where a request is answered: by the server, on behalf of an account's bare JID, or by a service (`service:proxy`). */
 export type AnswersAt = "server" | "account" | `service:${string}`;
 
-/** Who may ask. `self`: the account addressed is the asker's own; `admin` and `supervisor` as DESIGN.md §3; admins may what supervisors may. */
+/** Who may ask. `self`: the account addressed is the asker's own; `admin` and `supervisor` as docs/settings.md; admins may what supervisors may. */
 export type Asker = "anyone" | "self" | "admin" | "supervisor";
 
 export type IqAnswer =

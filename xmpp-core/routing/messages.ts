@@ -198,7 +198,7 @@ export function messageRoad(parts: MessageParts) {
   }
 
   function deliver(flow: Flow): void {
-    // What a managed recipient has not acknowledged must outlive a crash with the sender's count (DESIGN §5, rules 2 and 3).
+    // What a managed recipient has not acknowledged must outlive a crash with the sender's count (docs/architecture.md "What is on disk when", rules 2 and 3.
     if (flow.lasting && flow.archiveId === 0 && flow.targets.some((session) => session.resumeToken !== undefined))
       flow.keep();
     if (flow.archiveId !== 0) {

@@ -5,7 +5,7 @@ import type { Storage } from "../storage/storage.ts";
 
 /**
  * The names of the served domains. Storage knows a domain by its row, never by its name: a domain change is one new
- * epoch row, and each session sees the service under the name it logged in with, its view. DESIGN.md §7.
+ * epoch row, and each session sees the service under the name it logged in with, its view. docs/architecture.md "One service, two names".
  */
 export interface Served {
   readonly id: number;

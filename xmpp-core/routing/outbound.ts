@@ -29,7 +29,7 @@ export interface Sink {
 
 /**
  * A session's outbound queue. It is strict: what waits for a commit holds back everything behind it, presence and IQ
- * too. With stream management an entry stays until the client has acknowledged it. DESIGN.md §5, rules 1 to 3.
+ * too. With stream management an entry stays until the client has acknowledged it. docs/architecture.md "What is on disk when", rules 1 to 3.
  */
 export class Outbound {
   /** Waiting for their commit, in order. */

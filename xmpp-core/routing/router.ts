@@ -38,7 +38,7 @@ export interface Router {
   owed(session: Session, entries: readonly Entry[]): void;
   /** Stored messages of an ended session that nobody else took. */
   onUndelivered: (session: Session, archiveIds: readonly number[]) => void;
-  /** After a crash: requests of this session whose answers are lost are answered. DESIGN.md §5, rule 4. */
+  /** After a crash: requests of this session whose answers are lost are answered. docs/architecture.md "What is on disk when", rule 4. */
   answerLost(session: Session): void;
 }
 

@@ -4,7 +4,7 @@ import { rawXml, type Xml, x } from "../xml/writer.ts";
 import type { Names } from "./names.ts";
 import type { Views } from "./views.ts";
 
-/** One stored body for all who refer to it: archives, offline storage, queues of managed sessions. DESIGN.md §5, rule 5. */
+/** One stored body for all who refer to it: archives, offline storage, queues of managed sessions. docs/architecture.md "What is on disk when", rule 5. */
 export const storedStanzasMigration = {
   name: "0004_stanzas",
   sql: `

@@ -17,7 +17,7 @@ export interface AddressPlace {
   readonly text?: boolean;
 }
 
-/** Shows what was written under one name of the domain to somebody who sees it under another. DESIGN.md §5, §7. */
+/** Shows what was written under one name of the domain to somebody who sees it under another. docs/architecture.md. */
 export interface Views {
   /** A payload (the inside of a stanza, default namespace jabber:client) written under `from`, as `to` sees it. */
   payload(payload: Buffer, from: string, to: string): Buffer;

@@ -15,7 +15,7 @@ export interface StorageClock {
 export type StorageHealth = "ok" | { readonly failing: CodedError; readonly since: number };
 
 /**
- * The database behind the commit pipeline: one writer thread, one reader thread. DESIGN.md §5 "Durability".
+ * The database behind the commit pipeline: one writer thread, one reader thread. docs/architecture.md "What is on disk when".
  *
  *     const ticket = storage.commit([putMessage.with(id, body), count.with(session, 17)]);
  *     storage.onCommitted((done) => { if (done >= ticket) acknowledge(); });

@@ -27,7 +27,7 @@ export interface StreamManagement {
 
 /**
  * Stream management, XEP-0198 1.6.1. What makes it different here: no `<a/>`, `<resumed/>` or `<failed/>` ever carries
- * more than the committed count, and a session outlives a crash of the server. DESIGN.md §5 "Durability".
+ * more than the committed count, and a session outlives a crash of the server. docs/architecture.md "What is on disk when".
  */
 export function streamManagement(parts: StreamParts): StreamManagement {
   const failed = (condition: string, handled?: number): Xml =>

@@ -98,7 +98,7 @@ function start(core: Core) {
         if (after === "crash") crashed.add(session);
       },
       resumed(session: Session) {
-        // What was on its way when the core died is lost: the client sees everybody anew. DESIGN.md §5, rule 4
+        // What was on its way when the core died is lost: the client sees everybody anew. docs/architecture.md "What is on disk when", rule 4
         if (crashed.delete(session) && lastPresence.get(session) !== null)
           background(session, () => announce.welcome(session, "all"));
       },
