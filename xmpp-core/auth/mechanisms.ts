@@ -14,7 +14,6 @@ export const knownMechanisms = [
   "SCRAM-SHA-1",
   "PLAIN",
 ] as const;
-export type Mechanism = (typeof knownMechanisms)[number];
 
 /**
  * What this stream may offer now.

@@ -74,7 +74,6 @@ export type DesiredState = z.infer<typeof desiredState>;
 // ---------------------------------------------------------------- canonical
 
 export const rejection = z.object({ code: z.string(), rule: z.string(), hint: z.string() });
-export type RejectionReason = z.infer<typeof rejection>;
 
 /** The server's answer to one wanted setting. `setting` is `domain`, `admin`, `external-address`, `runtime-options` or `property:<key>`. */
 export const settingAnswer = z.object({

@@ -11,11 +11,12 @@ import { property } from "../properties/property.ts";
 import { boolean, integer } from "../properties/text-schema.ts";
 import type { Account } from "../routing/accounts.ts";
 import type { IqAnswer, IqRequest, MessageFlow } from "../routing/handlers.ts";
-import { renderStored, type StoredStanza, takenAt } from "../routing/stored-stanzas.ts";
+import { renderStored, type StoredStanza } from "../routing/stored-stanzas.ts";
+import { archiveTime, firstArchiveId } from "../storage/archive-id.ts";
 import { read, write } from "../storage/statement.ts";
 import { type Xml, x } from "../xml/writer.ts";
 import { type Core, defineModule } from "./module.ts";
-import { archive as archivePoint, countable, storedExtras } from "./points.ts";
+import { countable, storedExtras } from "./points.ts";
 
 const enabled = property("firekeeper.archive.enabled", {
   schema: boolean,
@@ -133,7 +134,6 @@ export const archive = defineModule({
     };
     const takes = (flow: MessageFlow): boolean => flow.lasting && core.properties.get(enabled);
 
-    core.offer(archivePoint, { takes });
     core.offer(storedExtras, {
       append: (account, archiveId, view) =>
         stanzaId(archiveId, formatJid({ local: account.name, domain: view, resource: "" })),
@@ -220,8 +220,8 @@ function filterOf(core: Core, element: Element): Filter | string {
     if (stamp === undefined || stamp === "") continue;
     const date = parseDate(stamp);
     if (date === undefined) return `${name} is no date and time of XEP-0082.`;
-    if (edge < 0) from = Math.max(from, date.getTime() * 1024 - 1);
-    else to = Math.min(to, (date.getTime() + 1) * 1024);
+    if (edge < 0) from = Math.max(from, firstArchiveId(date.getTime()) - 1);
+    else to = Math.min(to, firstArchiveId(date.getTime() + 1));
   }
   for (const [name, edge] of [
     ["after-id", -1],
@@ -309,7 +309,7 @@ function result(
 ): Xml {
   const parts = { names: core.names, views: core.router.views };
   const message = renderStored(parts, row, view, [], { xmlns: ns.client });
-  const forwarded = forwardedElement(message, { stamp: new Date(takenAt(row.id)) });
+  const forwarded = forwardedElement(message, { stamp: new Date(archiveTime(row.id)) });
   return x("message", { from, to }, x("result", { xmlns: ns.archive, queryid: queryId, id: row.id }, forwarded));
 }
 
@@ -318,7 +318,7 @@ async function metadata(core: Core, request: IqRequest): Promise<IqAnswer> {
   await enterAll(core);
   const found = (await core.storage.read(edges, account.id))[0];
   const edge = (name: string, id: number | null | undefined): Xml | undefined =>
-    id == null ? undefined : x(name, { id, timestamp: new Date(takenAt(id)).toISOString() });
+    id == null ? undefined : x(name, { id, timestamp: new Date(archiveTime(id)).toISOString() });
   return request.result(x("metadata", { xmlns: ns.archive }, edge("start", found?.first), edge("end", found?.last)));
 }
 
@@ -333,7 +333,7 @@ async function enterAll(core: Core): Promise<void> {
 async function purge(core: Core): Promise<void> {
   const kept = core.properties.get(days);
   if (kept === 0) return;
-  const before = (core.clock.now() - kept * dayMs) * 1024;
+  const before = firstArchiveId(core.clock.now() - kept * dayMs);
   await enterAll(core);
   await core.storage.bulk(async (step) => {
     while ((await step((rows) => [purgeEntries.with(before, rows)])) > 0);

@@ -1,4 +1,3 @@
-import { delayElement } from "../formats/delay.ts";
 import { ns } from "../formats/namespaces.ts";
 import { errorElement, type StanzaError, stanzaError } from "../formats/stanza-error.ts";
 import { parseJid } from "../jid/jid.ts";
@@ -8,11 +7,13 @@ import type { Account } from "../routing/accounts.ts";
 import type { MessageFlow } from "../routing/handlers.ts";
 import { ready } from "../routing/messages.ts";
 import type { Session } from "../routing/session.ts";
-import { renderStored, type StoredStanza, stanzasById, takenAt } from "../routing/stored-stanzas.ts";
+import { renderStored, type StoredStanza, stanzasById } from "../routing/stored-stanzas.ts";
+import { archiveTime, firstArchiveId } from "../storage/archive-id.ts";
 import { read, write } from "../storage/statement.ts";
 import { x } from "../xml/writer.ts";
 import { type Core, defineModule } from "./module.ts";
-import { becameAvailable, storedExtras } from "./points.ts";
+import { becameAvailable } from "./points.ts";
+import { lateExtras } from "./stored-messages.ts";
 
 const policy = property("xmpp.offline.type", {
   schema: enumeration("bounce", "drop", "store", "store_and_bounce", "store_and_drop"),
@@ -206,7 +207,7 @@ export const offline = defineModule({
 
     /** What went to the bare address went to all who were there; those who came later lack it. */
     function lacks(other: Session, ended: Session, resource: string, row: StoredStanza): boolean {
-      return resource === ended.resource || (readySince.get(other) ?? other.since) >= takenAt(row.id);
+      return resource === ended.resource || (readySince.get(other) ?? other.since) >= archiveTime(row.id);
     }
 
     /** Back to the session that sent it, if that is still there. */
@@ -231,7 +232,7 @@ export const offline = defineModule({
 
     async function clean(): Promise<void> {
       if (!properties.get(autoclean)) return;
-      const before = (core.clock.now() - properties.get(autocleanDays) * dayMs) * 1024;
+      const before = firstArchiveId(core.clock.now() - properties.get(autocleanDays) * dayMs);
       await storage.bulk(async (step) => {
         while ((await step((rows) => [dropOld.with(before, rows)])) > 0);
       });
@@ -251,9 +252,8 @@ export const offline = defineModule({
 
 /** A stored message with its delay stamp; a managed session remembers it until it is acknowledged. */
 function sendStored(core: Core, session: Session, row: StoredStanza): void {
-  const extras = core.offered(storedExtras).map((extra) => extra.append(session.account, row.id, session.view));
-  const delay = delayElement({ stamp: new Date(takenAt(row.id)), from: session.view });
-  const message = renderStored({ names: core.names, views: core.router.views }, row, session.view, [...extras, delay]);
+  const parts = { names: core.names, views: core.router.views };
+  const message = renderStored(parts, row, session.view, lateExtras(core, session, row.id));
   const remember = core.sessions.outboundRow(session, row.id);
   const ticket = remember === undefined ? 0 : core.sessions.commit(session, [remember]);
   core.router.send(session, message, ticket, { is: "message", archiveId: row.id });

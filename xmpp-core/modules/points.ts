@@ -2,7 +2,7 @@ import type { Element } from "ltx";
 import type { StanzaError } from "../formats/stanza-error.ts";
 import type { Jid } from "../jid/jid.ts";
 import type { Account } from "../routing/accounts.ts";
-import type { MessageFlow, PresenceFlow } from "../routing/handlers.ts";
+import type { PresenceFlow } from "../routing/handlers.ts";
 import type { Served } from "../routing/names.ts";
 import type { Session } from "../routing/session.ts";
 import type { Write } from "../storage/statement.ts";
@@ -195,13 +195,6 @@ export type CommandStep =
   | { readonly is: "completed"; readonly form?: Xml; readonly note?: string }
   | { readonly is: "error"; readonly error: StanzaError };
 export const commands = point<Command>("commands");
-
-/** What the archive did with a message, for modules that must know (carbons, offline). */
-export interface Archive {
-  /** Whether the account's archive takes this message. */
-  takes(flow: MessageFlow, account: Account): boolean;
-}
-export const archive = point<Archive>("archive");
 
 /** Data of an account that other parts count or erase (plan of a domain change). */
 export interface Countable {

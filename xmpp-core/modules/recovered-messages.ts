@@ -1,12 +1,12 @@
-import { delayElement } from "../formats/delay.ts";
 import { ns } from "../formats/namespaces.ts";
 import { parseJid } from "../jid/jid.ts";
 import type { Session } from "../routing/session.ts";
 import type { RenderStored } from "../routing/sessions.ts";
-import { renderStored, type StoredStanza, stanzasById, takenAt } from "../routing/stored-stanzas.ts";
+import { renderStored, type StoredStanza, stanzasById } from "../routing/stored-stanzas.ts";
 import type { Xml } from "../xml/writer.ts";
 import type { Core } from "./module.ts";
-import { carbonCopies, storedExtras } from "./points.ts";
+import { carbonCopies } from "./points.ts";
+import { lateExtras } from "./stored-messages.ts";
 
 /** Stored messages for a session that comes back after a crash: with their archive id and a delay stamp. docs/architecture.md "What is on disk when", rule 4 */
 export function recoveredMessages(core: Core): RenderStored {
@@ -15,9 +15,7 @@ export function recoveredMessages(core: Core): RenderStored {
     const found = new Map<number, Buffer>();
     if (archiveIds.length === 0) return found;
     for (const row of await storage.read(stanzasById, JSON.stringify(archiveIds))) {
-      const extras = core.offered(storedExtras).map((extra) => extra.append(session.account, row.id, session.view));
-      const delay = delayElement({ stamp: new Date(takenAt(row.id)), from: session.view });
-      found.set(row.id, Buffer.from(asSeen(session, row, [...extras, delay])));
+      found.set(row.id, Buffer.from(asSeen(session, row, lateExtras(core, session, row.id))));
     }
     return found;
   };

@@ -65,10 +65,6 @@ export class Outbound {
     return this.counting ? this.lastNumber - this.acknowledged : 0;
   }
 
-  get attached(): boolean {
-    return this.sink !== undefined;
-  }
-
   /** Number that the next counted entry gets; a commit may name it before the entry is queued in the same turn. */
   get nextNumber(): number {
     return this.lastNumber + 1;

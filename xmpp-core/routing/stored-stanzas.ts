@@ -82,11 +82,6 @@ export function stanzaRow(
   );
 }
 
-/** The ms at which a stanza with this id was taken in. */
-export function takenAt(archiveId: number): number {
-  return Math.floor(archiveId / 1024);
-}
-
 /** A stored message as somebody under `view` sees it; `append` goes behind the payload (delay, stanza id). */
 export function renderStored(
   parts: { names: Names; views: Views },

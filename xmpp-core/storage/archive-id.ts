@@ -18,6 +18,11 @@ export function archiveIds(clock: { now(): number }, last: number): () => number
   };
 }
 
+/** The least id of that ms since 1970: every message taken in before has a lower one. */
+export function firstArchiveId(ms: number): number {
+  return ms * perMs;
+}
+
 /** The time, in ms since 1970, at which an archive id was made (later if the clock had jumped back). */
 export function archiveTime(id: number): number {
   return Math.floor(id / perMs);

@@ -23,7 +23,6 @@ import { viewFor } from "./view.ts";
 export interface StreamOwner {
   readonly management: StreamManagement;
   gone(stream: ClientStream): void;
-  bound(stream: ClientStream, session: Session): void;
 }
 
 /** A client's stream on one connection: reads, negotiates, and then hands every stanza of its session to the router. */
@@ -353,7 +352,6 @@ export class ClientStream implements Carrier, ConnectionHandler {
     session.detachedAt = undefined;
     if (session.managed) session.outbound.requestEvery = this.#parts.properties.get(properties.requestFrequency);
     session.outbound.attach(this.connection);
-    this.#owner.bound(this, session);
   }
 
   #bound(session: Session, stanza: Stanza): void {

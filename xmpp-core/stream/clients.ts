@@ -31,7 +31,6 @@ export function clients(parts: StreamParts): Clients {
   const owner: StreamOwner = {
     management,
     gone: (stream) => streams.delete(stream),
-    bound: () => undefined,
   };
 
   function sweep(): void {
