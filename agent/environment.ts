@@ -5,6 +5,7 @@ import { validate as isCron } from "node-cron";
 import { z } from "zod";
 import { CodedError, type Notice } from "./errors.ts";
 import { nearestName } from "./store/nearest-name.ts";
+import { isStoreUrl } from "./store/place.ts";
 
 const days = z.coerce.number({ error: "a number of days" }).int("a whole number of days").min(0, "0 or more days");
 
@@ -16,7 +17,13 @@ const variables = z.object({
   FIREKEEPER_STORE: z
     .string()
     .optional()
-    .describe("Path of the host file. Default: `host.yaml` in the home directory."),
+    .describe(
+      "The host store: a path (`host.yaml`, `.json`, `.properties`, `.env`, or a directory of one file per key) or a URL (`postgres://`, `mysql://`, `https://`). Default: `host.yaml` in the home directory.",
+    ),
+  FIREKEEPER_STORE_CONFIG: z
+    .string()
+    .optional()
+    .describe("Path of a YAML or JSON file with what the URL of a store does not say: tables, queries, secrets."),
   FIREKEEPER_APPLY: z
     .enum(["auto", "manual"], { error: "auto or manual" })
     .optional()
@@ -79,8 +86,10 @@ const variables = z.object({
 export interface Environment {
   /** Absolute. */
   readonly home: string;
-  /** Absolute path of the host file. */
+  /** Absolute path of the host store, or its URL. */
   readonly store: string;
+  /** Absolute path. */
+  readonly storeConfig: string | undefined;
   /** Undefined: the store's kind decides, see `applyMode`. */
   readonly apply: "auto" | "manual" | undefined;
   readonly instance: string | undefined;
@@ -123,7 +132,13 @@ export function readEnvironment(
   const home = resolve(cwd, is.FIREKEEPER_HOME);
   return {
     home,
-    store: is.FIREKEEPER_STORE === undefined ? resolve(home, "host.yaml") : resolve(cwd, is.FIREKEEPER_STORE),
+    store:
+      is.FIREKEEPER_STORE === undefined
+        ? resolve(home, "host.yaml")
+        : isStoreUrl(is.FIREKEEPER_STORE)
+          ? is.FIREKEEPER_STORE
+          : resolve(cwd, is.FIREKEEPER_STORE),
+    storeConfig: is.FIREKEEPER_STORE_CONFIG === undefined ? undefined : resolve(cwd, is.FIREKEEPER_STORE_CONFIG),
     apply: is.FIREKEEPER_APPLY,
     instance: is.FIREKEEPER_INSTANCE,
     maxRemove: is.FIREKEEPER_MAX_REMOVE,

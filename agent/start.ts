@@ -7,7 +7,6 @@ import { Agent } from "./agent.ts";
 import { serveAgentSocket } from "./agent-socket.ts";
 import { openJournal } from "./apply/journal.ts";
 import { probe } from "./apply/verify.ts";
-import { mayCreateStore } from "./commands/store-access.ts";
 import { applyMode, type Environment } from "./environment.ts";
 import { type CodedError, explain } from "./errors.ts";
 import { handlers } from "./handlers.ts";
@@ -15,7 +14,7 @@ import { type AddressResolver, externalAddress, systemResolver } from "./network
 import { patience } from "./policy/patience.ts";
 import type { Parts } from "./reconcile.ts";
 import type { Report } from "./report.ts";
-import { openFileStore } from "./store/file.ts";
+import { openStore } from "./store/open.ts";
 import { type EmbeddedServer, embeddedServer, runs, serverLog } from "./supervise/embedded-server.ts";
 import { lockHome } from "./supervise/home-lock.ts";
 import { lastWords } from "./supervise/last-words.ts";
@@ -59,13 +58,12 @@ export async function startAgent(environment: Environment, options: StartOptions
     ending.push(await lockHome(home));
     const journal = await openJournal(home);
     ending.push(() => journal.close());
-    const store = await openFileStore({
-      path: environment.store,
-      home,
-      instance: environment.instance,
-      create: mayCreateStore(environment),
-      ...(options.quietMs === undefined ? {} : { quietMs: options.quietMs }),
-    });
+    const opened = await openStore(
+      { at: environment.store, config: environment.storeConfig },
+      { home, instance: environment.instance, ...(options.quietMs === undefined ? {} : { quietMs: options.quietMs }) },
+    );
+    ending.push(() => opened.close());
+    const { store } = opened;
     let server: EmbeddedServer | undefined;
     let gatePid: number | undefined;
     let serverLost: () => void = () => {};
@@ -133,7 +131,7 @@ export async function startAgent(environment: Environment, options: StartOptions
       else await agent.look({ text: "start", by: "agent", person: false });
     };
     const settled = firstLook().then(
-      async () => welcome(await agent.status(), environment, store.created),
+      async () => welcome(await agent.status(), environment, opened.created),
       (error: unknown) => `Not ready: ${explain(error)}\nThe agent goes on trying. Next: npx firekeeper status`,
     );
 

@@ -5,7 +5,9 @@ export default defineConfig({
   test: {
     root: new URL("..", import.meta.url).pathname,
     include: ["test/**/*.test.ts"],
-    exclude: ["test/clients/**", "test/peers/**", "test/containers/**", "test/bench/**"],
+    exclude: ["clients", "peers", "containers", "stores", "network", "chaos", "bench"].map(
+      (folder) => `test/${folder}/**`,
+    ),
     testTimeout: 30_000,
     hookTimeout: 30_000,
     maxWorkers: 2,

@@ -2,7 +2,6 @@
  * How a command reaches the host store: through the running agent, which then takes the change at once, or on the file itself
  * under its lock. Both ways speak these requests; a clear password never travels in one.
  */
-import { join } from "node:path";
 import { z } from "zod";
 import { desired } from "../desired/desired.ts";
 import type { Environment } from "../environment.ts";
@@ -95,11 +94,6 @@ export function storeOnDisk(environment: Pick<Environment, "home" | "store">): S
   const { home, store: path } = environment;
   const open = () => openFileStore({ path, home, create: false });
   return storeThroughAgent(async (request) => answerStoreRequest(await open(), request));
-}
-
-/** Whether a missing host file may be made: only in its own place, since a named one may be a volume that is not mounted. */
-export function mayCreateStore(environment: Pick<Environment, "home" | "store">): boolean {
-  return environment.store === join(environment.home, "host.yaml");
 }
 
 function view(store: HostStore, snapshot: Snapshot): StoreView {

@@ -3,11 +3,12 @@ import { watch as watchDirectory } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { basename, dirname, resolve } from "node:path";
 import type { CredentialsText } from "../../xmpp-core/control/contract.ts";
-import { wantedIterations } from "../credentials.ts";
+import { deriveCredentials, wantedIterations } from "../credentials.ts";
 import { foldName } from "../desired/accounts.ts";
 import type { Notice } from "../errors.ts";
 import { type FileText, readQuiet, readText, replaceText, whyReadOnly } from "./file-on-disk.ts";
 import { type FreshStart, forgetInitialPassword, freshStart } from "./fresh-start.ts";
+import type { FileChange, HostChange } from "./host-change.ts";
 import { hostFileMemo, parseHostFile } from "./host-file.ts";
 import { editHostFile } from "./host-file-edit.ts";
 import { blankPasswords, replacePasswords } from "./host-file-passwords.ts";
@@ -191,8 +192,9 @@ export async function openFileStore(options: FileStoreOptions): Promise<FileStor
         stopWatching();
       };
     },
-    edit: (change) =>
+    edit: (asked) =>
       inTurn(async () => {
+        const change = await withoutPassword(asked);
         for (let attempt = 1; ; attempt++) {
           const file = await readText(path);
           markerWarnings(file.text);
@@ -211,6 +213,11 @@ export async function openFileStore(options: FileStoreOptions): Promise<FileStor
         }
       }),
   };
+}
+
+async function withoutPassword(change: HostChange): Promise<FileChange> {
+  if (change.kind !== "user-password") return change;
+  return { kind: "user-credentials", name: change.name, credentials: await deriveCredentials(change.password) };
 }
 
 type ClearPassword = { readonly name: string; readonly password: string };

@@ -12,8 +12,9 @@ export const hostChange = z.discriminatedUnion("kind", [
     email: z.string().optional(),
     credentials: credentials.optional(),
   }),
-  /** Also what a user does who changes the own password. */
   z.object({ kind: z.literal("user-credentials"), name, credentials }),
+  /** A user changed the own password in a client: in clear, since a host keeps it in its own form. Never logged, never journaled. */
+  z.object({ kind: z.literal("user-password"), name, password: name }),
   z.object({ kind: z.literal("user-enabled"), name, enabled: z.boolean() }),
   z.object({ kind: z.literal("user-remove"), name }),
   /** Adds the type and the members to the role; makes the role if there is none. */
@@ -25,6 +26,9 @@ export const hostChange = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("setting-unset"), key: name }),
 ]);
 export type HostChange = z.infer<typeof hostChange>;
+
+/** What the embedded store writes: a password in clear has become keys before. */
+export type FileChange = Exclude<HostChange, { kind: "user-password" }>;
 
 /** What a change takes away, by the host's own names. */
 export interface Removals {

@@ -2,7 +2,7 @@
 import { type Document, isMap, isScalar, isSeq, type Pair, Scalar, type YAMLMap, YAMLSeq } from "yaml";
 import type { CredentialsText } from "../../xmpp-core/control/contract.ts";
 import { foldName } from "../desired/accounts.ts";
-import type { HostChange, Removals } from "./host-change.ts";
+import type { FileChange, Removals } from "./host-change.ts";
 import type { HostFile } from "./host-file-text.ts";
 import { StoreError } from "./host-store.ts";
 
@@ -12,7 +12,7 @@ export const nothing: Removals = { users: [], roles: [], memberships: [] };
 export type Made = { summary: string | undefined; removes?: Removals };
 
 /** Makes the change in a document that holds at least what it works on; `host` is the whole file. */
-export function make(document: Document, host: HostFile, change: HostChange): Made {
+export function make(document: Document, host: HostFile, change: FileChange): Made {
   switch (change.kind) {
     case "user-add": {
       const { kind, credentials, ...user } = change;
@@ -122,7 +122,7 @@ function role(document: Document, name: string): YAMLMap {
   return found;
 }
 
-function addRole(document: Document, host: HostFile, change: HostChange & { kind: "role-add" }): string | undefined {
+function addRole(document: Document, host: HostFile, change: FileChange & { kind: "role-add" }): string | undefined {
   const { name, type, members } = change;
   const roles = section(document, "roles");
   const standing = roles.items.find((item) => isMap(item) && item.get("name") === name);

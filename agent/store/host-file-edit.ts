@@ -1,7 +1,7 @@
 /** Changes to the text of `host.yaml`: pure, text in, text out; comments, order and what is not touched stay. */
 import { type Document, isMap } from "yaml";
 import { foldName } from "../desired/accounts.ts";
-import type { HostChange, Removals } from "./host-change.ts";
+import type { FileChange, Removals } from "./host-change.ts";
 import {
   addedSentence,
   dropMember,
@@ -40,7 +40,7 @@ export interface EditedText {
 export function editHostFile(
   text: string,
   file: string,
-  change: HostChange,
+  change: FileChange,
   memo: HostFileMemo = hostFileMemo(),
 ): EditedText {
   const host = parseHostFile(text, file, memo);
@@ -53,14 +53,14 @@ export function editHostFile(
 }
 
 /** Makes the change in the document of the whole file: for any file, at its full price. */
-export function editWhole(text: string, file: string, host: HostFile, change: HostChange) {
+export function editWhole(text: string, file: string, host: HostFile, change: FileChange) {
   const { document } = hostDocument(text, file);
   const made = make(document, host, change);
   return { text: documentText(document, text), made: [made] };
 }
 
 /** Where the change works, piece by piece; the first tells what it did. */
-function worksOf(host: HostFile, change: HostChange): Work<Made>[] {
+function worksOf(host: HostFile, change: FileChange): Work<Made>[] {
   const work = (document: Document) => make(document, host, change);
   const roleAt = (name: string) => host.roles.findIndex((one) => one.name === name);
   switch (change.kind) {
@@ -143,7 +143,7 @@ function membersWithout(role: Role | undefined, names: readonly string[]): strin
   return membersOf(role).filter((member) => !gone.has(foldName(member)));
 }
 
-function unchanged(change: HostChange): string {
+function unchanged(change: FileChange): string {
   switch (change.kind) {
     case "user-enabled":
       return `${change.name} is ${change.enabled ? "enabled" : "disabled"} already.`;

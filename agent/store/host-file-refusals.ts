@@ -2,7 +2,7 @@
 import { foldName } from "../desired/accounts.ts";
 import { knownRoleTypes } from "../desired/roles.ts";
 import { knownSettingKeys, wantedSettings } from "../desired/settings.ts";
-import type { HostChange } from "./host-change.ts";
+import type { FileChange } from "./host-change.ts";
 import type { HostFile, HostFileUser } from "./host-file-text.ts";
 import { StoreError, type User } from "./host-store.ts";
 import { nearestName } from "./nearest-name.ts";
@@ -10,7 +10,7 @@ import { nearestName } from "./nearest-name.ts";
 const adminKey = "sys.xmpp.adminuser";
 
 /** Throws `StoreError` if the change names what does not exist, makes what exists, or takes away the last admin. */
-export function refuseBadChange(before: HostFile, change: HostChange, file: string): void {
+export function refuseBadChange(before: HostFile, change: FileChange, file: string): void {
   switch (change.kind) {
     case "user-add":
       refuseName(change.name);
@@ -147,7 +147,7 @@ function refuseSetting(before: HostFile, key: string, value: string): void {
     });
 }
 
-function refuseLastAdmin(before: HostFile, change: HostChange): void {
+function refuseLastAdmin(before: HostFile, change: FileChange): void {
   const admin = workingAdmin(before.settings, before.users);
   if (admin === undefined) return;
   const after = afterwards(before, change);
@@ -160,7 +160,7 @@ function refuseLastAdmin(before: HostFile, change: HostChange): void {
 
 type AdminFacts = { settings: ReadonlyMap<string, string>; users: readonly HostFileUser[] };
 
-function afterwards(before: HostFile, change: HostChange): AdminFacts {
+function afterwards(before: HostFile, change: FileChange): AdminFacts {
   const others = (name: string) => before.users.filter((user) => foldName(user.name) !== foldName(name));
   switch (change.kind) {
     case "user-remove":

@@ -19,7 +19,7 @@ import type { CredentialsText } from "../../xmpp-core/control/contract.ts";
 import { isKeysText } from "../credentials.ts";
 import type { Notice } from "../errors.ts";
 import { yamlRule } from "./host-file-rules.ts";
-import { type Place, type Role, StoreError } from "./host-store.ts";
+import { type PasswordSource, type Place, passwordSources, type Role, StoreError } from "./host-store.ts";
 import { nearestName } from "./nearest-name.ts";
 
 /** 10,000 users with keys are 5 MB. */
@@ -34,6 +34,9 @@ export interface HostFileUser {
   readonly email?: string;
   readonly enabled: boolean;
   readonly credentials?: CredentialsText;
+  readonly passwordHash?: string;
+  readonly passwordFrom?: PasswordSource;
+  readonly aliases?: readonly string[];
   /** In clear, written by hand. */
   readonly password?: string;
   readonly line: number;
@@ -77,6 +80,9 @@ const shapes = {
     email: text.optional(),
     enabled: truth.optional(),
     password: text.optional(),
+    passwordHash: text.optional(),
+    passwordFrom: z.enum(passwordSources, `one of ${passwordSources.join(", ")}`).optional(),
+    aliases: z.array(named, "a list of addresses, such as [a.martin]").optional(),
     credentials: scramKeys.optional(),
   }),
 };

@@ -12,9 +12,25 @@ export interface Role {
   /** A set, in the host's order; types we do not know are kept. */
   readonly types: readonly string[];
   readonly members: readonly string[] | "all";
+  /** Ids of teams that are members. */
+  readonly teams?: readonly string[];
   /** What the host attaches to the role; passed on unharmed. */
   readonly parameters: ReadonlyMap<string, string>;
 }
+
+/** A queue or a call group of the host: no login, but a contact where a role names it. */
+export interface Team {
+  readonly id: string;
+  readonly name: string;
+  readonly extension?: string;
+  readonly kind: "queue" | "callgroup";
+  /** `dynamic` members come and go by themselves. */
+  readonly members: readonly { readonly user: string; readonly dynamic: boolean }[];
+}
+
+/** Who judges a user's password: the keys or the hash the store holds, or a directory that is asked at each login. */
+export const passwordSources = ["store", "ldap", "sql", "http"] as const;
+export type PasswordSource = (typeof passwordSources)[number];
 
 export interface User {
   /** The host's stable key of the person, which tells a rename from another person. */
@@ -25,6 +41,12 @@ export interface User {
   readonly email?: string;
   readonly enabled: boolean;
   readonly credentials?: CredentialsText;
+  /** A hash in the modular form of its kind (`$2b$…`, `$6$…`, `{SSHA256}…`, `pbkdf2-sha256$…`), where the host has no keys. */
+  readonly passwordHash?: string;
+  /** Absent: the store. */
+  readonly passwordFrom?: PasswordSource;
+  /** Further addresses of the same person: localparts, or full addresses under an alias domain. */
+  readonly aliases?: readonly string[];
   /** The host has a password whose keys are still being derived; `credentials`, if any, are the former ones until then. */
   readonly deriving?: boolean;
 }
@@ -37,6 +59,7 @@ export interface Snapshot {
   readonly settings: ReadonlyMap<string, string>;
   readonly roles: readonly Role[];
   readonly users: readonly User[];
+  readonly teams?: readonly Team[];
   /** Where it was read, for people: `/srv/firekeeper/host.yaml`. */
   readonly source: string;
   readonly warnings: readonly Notice[];
@@ -53,9 +76,11 @@ export interface Edited {
   readonly removes: Removals;
 }
 
+export type StoreKind = "file" | "flat-file" | "directory" | "postgres" | "mysql" | "http";
+
 export interface HostStore {
-  /** What the `FIREKEEPER_APPLY` default depends on: `file` applies by itself, all others wait for a person. */
-  readonly kind: "file";
+  /** What the `FIREKEEPER_APPLY` default depends on: `file` (a `host.yaml`) applies by itself, all others wait for a person. */
+  readonly kind: StoreKind;
   /** Whether `edit` may succeed; known after the first `read`. */
   readonly writable: boolean;
   /** For people: `host.yaml at /srv/firekeeper/host.yaml`. */

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import type { Notice } from "../errors.ts";
 import type { HostFile } from "./host-file-text.ts";
-import type { Role, Snapshot, User } from "./host-store.ts";
+import type { Snapshot, User } from "./host-store.ts";
 import type { PasswordKeys } from "./password-keys.ts";
 
 /** Passwords in clear become their keys where those are known; a user whose keys are not yet derived says so. */
@@ -28,24 +28,32 @@ export function snapshotOf(
     return user;
   });
   const { settings, roles } = file;
-  return { hash: contentHash(settings, roles, users), settings, roles, users, source, warnings: all };
+  return { hash: contentHash({ settings, roles, users }), settings, roles, users, source, warnings: all };
 }
 
 /** The same for every order and spelling of the same content. */
-function contentHash(settings: ReadonlyMap<string, string>, roles: readonly Role[], users: readonly User[]): string {
+export function contentHash({
+  settings,
+  roles,
+  users,
+  teams = [],
+}: Omit<Snapshot, "hash" | "source" | "warnings">): string {
   const content = [
     sortedEntries(settings),
-    byName(roles).map(({ name, types, members, parameters }) => [
+    byName(roles).map(({ name, types, members, teams, parameters }) => [
       name,
       [...types].sort(),
       members === "all" ? members : [...members].sort(),
+      [...(teams ?? [])].sort(),
       sortedEntries(parameters),
     ]),
-    byName(users).map(({ name, id, displayName, email, enabled, credentials, deriving }) => [
+    byName(users).map(({ name, id, displayName, email, enabled, credentials, deriving, ...more }) => [
       name,
       [id, displayName, email, enabled, deriving],
       [credentials?.sha1, credentials?.sha256, credentials?.sha512],
+      [more.passwordHash, more.passwordFrom, more.aliases],
     ]),
+    byName(teams).map(({ id, name, extension, kind, members }) => [id, name, extension, kind, members]),
   ];
   return createHash("sha256").update(JSON.stringify(content)).digest("hex");
 }

@@ -5,9 +5,9 @@ import { ns } from "../support/stanzas.ts";
 import { XmppClient } from "../support/xmpp-client.ts";
 import { rawConnection } from "./doors.ts";
 
-/** Hostile connections against real processes: what they cost is given back. FIREKEEPER_TEST_HOSTILE sets how many. */
+/** Hostile connections against real processes: what they cost is given back. FIREKEEPER_TEST_HOSTILE sets how many, 20,000 in .ci/run. */
 
-const connections = Number(process.env.FIREKEEPER_TEST_HOSTILE ?? 20_000);
+const connections = Number(process.env.FIREKEEPER_TEST_HOSTILE ?? 6000);
 const atOnce = 40;
 
 let service: Service;
@@ -65,17 +65,20 @@ test(`${connections} hostile connections leave gate and core as large as they fo
 }, async () => {
   const alice = await XmppClient.login({ ...at(service.ports.plain), user: "alice", password: "alice" });
   const pids = [service.pid("gate"), service.pid("core")];
-  // A heap that was never used is no measure: the first thousands let it grow to its working size.
-  await flood(Math.max(6000, connections / 5));
-  const before = { gate: residentMiB("gate"), core: residentMiB("core") };
+  // A heap that was never used is no measure: its largest size while it warms up is. 1 KiB lost by each of 20,000 would still show.
+  const most = { gate: 0, core: 0 };
+  for (let round = 0; round < 3; round++) {
+    await flood(Math.max(2000, connections / 10));
+    for (const part of ["gate", "core"] as const) most[part] = Math.max(most[part], residentMiB(part));
+  }
   await flood(connections);
   await alice.ping();
   expect([service.pid("gate"), service.pid("core")]).toEqual(pids);
   for (const part of ["gate", "core"] as const)
     await until(
-      () => residentMiB(part) <= before[part] * 1.1,
-      20_000,
-      () => `the ${part} holds ${residentMiB(part).toFixed(0)} MiB, and ${before[part].toFixed(0)} before`,
+      () => residentMiB(part) <= most[part] * 1.2,
+      60_000,
+      () => `the ${part} holds ${residentMiB(part).toFixed(0)} MiB, and at most ${most[part].toFixed(0)} before`,
     );
   await alice.close();
 });

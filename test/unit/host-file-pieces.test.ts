@@ -1,7 +1,7 @@
 /** A host file read and edited piece by piece says the same as the one document, for every file that can be written. */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { HostChange } from "../../agent/store/host-change.ts";
+import type { FileChange } from "../../agent/store/host-change.ts";
 import { hostFileMemo, parseHostFile, readByPieces } from "../../agent/store/host-file.ts";
 import { type EditedText, editHostFile, editWhole } from "../../agent/store/host-file-edit.ts";
 import { type HostFile, readHostFile } from "../../agent/store/host-file-text.ts";
@@ -203,7 +203,7 @@ const anyChange = fc.oneof(
 );
 
 /** Numbers stand for whoever is there, so that most changes are possible. */
-function changeFor(drawn: unknown, host: HostFile): HostChange {
+function changeFor(drawn: unknown, host: HostFile): FileChange {
   const change = drawn as Record<string, unknown> & { kind: string };
   const pick = (all: readonly { name: string }[]) => (at: unknown) =>
     typeof at === "number" ? (all[at % Math.max(1, all.length)]?.name ?? "nobody") : String(at);
@@ -214,7 +214,7 @@ function changeFor(drawn: unknown, host: HostFile): HostChange {
     ...("name" in change ? { name: named(change.name) } : {}),
     ...("role" in change ? { role: role(change.role) } : {}),
     ...(Array.isArray(change.members) ? { members: change.members.map(user) } : {}),
-  } as HostChange;
+  } as FileChange;
 }
 
 test("an edit by pieces says what the edit of the whole document says, and keeps every comment that stands outside", () => {
@@ -251,7 +251,7 @@ test("an edit by pieces says what the edit of the whole document says, and keeps
   expect(Math.min(seen.apart, seen.refused)).toBeGreaterThan(10);
 });
 
-test.each<[string, HostChange, string, string]>([
+test.each<[string, FileChange, string, string]>([
   [
     "a member of a list in one line",
     { kind: "role-add", type: "xmpp.group", name: "Odd", members: ["carl"] },

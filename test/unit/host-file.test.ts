@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { deriveCredentials } from "../../agent/credentials.ts";
-import type { HostChange } from "../../agent/store/host-change.ts";
+import type { FileChange } from "../../agent/store/host-change.ts";
 import { parseHostFile } from "../../agent/store/host-file.ts";
 import { editHostFile } from "../../agent/store/host-file-edit.ts";
 import { blankPasswords, replacePasswords } from "../../agent/store/host-file-passwords.ts";
@@ -223,7 +223,7 @@ describe("edits", () => {
   const comments = (text: string) => text.match(/#.*$/gm)?.filter((comment) => !comment.includes("odd"));
   const read = (text: string) => parseHostFile(text, "host.yaml");
 
-  test.each<[HostChange, (file: ReturnType<typeof read>) => unknown, unknown]>([
+  test.each<[FileChange, (file: ReturnType<typeof read>) => unknown, unknown]>([
     [
       { kind: "user-add", name: "carol", displayName: "true", credentials: alice },
       (file) => file.users.at(-1),
@@ -312,7 +312,7 @@ describe("edits", () => {
       { kind: "setting-set", key: "sys.xmpp.domain", value: "localhost" },
       { kind: "role-add", type: "xmpp.group", name: "Sales", members: ["bob"] },
       { kind: "user-enabled", name: "alice", enabled: true },
-    ] satisfies HostChange[])
+    ] satisfies FileChange[])
       expect(editHostFile(whole, "f", change)).toMatchObject({ text: whole, changed: false });
   });
 
@@ -326,7 +326,7 @@ describe("edits", () => {
     expect(hasEndMarker(text)).toBe(true);
   });
 
-  test.each<[string, HostChange, string, RegExp]>([
+  test.each<[string, FileChange, string, RegExp]>([
     ["an unknown user", { kind: "user-remove", name: "alcie" }, "store/unknown-user", /Did you mean alice/],
     [
       "an unknown member",
