@@ -107,6 +107,7 @@ export async function startAgent(environment: Environment, options: StartOptions
       probes: () => probe(target, { host: environment.probeHost }),
       instance: environment.instance,
       keepDays: environment.keepRemovedDays,
+      memo: {},
       aliasDays: environment.aliasDays,
       restartMs: 60_000,
     };

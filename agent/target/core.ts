@@ -2,10 +2,12 @@
 import { connect, type Socket } from "node:net";
 import { createInterface } from "node:readline";
 import {
+  type ActualAccount,
   type Answer,
   type Ask,
   contractVersion,
   event as eventSchema,
+  type NameAnswer,
   type RequestName,
   replyLine,
   requests,
@@ -51,6 +53,7 @@ class CoreTarget implements Target {
   #refusal: CodedError | undefined;
   #waiters = new Set<{ resolve(greeting: Answer<"hello">): void; reject(error: unknown): void }>();
   #known: { hashes: Record<string, string>; parts: Partial<ActualState> } = { hashes: {}, parts: {} };
+  #names = new Map<string, NameAnswer>();
 
   constructor(options: CoreOptions) {
     this.#options = options;
@@ -91,14 +94,27 @@ class CoreTarget implements Target {
     return { revision, proven };
   }
 
+  /** Of accounts only names are asked, and no name twice of one run of the server: keys stay here, and 50,000 names are 2 MB. */
   async canonical(desired: Ask<"canonical">) {
-    // Names are all that is asked of accounts: keys stay here, and 10,000 of them are 5 MB.
-    const accounts = desired.accounts.map(({ credentials: _, ...account }) => account);
-    return this.#ask("canonical", { ...desired, accounts });
+    const names = this.#names;
+    const wanted = desired.accounts.map(({ name }) => name);
+    const fresh = desired.accounts.filter(({ name }) => !names.has(name));
+    const answer = await this.#ask("canonical", {
+      ...desired,
+      accounts: fresh.map(({ name, enabled }) => ({ name, enabled })),
+    });
+    for (const one of answer.accounts) names.set(one.given, one);
+    const accounts = wanted.map((name) => names.get(name)).filter((one) => one !== undefined);
+    // Names of people who left are forgotten once they are many.
+    if (names.size > 2 * wanted.length + 1000) this.#names = new Map(accounts.map((one) => [one.given, one]));
+    return { ...answer, accounts };
   }
 
   async actual(): Promise<ActualState> {
     const parts = await this.#ask("actual", { known: this.#known.hashes });
+    const { accounts } = parts;
+    const former = this.#known.parts.accounts;
+    if (accounts.changed && former) accounts.value = merged(former, accounts.changed, accounts.gone ?? []);
     const take = <P extends keyof ActualState>(name: P): ActualState[P] => {
       const part = parts[name] as { hash: string; value?: ActualState[P] };
       const value = part.value ?? (this.#known.hashes[name] === part.hash ? this.#known.parts[name] : undefined);
@@ -216,6 +232,7 @@ class CoreTarget implements Target {
         }
         this.#connection = { is: "greeted", socket, greeting };
         this.#known = { hashes: {}, parts: {} };
+        this.#names = new Map();
         if (incarnation(greeting) !== this.#leaving) for (const waiter of this.#waiters) waiter.resolve(greeting);
         this.#options.events.greeted(greeting, this.#hadConnection);
         this.#hadConnection = true;
@@ -299,6 +316,14 @@ class CoreTarget implements Target {
         }),
       );
   }
+}
+
+/** Accounts as they are after some changed; a new list, since whoever holds the former one compares by it. */
+function merged(former: readonly ActualAccount[], changed: readonly ActualAccount[], gone: readonly string[]) {
+  const byName = new Map(former.map((one) => [one.name, one]));
+  for (const name of gone) byName.delete(name);
+  for (const one of changed) byName.set(one.name, one);
+  return [...byName.values()];
 }
 
 /** Tells one run of the core from the next; a pid alone may come again. */

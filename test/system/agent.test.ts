@@ -81,8 +81,9 @@ test("a change of domain waits for a person, also in auto mode, and everything e
     ...base,
     settings: { "sys.xmpp.domain": "new.example", "sys.xmpp.properties.xmpp.client.idle": "5" },
   });
-  const outcome = await agent.ask("resume");
-  expect(outcome).toMatchObject({ is: "applied", applied: [{ subject: "property xmpp.client.idle" }] });
+  // Whoever is first applies it: this look, or the one that the file itself woke.
+  await agent.ask("resume");
+  expect(agent.core.stored.world.settings.properties).toMatchObject([{ key: "xmpp.client.idle", value: "5" }]);
   expect(agent.core.stored.world.settings.domain).toBe("localhost");
   const { plan } = await agent.ask("plan");
   expect(plan).toMatchObject({
@@ -123,9 +124,7 @@ test("one bad value blocks that one change", async () => {
       "sys.xmpp.properties.xmpp.client.roster.active": "false",
     },
   });
-  const outcome = await agent.ask("resume");
-  expect(outcome).toMatchObject({
-    is: "applied",
+  expect(await agent.ask("resume")).toMatchObject({
     plan: { rejected: [{ key: "sys.xmpp.properties.xmpp.client.idle", value: "soon", rule: "a whole number" }] },
   });
   expect(agent.core.stored.world.settings.properties.map((one) => one.key)).toEqual(["xmpp.client.roster.active"]);

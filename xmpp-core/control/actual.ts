@@ -1,31 +1,93 @@
 /** What the server has, part by part, each with a hash so that an unchanged part is not sent again. docs/architecture.md "A setting's way". */
-import { createHash } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { groups } from "../modules/points.ts";
 import type { Account } from "../routing/accounts.ts";
+import { held } from "./apply-accounts.ts";
 import { isFresh } from "./canonical.ts";
 import type { ActualAccount, ActualGroup, ActualParts, ActualSettings } from "./contract.ts";
 import type { ControlParts } from "./parts.ts";
 
-/** @param known hashes by part, as the agent has them */
-export function actualParts(parts: ControlParts, known: Readonly<Record<string, string>>): ActualParts {
-  const part = <T>(name: keyof ActualParts, value: T): { hash: string; value?: T } => {
-    const hash = createHash("sha256").update(JSON.stringify(value)).digest("base64url");
-    return known[name] === hash ? { hash } : { hash, value };
-  };
-  return {
-    settings: part("settings", actualSettings(parts)),
-    groups: part("groups", actualGroups(parts)),
-    supervisors: part("supervisors", actualSupervisors(parts)),
-    accounts: part("accounts", actualAccounts(parts)),
+/**
+ * Tells what the server has. Nothing is looked at again that did not change: settings, groups and accounts count their
+ * changes, and of accounts only those that changed since the agent's last look are told.
+ */
+export function actualTeller(parts: ControlParts): (known: Readonly<Record<string, string>>) => ActualParts {
+  // Another run of the core counts anew.
+  const run = randomUUID();
+  let properties: { version: number; hash: string } | undefined;
+  let groupsTold: { lists: readonly unknown[]; hash: string } | undefined;
+
+  function settingsPart(known: string | undefined): ActualParts["settings"] {
+    const { version } = parts.settings;
+    if (properties?.version !== version) properties = { version, hash: hashOf(actualProperties(parts)) };
+    const hash = hashOf([scalars(parts), properties.hash]);
+    return known === hash ? { hash } : { hash, value: actualSettings(parts) };
+  }
+
+  function groupsPart(known: string | undefined): ActualParts["groups"] {
+    const lists = parts.offered(groups).map((all) => all.list());
+    const same = lists.length === groupsTold?.lists.length && lists.every((one, at) => one === groupsTold?.lists[at]);
+    if (groupsTold === undefined || !same) groupsTold = { lists, hash: hashOf(actualGroups(parts)) };
+    const { hash } = groupsTold;
+    return known === hash ? { hash } : { hash, value: actualGroups(parts) };
+  }
+
+  function accountsPart(known: string | undefined): ActualParts["accounts"] {
+    const { accounts } = parts;
+    const hash = `${run} ${accounts.version}`;
+    if (known === hash) return { hash };
+    const [of, since] = known?.split(" ") ?? [];
+    const names = of === run ? accounts.changedSince(Number(since)) : undefined;
+    if (names === undefined) return { hash, value: actualAccounts(parts) };
+    const changed: ActualAccount[] = [];
+    const gone: string[] = [];
+    for (const name of names) {
+      const account = held(parts, name);
+      if (account === undefined) gone.push(name);
+      else changed.push(actualAccount(account));
+    }
+    return { hash, changed, gone };
+  }
+
+  return (known) => {
+    const supervisors = actualSupervisors(parts);
+    const hash = hashOf(supervisors);
+    return {
+      settings: settingsPart(known.settings),
+      groups: groupsPart(known.groups),
+      supervisors: known.supervisors === hash ? { hash } : { hash, value: supervisors },
+      accounts: accountsPart(known.accounts),
+    };
   };
 }
 
+function hashOf(value: unknown): string {
+  return createHash("sha256").update(JSON.stringify(value)).digest("base64url");
+}
+
 export function actualSettings(parts: ControlParts): ActualSettings {
+  return { ...scalars(parts), properties: actualProperties(parts) };
+}
+
+function scalars(parts: ControlParts): Omit<ActualSettings, "properties"> {
   const { settings, names } = parts;
   const scalar = (name: string) => ({
     value: settings.get(name) ?? null,
     origin: settings.origin(name) ?? ("local" as const),
   });
+  return {
+    domain: names.primary.name,
+    aliases: aliases(parts),
+    fresh: isFresh(parts),
+    admin: scalar("admin"),
+    externalAddress: scalar("external-address"),
+    runtimeOptions: scalar("runtime-options"),
+  };
+}
+
+/** Every property with a stored value, sorted by key. */
+function actualProperties(parts: ControlParts): ActualSettings["properties"] {
+  const { settings } = parts;
   const properties: ActualSettings["properties"] = [];
   for (const setting of [...settings.all()].sort()) {
     if (!setting.startsWith("property:")) continue;
@@ -40,15 +102,7 @@ export function actualSettings(parts: ControlParts): ActualSettings {
       ...(beneath === undefined ? {} : { beneath: shown(beneath) }),
     });
   }
-  return {
-    domain: names.primary.name,
-    aliases: aliases(parts),
-    fresh: isFresh(parts),
-    admin: scalar("admin"),
-    externalAddress: scalar("external-address"),
-    runtimeOptions: scalar("runtime-options"),
-    properties,
-  };
+  return properties;
 }
 
 /** Former names that are still served, and how many sessions see the service under each. */

@@ -68,7 +68,7 @@ function set(
     setKeys(parts, draft, made, wanted, false);
     return;
   }
-  remember(draft, now);
+  remember(parts, draft, now);
   if (now.origin === "local") endSessions(parts, draft, now, "The account was taken over by the host.");
   else if (now.enabled && !wanted.enabled) endSessions(parts, draft, now, "The account was disabled.");
   now.origin = "host";
@@ -98,7 +98,7 @@ function rename(
     setAside(parts, draft, holder, `${holder.name} is another person now.`);
     inherit(parts, holder, account, inherited);
   }
-  remember(draft, account);
+  remember(parts, draft, account);
   const { result, undo } = parts.accounts.tentatively(() => parts.accounts.rename(account, wanted.name));
   draft.undo.push(undo);
   draft.writes.push(...result);
@@ -118,7 +118,7 @@ function remove(parts: ControlParts, draft: Draft, change: Extract<AccountChange
     throw new CodedError("control/local-account", `${change.name} is a local account of this server.`, {
       fields: { name: change.name },
     });
-  remember(draft, account);
+  remember(parts, draft, account);
   account.enabled = false;
   account.keptUntil = parts.clock.now() + change.keepDays * dayMs;
   draft.writes.push(...parts.accounts.save(account));
@@ -180,9 +180,12 @@ function fill(account: Account, wanted: AccountWanted): void {
   account.enabled = wanted.enabled;
 }
 
-function remember(draft: Draft, account: Account): void {
+function remember(parts: ControlParts, draft: Draft, account: Account): void {
   const { hostId, displayName, email, enabled, origin, keptUntil } = account;
-  draft.undo.push(() => Object.assign(account, { hostId, displayName, email, enabled, origin, keptUntil }));
+  draft.undo.push(() => {
+    Object.assign(account, { hostId, displayName, email, enabled, origin, keptUntil });
+    parts.accounts.touched(account.name);
+  });
 }
 
 function endSessions(parts: ControlParts, draft: Draft, account: Account, why: string): void {

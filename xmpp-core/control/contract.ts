@@ -168,7 +168,13 @@ export const actualParts = z.object({
   settings: z.object({ hash: z.string(), value: actualSettings.optional() }),
   groups: z.object({ hash: z.string(), value: z.array(actualGroup).optional() }),
   supervisors: z.object({ hash: z.string(), value: z.array(z.string()).optional() }),
-  accounts: z.object({ hash: z.string(), value: z.array(actualAccount).optional() }),
+  /** `changed` and `gone` (names) make the accounts of the hash the agent named those of this one. */
+  accounts: z.object({
+    hash: z.string(),
+    value: z.array(actualAccount).optional(),
+    changed: z.array(actualAccount).optional(),
+    gone: z.array(z.string()).optional(),
+  }),
 });
 export type ActualParts = z.infer<typeof actualParts>;
 

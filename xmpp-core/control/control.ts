@@ -6,7 +6,7 @@ import { CodedError } from "../errors.ts";
 import { groups } from "../modules/points.ts";
 import { writeWhole } from "../storage/files.ts";
 import { programVersion } from "../version.ts";
-import { actualParts } from "./actual.ts";
+import { actualTeller } from "./actual.ts";
 import { applying, writeBoot } from "./apply.ts";
 import { canonicalForm } from "./canonical.ts";
 import { type Answer, type ApplyAnswer, type Ask, type ControlEvent, contractVersion } from "./contract.ts";
@@ -41,6 +41,7 @@ export async function openControl(parts: ControlParts): Promise<Control> {
   const { revisions, clock } = parts;
   const instance = await instanceId(parts.home);
   const appliesInTurn = applying(parts);
+  const actual = actualTeller(parts);
   const probing = probes(parts);
   const waiting = new Map<number, { resolve(value: unknown): void; reject(error: unknown): void }>();
   let agent: Ask<"agent"> | undefined;
@@ -71,7 +72,7 @@ export async function openControl(parts: ControlParts): Promise<Control> {
         },
       }),
       canonical: (desired) => canonicalForm(parts, desired),
-      actual: ({ known }) => actualParts(parts, known),
+      actual: ({ known }) => actual(known),
       apply: (request) => appliesInTurn.apply(request),
       async prove({ revision }) {
         if (revision !== revisions.current)

@@ -16,6 +16,8 @@ export interface Settings {
   /** The local value under a host value. */
   beneath(setting: string): string | undefined;
   all(): IterableIterator<string>;
+  /** Counts every change. */
+  readonly version: number;
   /** Values in force of the server properties. */
   properties(): ReadonlyMap<string, string>;
   /** The value that would be in force if the host set this (null: let go). */
@@ -49,7 +51,10 @@ export async function openSettings(storage: Storage): Promise<Settings> {
     (await storage.read(allSettings)).map((row) => [row.name, { host: row.host, local: row.local }]),
   );
 
+  let version = 0;
+
   function put(setting: string, next: { host: string | null; local: string | null }): Write[] {
+    version++;
     if (next.host === null && next.local === null) {
       values.delete(setting);
       return [dropSetting.with(setting)];
@@ -77,6 +82,9 @@ export async function openSettings(storage: Storage): Promise<Settings> {
       return found?.host != null ? (found.local ?? undefined) : undefined;
     },
     all: () => values.keys(),
+    get version() {
+      return version;
+    },
     properties() {
       const found = new Map<string, string>();
       for (const name of values.keys()) {

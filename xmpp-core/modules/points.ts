@@ -131,6 +131,7 @@ export type SharedGroupChange =
 
 /** The shared groups of the instance's domain, for control and admin. */
 export interface Groups {
+  /** The same array as long as nothing changed. */
   list(): readonly SharedGroup[];
   get(name: string): SharedGroup | undefined;
   /** Accounts that are members now, disabled ones left out. */

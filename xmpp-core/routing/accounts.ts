@@ -122,6 +122,12 @@ export interface Accounts {
   byId(id: number): Account | undefined;
   all(): IterableIterator<Account>;
   readonly size: number;
+  /** Counts every change of an account's row or name, also those taken back. */
+  readonly version: number;
+  /** Names that changed after a version, gone ones too; undefined: too long ago to tell. */
+  changedSince(version: number): string[] | undefined;
+  /** Says that a name's account is not as it was, where memory was changed by hand. */
+  touched(name: string): void;
   /** The account's keys; undefined: it cannot log in. */
   credentials(account: Account): Promise<StoredCredentials | undefined>;
   create(
@@ -144,6 +150,9 @@ export interface Accounts {
   addProbe(served: Served, name: string, keys: StoredCredentials): Account;
   dropProbe(account: Account): void;
 }
+
+/** More changes than this between two looks of the agent, and it reads all accounts again. */
+const mostChangesTold = 10_000;
 
 /** Loads every account; keys stay on disk until somebody logs in. */
 export async function openAccounts(storage: Storage): Promise<Accounts> {
@@ -177,9 +186,21 @@ export async function openAccounts(storage: Storage): Promise<Accounts> {
   const probes = new Map<Account, StoredCredentials>();
   let lastProbeId = 0;
   let inverses: (() => void)[] | undefined;
+  let version = 0;
+  let floor = 0;
+  const changedAt = new Map<string, number>();
 
-  const row = (account: Account, createdAt: number): Write =>
-    putAccount.with(
+  function touched(name: string): void {
+    changedAt.set(name, ++version);
+    if (changedAt.size <= mostChangesTold) return;
+    changedAt.clear();
+    floor = version;
+  }
+
+  const row = (account: Account, createdAt: number): Write => {
+    touched(account.name);
+    inverses?.push(() => touched(account.name));
+    return putAccount.with(
       account.id,
       account.served,
       account.name,
@@ -191,8 +212,11 @@ export async function openAccounts(storage: Storage): Promise<Accounts> {
       account.keptUntil ?? null,
       createdAt,
     );
+  };
 
   function forget(account: Account): void {
+    touched(account.name);
+    inverses?.push(() => touched(account.name));
     byId.delete(account.id);
     byName.delete(key(account.served, account.name));
     inverses?.push(() => {
@@ -219,6 +243,14 @@ export async function openAccounts(storage: Storage): Promise<Accounts> {
     get size() {
       return byId.size;
     },
+    get version() {
+      return version;
+    },
+    changedSince(since) {
+      if (since < floor) return undefined;
+      return [...changedAt].filter(([, at]) => at > since).map(([name]) => name);
+    },
+    touched,
     async credentials(account) {
       if (account.probe) return probes.get(account);
       const found = (await storage.read(credentialsOf, account.id))[0];
@@ -239,6 +271,11 @@ export async function openAccounts(storage: Storage): Promise<Accounts> {
     save: (account) => [row(account, 0)],
     rename(account, name) {
       const before = account.name;
+      touched(before);
+      inverses?.push(() => {
+        touched(before);
+        touched(name);
+      });
       const formerAlias = aliases.get(key(account.served, before));
       byName.delete(key(account.served, before));
       account.name = name;
@@ -255,8 +292,10 @@ export async function openAccounts(storage: Storage): Promise<Accounts> {
     },
     setCredentials(account, keys, hash) {
       const before = account.credentialsHash;
+      touched(account.name);
       inverses?.push(() => {
         account.credentialsHash = before;
+        touched(account.name);
       });
       account.credentialsHash = keys === undefined ? undefined : hash;
       if (keys === undefined) return [dropCredentials.with(account.id)];

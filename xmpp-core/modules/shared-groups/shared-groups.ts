@@ -247,8 +247,14 @@ function start(core: Core) {
     members: all ? "all" : [...members].flatMap((id) => state.now.people.get(id)?.name ?? []).sort(),
   });
 
+  let listed: { of: Sharing; list: readonly SharedGroup[] } | undefined;
+
   core.offer(groups, {
-    list: () => [...state.now.groups.values()].map(asSeen),
+    list() {
+      const of = state.now;
+      if (listed?.of !== of) listed = { of, list: [...of.groups.values()].map(asSeen) };
+      return listed.list;
+    },
     get(name) {
       const group = state.now.groups.get(name);
       return group && asSeen(group);
