@@ -27,7 +27,9 @@ beforeAll(async () => {
     agent.pipe(server).on("error", () => agent.destroy());
     server.pipe(agent).on("error", () => server.destroy());
     server.on("error", () => agent.destroy()).on("close", () => agent.destroy());
-    createInterface({ input: server }).on("line", (line) => heard.push(line));
+    createInterface({ input: server })
+      .on("line", (line) => heard.push(line))
+      .on("error", () => undefined);
   });
   await new Promise<void>((resolve) => tap.listen(join(folder, "tap.sock"), resolve));
   target = connected(join(folder, "tap.sock"), "the test");
