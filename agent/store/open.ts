@@ -2,8 +2,8 @@
 
 import { openFileStore } from "./file.ts";
 import type { FreshStart } from "./fresh-start.ts";
-import type { HostStore } from "./host-store.ts";
-import { mayCreateStore, type StorePlace } from "./place.ts";
+import { type HostStore, StoreError } from "./host-store.ts";
+import { isStoreUrl, mayCreateStore, type StorePlace } from "./place.ts";
 
 export interface StoreOptions {
   readonly home: string;
@@ -12,6 +12,8 @@ export interface StoreOptions {
   readonly quietMs?: number;
   /** Passwords turned into keys so far, for a log line now and then. */
   readonly onProgress?: (done: number, of: number) => void;
+  /** False: a missing `host.yaml` is not made, not even in its own place. */
+  readonly create?: boolean;
 }
 
 export interface OpenedStore {
@@ -21,12 +23,27 @@ export interface OpenedStore {
   close(): Promise<void>;
 }
 
+type Opener = (place: StorePlace, options: StoreOptions) => Promise<OpenedStore>;
+
+/** One line for each scheme; loaded when it is asked for, so that a host without a database loads no driver. */
+const byScheme: ReadonlyMap<string, Opener> = new Map<string, Opener>([]);
+
 /** Opens the host store. Throws a `StoreError` when its place or its configuration cannot be one. */
 export async function openStore(place: StorePlace, options: StoreOptions): Promise<OpenedStore> {
-  const store = await openFileStore({
-    path: place.at,
-    ...options,
-    create: mayCreateStore({ home: options.home, store: place.at }),
+  if (!isStoreUrl(place.at)) return openPath(place.at, options);
+  const scheme = place.at.slice(0, place.at.indexOf(":")).toLowerCase();
+  const open = byScheme.get(scheme);
+  if (open) return open(place, options);
+  // The rest of the URL may hold a password.
+  const known = [...byScheme.keys()].map((one) => `${one}://`).join(", ");
+  throw new StoreError("store/unknown-kind", `There is no host store of the kind ${scheme}://.`, {
+    rule: `a path, or a URL that begins with ${known}`,
+    hint: `Correct FIREKEEPER_STORE: a path, or a URL that begins with ${known}. A file is named by its path alone.`,
   });
+}
+
+async function openPath(path: string, options: StoreOptions): Promise<OpenedStore> {
+  const { home, create = true } = options;
+  const store = await openFileStore({ path, ...options, create: create && mayCreateStore({ home, store: path }) });
   return { store, created: store.created, close: async () => {} };
 }
