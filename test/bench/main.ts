@@ -1,6 +1,7 @@
 /** `npm run bench`: Firekeeper, Prosody, ejabberd and a bare relay under the same load, as a table of ratios. */
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
+import { agentScenario, agentTable } from "./agent.ts";
 import { startLoad } from "./load-driver.ts";
 import {
   type ChatRow,
@@ -35,6 +36,7 @@ const { values } = parseArgs({
     json: { type: "boolean", default: false },
     archive: { type: "string", default: "on,off" },
     sm: { type: "boolean", default: false },
+    agent: { type: "boolean", default: false },
     seconds: { type: "string" },
     help: { type: "boolean", default: false },
   },
@@ -46,7 +48,16 @@ if (values.help) {
   --seconds N             measured span of each chat scenario (default 10, quick 4)
   --archive on|off|on,off message archive (default both)
   --sm                    chat with stream management and carbons enabled
+  --agent                 the agent's looks at a large host, and nothing else
   --json                  the figures as JSON on standard output, the table on standard error`);
+  process.exit();
+}
+
+if (values.agent) {
+  const size = values.quick
+    ? { users: 5000, groups: 200, settings: 500 }
+    : { users: 50_000, groups: 2000, settings: 5000 };
+  console.log(agentTable(size, await agentScenario(size)));
   process.exit();
 }
 
