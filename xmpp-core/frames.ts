@@ -122,6 +122,8 @@ export interface ListenSpec {
   readonly certificate?: string;
   /** ALPN names; a client that offers ALPN without one of them is refused (RFC 7301 §3.2). */
   readonly alpn?: readonly string[];
+  /** Addresses, networks and ranges whose connections begin with a PROXY protocol header that names the client. */
+  readonly proxies?: readonly string[];
   readonly limits?: ListenLimits;
 }
 

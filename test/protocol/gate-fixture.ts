@@ -167,3 +167,13 @@ export async function quiet(figure: () => number): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
 }
+
+/** A PROXY protocol header of version 2: version and command, family and transport, addresses and extensions. */
+export function binaryHeader(command: number, family: number, rest: Buffer): Buffer {
+  const head = Buffer.alloc(16);
+  head.write("\r\n\r\n\0\r\nQUIT\n", "latin1");
+  head[12] = command;
+  head[13] = family;
+  head.writeUInt16BE(rest.length, 14);
+  return Buffer.concat([head, rest]);
+}

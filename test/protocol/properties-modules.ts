@@ -155,6 +155,19 @@ export const moduleProofs: Record<string, Proof> = {
     await world.set({ "xmpp.proxy.enabled": "true" });
     expect(await reachable(port)).toBe(true);
   },
+  async "firekeeper.proxy.proxy-protocol-from"(world) {
+    const port = await freePort();
+    await world.set({ "xmpp.proxy.enabled": "true", "xmpp.proxy.port": String(port) });
+    const greeted = async (): Promise<string> => {
+      const socket = connect({ port, host: "127.0.0.1", localAddress: "127.0.0.9" }).on("error", () => undefined);
+      socket.write(Buffer.concat([Buffer.from("PROXY UNKNOWN\r\n"), Buffer.from([5, 1, 0])]));
+      for await (const chunk of socket) return chunk.toString("hex");
+      return "";
+    };
+    expect(await greeted()).not.toBe("0500");
+    await world.set({ "firekeeper.proxy.proxy-protocol-from": "127.0.0.0/24" });
+    expect(await greeted()).toBe("0500");
+  },
   async "xmpp.proxy.service"(world) {
     const alice = await world.login("alice");
     const services = async () =>

@@ -230,6 +230,26 @@ export const streamProofs: Record<string, Proof> = {
     await world.set({ "firekeeper.client.trusted-networks": "127.0.0.0/8" });
     expect(await admitted(world, 5)).toBe(5);
   },
+  async "firekeeper.client.proxy-protocol-from"(world) {
+    await world.set({ "firekeeper.client.proxy-protocol-from": "127.0.0.9" });
+    await world.login("alice");
+    await expect(world.connect({ from: "127.0.0.9" })).rejects.toThrow();
+    // The client that the proxy names may not log in from there: it counts, not the proxy.
+    await world.set({ "xmpp.client.login.blocked": "192.0.2.0/24" });
+    expect(await introduced(world, "192.0.2.1")).toContain("<not-authorized");
+    expect(await introduced(world, "198.51.100.1")).toContain("<stream:features");
+  },
+  async "firekeeper.client.refuse-on"(world) {
+    await world.set({ "network.interface": null });
+    const before = await world.login("alice");
+    await world.set({ "firekeeper.client.refuse-on": "127.0.0.1" });
+    await expect(world.login("alice")).rejects.toThrow("Client connections are not allowed on this address");
+    await expect(world.connect({ tls: "direct", port: world.core.directPort })).rejects.toThrow("policy-violation");
+    await world.login("bob", { host: "127.0.0.2" });
+    await before.ping();
+    await world.set({ "firekeeper.client.refuse-on": null });
+    await world.login("alice", { resource: "again" });
+  },
   async "xmpp.parser.buffer.size"(world) {
     const large = "x".repeat(20_000);
     const before = await world.login("alice");
@@ -320,6 +340,19 @@ export const streamProofs: Record<string, Proof> = {
     expect((await bob.attemptResume()).getName()).toBe("failed");
   },
 };
+
+/** What a client hears that comes through a proxy at 127.0.0.9: up to features or an error. */
+async function introduced(world: World, client: string): Promise<string> {
+  const socket = connect({ port: world.core.port, host: "127.0.0.1", localAddress: "127.0.0.9" });
+  const open = "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' to='localhost'";
+  socket.write(`PROXY TCP4 ${client} 198.51.100.7 50000 5222\r\n${open} version='1.0'>`);
+  let heard = "";
+  for await (const chunk of socket) {
+    heard += String(chunk);
+    if (/<stream:(features|error)/.test(heard)) break;
+  }
+  return heard;
+}
 
 /** Who sends more than its share is read more slowly: the answer comes only when time has passed. */
 async function slowed(world: World, limit: Record<string, string>, count: number, body: string): Promise<void> {

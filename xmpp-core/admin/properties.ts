@@ -30,7 +30,14 @@ export const plainHttpFrom = property("firekeeper.admin.plain-http-from", {
       : `The console takes the admin's password over unencrypted HTTP from ${addresses.join(", ")}; anyone on the way can read it.`,
 });
 
-export const adminProperties = [adminPort, adminSecurePort, plainHttpFrom] as const;
+export const proxiesOfAdmins = property("firekeeper.admin.proxy-protocol-from", {
+  schema: addressList,
+  default: [],
+  impact: "live",
+  doc: "Addresses and networks of TCP proxies in front of the console's ports, as firekeeper.client.proxy-protocol-from is for clients.",
+});
+
+export const adminProperties = [adminPort, adminSecurePort, plainHttpFrom, proxiesOfAdmins] as const;
 
 export const adminListeners = { plain: "admin", secure: "admin-tls" } as const;
 
@@ -40,7 +47,12 @@ const perAddress = 200;
 /** The ports of console and REST, as the properties have them. */
 export function adminListenSpecs(get: <T>(property: Property<T>) => T): ListenSpec[] {
   const address = get(networkInterface);
-  const common = { ...(address === undefined ? {} : { addresses: [address] }), limits: { perAddress } };
+  const proxies = get(proxiesOfAdmins);
+  const common = {
+    ...(address === undefined ? {} : { addresses: [address] }),
+    ...(proxies.length === 0 ? {} : { proxies }),
+    limits: { perAddress },
+  };
   const specs: ListenSpec[] = [];
   const plain = get(adminPort);
   const secure = get(adminSecurePort);

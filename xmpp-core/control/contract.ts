@@ -27,6 +27,24 @@ export function canonicalCredentials(keys: CredentialsText): string {
   return [keys.sha1 ?? "", keys.sha256 ?? "", keys.sha512 ?? ""].join("\n");
 }
 
+/** What hashes of passwords the server takes, for whoever plans: a pure function. docs/passwords.md. */
+export { type HashForm, type HashRefusal, readHash } from "../auth/password-hash.ts";
+
+export const liveSource = z.enum(["ldap", "sql", "http"]);
+/** Who judges a password at each login, where neither keys nor a hash are known. */
+export type LiveSource = z.infer<typeof liveSource>;
+
+/** The one text of what a password is checked against; undefined: there is no password. Without hash and directory it is that of the keys. */
+export function canonicalPassword({
+  credentials: keys,
+  passwordHash,
+  passwordFrom,
+}: Pick<AccountWanted, "credentials" | "passwordHash" | "passwordFrom">): string | undefined {
+  if (passwordFrom !== undefined) return `from ${passwordFrom}`;
+  if (keys !== undefined) return canonicalCredentials(keys);
+  return passwordHash === undefined ? undefined : `hash ${passwordHash}`;
+}
+
 export const account = z.object({
   name: z.string(),
   /** The host's stable key of the person, if it has one. */
@@ -34,8 +52,13 @@ export const account = z.object({
   displayName: z.string().optional(),
   email: z.string().optional(),
   enabled: z.boolean(),
-  /** Absent: the account cannot log in. */
+  /** With `enabled` false: the host opens chat to others only; whoever proves the password is told so. */
+  barred: z.boolean().optional(),
+  /** Without keys, hash and directory nobody can log in; a directory wins over keys, keys over a hash. */
   credentials: credentials.optional(),
+  /** In the modular form of its kind. Never logged, never in the journal, not in `actual`. */
+  passwordHash: z.string().optional(),
+  passwordFrom: liveSource.optional(),
 });
 export type AccountWanted = z.infer<typeof account>;
 
@@ -139,6 +162,19 @@ export const actualSettings = z.object({
   admin: z.object({ value: z.string().nullable(), origin }),
   externalAddress: z.object({ value: z.string().nullable(), origin }),
   runtimeOptions: z.object({ value: z.string().nullable(), origin }),
+  /** How the passwords of those who may log in are checked, in numbers. */
+  passwords: z
+    .object({
+      /** By the host's hash alone. */
+      hashed: z.number(),
+      /** By keys that were derived from such a hash. */
+      derived: z.number(),
+      /** By a directory. */
+      live: z.number(),
+      /** Whether PLAIN alone is offered for their sake. */
+      plainAlone: z.boolean(),
+    })
+    .optional(),
   /** Every property with a stored value. `beneath` is the local value that a host value covers. Secrets are `sha256:` and the hex SHA-256 of the value. */
   properties: z.array(
     z.object({ key: z.string(), value: z.string(), origin, beneath: z.string().optional(), secret: z.boolean() }),
@@ -152,8 +188,9 @@ export const actualAccount = z.object({
   displayName: z.string().optional(),
   email: z.string().optional(),
   enabled: z.boolean(),
+  barred: z.boolean().optional(),
   origin,
-  /** `sha256:` of the canonical credentials text, or absent without credentials. */
+  /** `sha256:` of the canonical text of the password (`canonicalPassword`), or absent without one. */
   credentialsHash: z.string().optional(),
   /** Set when the host no longer has this person; data is kept until then (ISO time). */
   keptUntil: z.string().optional(),
@@ -266,6 +303,10 @@ export const coreStatus = z.object({
       port: z.number(),
       state: z.enum(["open", "closed", "failed"]),
       error: z.string().optional(),
+      /** Addresses, networks and ranges from which a connection must begin with a PROXY protocol header. */
+      proxies: z.array(z.string()).optional(),
+      /** Addresses, networks and ranges of the server's own on which new clients are refused. */
+      refusesOn: z.array(z.string()).optional(),
     }),
   ),
   certificates: z.array(
@@ -326,7 +367,12 @@ export const requests = {
     ask: z.object({ group: z.string() }),
     answer: z.object({ exists: z.boolean(), displayName: z.string(), members: z.number() }),
   },
-  /** The agent's answer to an event that asks (`console`). */
+  /** Which check of a login fails; with a password it is tried, and counts as a login does. Tells no secret. */
+  "check-login": {
+    ask: z.object({ name: z.string(), password: z.string().optional() }),
+    answer: z.object({ checks: z.array(z.object({ check: z.string(), ok: z.boolean(), detail: z.string() })) }),
+  },
+  /** The agent's answer to an event that asks (`console`, `password`). */
   answer: {
     ask: z.object({
       to: z.number(),
@@ -343,6 +389,8 @@ export const requests = {
       pending: z.number(),
       store: z.string(),
       lastError: z.string().nullable(),
+      /** Whether a password that its user changes goes back to the host store. */
+      takesPasswords: z.boolean().optional(),
     }),
     answer: empty,
   },
@@ -377,6 +425,11 @@ export const event = z.discriminatedUnion("event", [
   }),
   /** Something of the actual state changed without the agent (a local edit, an expired alias). */
   z.object({ event: z.literal("changed"), part: z.enum(["settings", "groups", "supervisors", "accounts"]) }),
+  /**
+   * A user changed the own password: the agent gives it back to the host store, applies that account at once and answers
+   * with the same number. Never logged, never in the journal.
+   */
+  z.object({ event: z.literal("password"), number: z.number(), account: z.string(), password: z.string() }),
   /** A use of rights that belongs into the journal (supervisor or admin commands). */
   z.object({ event: z.literal("used-right"), who: z.string(), what: z.string(), on: z.string() }),
 ]);

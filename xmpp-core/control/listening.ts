@@ -107,6 +107,7 @@ export function listening(parts: {
         name: spec.name,
         address: (bound?.addresses ?? spec.addresses)?.[0] ?? "::",
         port: bound?.port ?? spec.port,
+        ...(spec.proxies === undefined ? {} : { proxies: [...spec.proxies] }),
         ...(error === undefined ? { state: "open" as const } : { state: "failed" as const, error }),
       })),
     close: () => stopRetry?.(),

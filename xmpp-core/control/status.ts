@@ -1,6 +1,8 @@
 /** How the server is, for `firekeeper status` and the console. */
 import { explain } from "../errors.ts";
 import type { Session } from "../routing/session.ts";
+import { clientListeners } from "../stream/listeners.ts";
+import { refuseOn } from "../stream/properties.ts";
 import { programVersion } from "../version.ts";
 import { aliases } from "./actual.ts";
 import type { CoreStatus, SessionStatus } from "./contract.ts";
@@ -19,7 +21,7 @@ export function coreStatus(parts: ControlParts): CoreStatus {
     startedAt: new Date(parts.startedAt).toISOString(),
     pid: process.pid,
     version: programVersion,
-    listeners: parts.listening.status(),
+    listeners: listeners(parts),
     certificates: parts.certificates.status(),
     sessions: all.length - detached,
     detachedSessions: detached,
@@ -27,6 +29,15 @@ export function coreStatus(parts: ControlParts): CoreStatus {
     storage: storage.health === "ok" ? "ok" : explain(storage.health.failing),
     ...sayings(parts),
   };
+}
+
+function listeners({ listening, properties }: ControlParts): CoreStatus["listeners"] {
+  const refusesOn = [...properties.get(refuseOn)];
+  return listening
+    .status()
+    .map((one) =>
+      refusesOn.length > 0 && clientListeners.some((name) => name === one.name) ? { ...one, refusesOn } : one,
+    );
 }
 
 /** What weakens the server, and what a stored value does not do. */

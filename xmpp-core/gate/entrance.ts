@@ -1,13 +1,16 @@
 import { readFileSync } from "node:fs";
 import type { Socket } from "node:net";
 import type { Opened } from "../frames.ts";
-import { plainAddress } from "./limits.ts";
+import { contains, plainAddress } from "./limits.ts";
 import type { Listener } from "./listeners.ts";
+import { awaitProxyHeader } from "./proxy-protocol.ts";
 import type { Report } from "./report.ts";
 
 /** Descriptors that are not connections: standard streams, logs, lock, event loop, link. */
 const spareFiles = 40;
 const politeMs = 2000;
+/** A proxy sends its header at once. */
+const mostHeaderMs = 5000;
 /** A flood of refusals is one log line in this time, unless the listener says another. */
 const defaultReportEveryMs = 1000;
 
@@ -15,33 +18,82 @@ const defaultReportEveryMs = 1000;
 export class Entrance {
   readonly #openFiles: number;
   readonly #report: Report;
+  readonly #headerMs: number;
   /** Refused ones that are still being told so. */
   #leaving = 0;
+  /** Those of proxies that have not yet said for whom, each with what gives the wait up. */
+  readonly #introduced = new Map<Socket, () => void>();
   #unreported = 0;
   #reportedMs = Number.NEGATIVE_INFINITY;
 
-  constructor(openFiles: number, report: Report) {
+  constructor(openFiles: number, report: Report, handshakeMs: number) {
     this.#openFiles = openFiles;
     this.#report = report;
+    this.#headerMs = Math.min(handshakeMs, mostHeaderMs);
   }
 
-  /** The ends of the connection, or undefined when it was turned away. */
-  admit(socket: Socket, listener: Listener, connections: number): Pick<Opened, "remote" | "local"> | undefined {
+  /**
+   * Calls `enter` with the ends of the connection unless it is turned away: at once, or behind a proxy when that has
+   * said who the client is. What the client sent is unread, and the socket paused, then.
+   */
+  admit(
+    socket: Socket,
+    listener: Listener,
+    connections: () => number,
+    enter: (ends: Pick<Opened, "remote" | "local">) => void,
+  ): void {
     const { remoteAddress, remotePort, localAddress, localPort } = socket;
     socket.on("error", ignore);
     if (remoteAddress === undefined) {
       // Reset before it was accepted.
       socket.destroy();
-      return undefined;
+      return;
     }
     const remote = { address: plainAddress(remoteAddress), port: remotePort ?? 0 };
-    const used = connections + this.#leaving + spareFiles;
-    const entrance = used > this.#openFiles * 0.9 ? "descriptors" : listener.admission.enter(remote.address);
-    if (entrance === "admitted")
-      return { remote, local: { address: plainAddress(localAddress ?? ""), port: localPort ?? 0 } };
+    const own = { remote, local: { address: plainAddress(localAddress ?? ""), port: localPort ?? 0 } };
+    if (!contains(listener.proxies, remote.address)) {
+      if (this.#mayEnter(socket, listener, own.remote.address, connections())) enter(own);
+      return;
+    }
+    if (this.#used(connections()) > this.#openFiles * 0.9) {
+      socket.destroy();
+      this.#log(listener.spec, remote.address, "descriptors");
+      return;
+    }
+    const giveUp = awaitProxyHeader(socket, this.#headerMs, (ends = own, wrong) => {
+      this.#introduced.delete(socket);
+      if (wrong !== undefined) {
+        socket.destroy();
+        this.#log(listener.spec, remote.address, `proxy-header-${wrong}`);
+        return;
+      }
+      if (!this.#mayEnter(socket, listener, ends.remote.address, connections())) return;
+      enter(ends);
+      if (!socket.destroyed) socket.resume();
+    });
+    this.#introduced.set(socket, giveUp);
+  }
+
+  /** Drops those that nobody has spoken for yet. */
+  close(): void {
+    for (const [socket, giveUp] of this.#introduced) {
+      giveUp();
+      socket.destroy();
+    }
+    this.#introduced.clear();
+  }
+
+  #used(connections: number): number {
+    return connections + this.#leaving + this.#introduced.size + spareFiles;
+  }
+
+  #mayEnter(socket: Socket, listener: Listener, address: string, connections: number): boolean {
+    const used = this.#used(connections);
+    const entrance = used > this.#openFiles * 0.9 ? "descriptors" : listener.admission.enter(address);
+    if (entrance === "admitted") return true;
     this.#refuse(socket, listener, used);
-    this.#log(listener.spec, remote.address, entrance);
-    return undefined;
+    this.#log(listener.spec, address, entrance);
+    return false;
   }
 
   /** Polite as long as there are descriptors to be polite with. */

@@ -65,12 +65,13 @@ export class Gate implements ClientEvents {
   constructor(options: GateOptions) {
     this.#options = options;
     this.#report = options.report;
-    this.#entrance = new Entrance(options.openFiles ?? openFileLimit(), options.report);
+    const handshakeMs = options.handshakeMs ?? 30_000;
+    this.#entrance = new Entrance(options.openFiles ?? openFileLimit(), options.report, handshakeMs);
     this.#listeners = new Listeners(
       (socket, listener) => this.#accept(socket, listener),
       () => performance.now(),
     );
-    this.#sweep = setInterval(() => this.#expire(), Math.min(1000, (options.handshakeMs ?? 30_000) / 4));
+    this.#sweep = setInterval(() => this.#expire(), Math.min(1000, handshakeMs / 4));
     this.#sweep.unref();
   }
 
@@ -122,6 +123,7 @@ export class Gate implements ClientEvents {
   close(): void {
     clearInterval(this.#sweep);
     this.#listeners.closeAll();
+    this.#entrance.close();
     this.dropAll("stopped");
     if (this.#core.at !== "absent") this.#core.link.end();
   }
@@ -196,12 +198,13 @@ export class Gate implements ClientEvents {
   }
 
   #accept(socket: Socket, listener: Listener): void {
-    const ends = this.#entrance.admit(socket, listener, this.#clients.size);
-    if (ends === undefined) return;
-    this.#lastNumber = (this.#lastNumber % 0xffff_ffff) + 1;
-    const client = new Client(this.#lastNumber, socket, listener, ends, this);
-    this.#clients.set(client.number, client);
-    this.#deadline(client, this.#options.handshakeMs ?? 30_000);
+    const size = () => this.#clients.size;
+    this.#entrance.admit(socket, listener, size, (ends) => {
+      this.#lastNumber = (this.#lastNumber % 0xffff_ffff) + 1;
+      const client = new Client(this.#lastNumber, socket, listener, ends, this);
+      this.#clients.set(client.number, client);
+      this.#deadline(client, this.#options.handshakeMs ?? 30_000);
+    });
   }
 
   #deadline(client: Client, ms: number): void {

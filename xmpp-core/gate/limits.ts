@@ -112,25 +112,32 @@ export class Admission {
   }
 
   #trusts(address: string): boolean {
-    return this.#trusted.check(address, isIPv6(address) ? "ipv6" : "ipv4");
+    return contains(this.#trusted, address);
   }
 }
 
+/** Whether an address, IPv4 or IPv6, is in a list of {@link networks}. */
+export function contains(list: BlockList, address: string): boolean {
+  return list.check(address, isIPv6(address) ? "ipv6" : "ipv4");
+}
+
 /**
- * Addresses and CIDR networks to test others against.
+ * Addresses, CIDR networks and ranges (`10.0.0.1-10.0.0.9`) to test others against.
  *
  * @throws GateFailure gate/network-unreadable
  */
 export function networks(list: readonly string[]): BlockList {
   const result = new BlockList();
   for (const entry of list) {
-    const [address = "", prefix] = entry.split("/");
+    const [first = "", last] = entry.split("-");
+    const [address = "", prefix] = first.split("/");
     const family = isIPv6(address) ? "ipv6" : "ipv4";
     try {
-      if (prefix === undefined) result.addAddress(address, family);
+      if (last !== undefined) result.addRange(address, last, family);
+      else if (prefix === undefined) result.addAddress(address, family);
       else result.addSubnet(address, Number(prefix), family);
     } catch {
-      throw failed("gate/network-unreadable", `"${entry}" is neither an address nor a network.`, {
+      throw failed("gate/network-unreadable", `"${entry}" is neither an address nor a network nor a range.`, {
         fields: { entry },
         hint: "Write 192.0.2.7, 192.0.2.0/24 or 2001:db8::/32.",
       });

@@ -1,4 +1,4 @@
-import { createServer, type Server, type Socket } from "node:net";
+import { BlockList, createServer, type Server, type Socket } from "node:net";
 import type { Bound, ListenSpec } from "../frames.ts";
 import { failed, GateFailure } from "./failure.ts";
 import { Admission, networks } from "./limits.ts";
@@ -8,6 +8,8 @@ import { portHolder } from "./port-holder.ts";
 export interface Listener {
   spec: ListenSpec;
   readonly admission: Admission;
+  /** Whose connections begin with a PROXY header. */
+  proxies: BlockList;
   servers: Server[];
 }
 
@@ -48,7 +50,7 @@ export class Listeners {
     try {
       for (const spec of specs) {
         // Whatever the switch could stumble over is tried here.
-        networks(spec.limits?.trusted ?? []);
+        networks([...(spec.limits?.trusted ?? []), ...(spec.proxies ?? [])]);
         const standing = this.#byName.get(spec.name);
         const early: Socket[] = [];
         const servers =
@@ -121,12 +123,13 @@ export class Listeners {
     for (const [name, { spec, servers, early }] of prepared) {
       let listener = this.#byName.get(name);
       if (listener === undefined) {
-        listener = { spec, admission: new Admission(this.#now), servers: [] };
+        listener = { spec, admission: new Admission(this.#now), proxies: new BlockList(), servers: [] };
         this.#byName.set(name, listener);
       }
       const to = listener;
       to.spec = spec;
       to.admission.set(spec.limits ?? {});
+      to.proxies = networks(spec.proxies ?? []);
       if (servers === undefined) continue;
       for (const server of to.servers) server.close();
       to.servers = servers;

@@ -5,7 +5,7 @@ import { stanzaError } from "../formats/stanza-error.ts";
 import type { ListenSpec } from "../frames.ts";
 import { formatJid, parseJid } from "../jid/jid.ts";
 import { property } from "../properties/property.ts";
-import { boolean, host, port, type TextSchema } from "../properties/text-schema.ts";
+import { addressList, boolean, host, port, type TextSchema } from "../properties/text-schema.ts";
 import type { IqAnswer, IqRequest } from "../routing/handlers.ts";
 import { networkInterface } from "../stream/properties.ts";
 import type { Connection } from "../transport/connection.ts";
@@ -33,6 +33,13 @@ const externalIp = property("xmpp.proxy.externalip", {
   default: undefined,
   impact: "live",
   doc: "Address that the file transfer proxy tells clients; it goes before sys.xmpp.externalip for its part.",
+});
+
+const proxiesOfTransfers = property("firekeeper.proxy.proxy-protocol-from", {
+  schema: addressList,
+  default: [],
+  impact: "live",
+  doc: "Addresses and networks of TCP proxies in front of the file transfer proxy's port, as firekeeper.client.proxy-protocol-from is for clients.",
 });
 
 /** One label below the domain, as it stands in an address. */
@@ -70,7 +77,7 @@ const mostWaiting = 2000;
 export const socks5Proxy = defineModule({
   name: "socks5-proxy",
   implements: [{ spec: "XEP-0065", version: "1.8.2", status: "complete", note: "the proxy (StreamHost) side" }],
-  properties: [enabled, proxyPort, externalIp, serviceName],
+  properties: [enabled, proxyPort, externalIp, serviceName, proxiesOfTransfers],
   services: [
     {
       label,
@@ -82,12 +89,14 @@ export const socks5Proxy = defineModule({
   listener: {
     specs(get) {
       const address = get(networkInterface);
+      const proxies = get(proxiesOfTransfers);
       if (!get(enabled)) return [];
       const spec: ListenSpec = {
         name: "proxy65",
         port: get(proxyPort),
         tls: "never",
         limits: { perAddress: 200 },
+        ...(proxies.length === 0 ? {} : { proxies }),
         ...(address === undefined ? {} : { addresses: [address] }),
       };
       return [spec];

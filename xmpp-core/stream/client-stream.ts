@@ -221,6 +221,7 @@ export class ClientStream implements Carrier, ConnectionHandler {
       return this.end("invalid-namespace", `The content namespace of this port is ${ns.client}.`);
     if (found.version === undefined || !/^[1-9]\d*\.\d+$/.test(found.version))
       return this.end("unsupported-version", "This server speaks XMPP 1.0.");
+    const { local } = this.connection;
     const { loginBlocked, loginAllowed } = properties;
     const allowed = this.#parts.properties.get(loginAllowed);
     if (
@@ -228,6 +229,8 @@ export class ClientStream implements Carrier, ConnectionHandler {
       (allowed.length > 0 && !addressIn(allowed, this.remote.address))
     )
       return this.end("not-authorized", "Logins from this address are not allowed.");
+    if (this.state.at !== "authenticated" && addressIn(this.#parts.properties.get(properties.refuseOn), local.address))
+      return this.end("policy-violation", "Client connections are not allowed on this address.");
     const seen = viewFor(this.#parts, found.to);
     if ("condition" in seen) return this.end(seen.condition, seen.text);
     const { view } = seen;

@@ -8,10 +8,12 @@ export const clientListeners = ["c2s", "c2s-tls"] as const;
 export function clientListenSpecs(get: <T>(property: Property<T>) => T): ListenSpec[] {
   const address = get(properties.networkInterface);
   const limited = get(properties.rateEnabled);
+  const proxies = get(properties.proxiesOfClients);
   const common = {
     ...(address === undefined ? {} : { addresses: [address] }),
     tls: "detect" as const,
     alpn: ["xmpp-client"],
+    ...(proxies.length === 0 ? {} : { proxies }),
     limits: {
       perAddress: get(properties.perAddress),
       trusted: get(properties.trusted),

@@ -150,6 +150,20 @@ export const trusted = property("firekeeper.client.trusted-networks", {
   doc: "Addresses and networks that the limits on connections, rates and failed logins do not apply to.",
 });
 
+export const proxiesOfClients = property("firekeeper.client.proxy-protocol-from", {
+  schema: addressList,
+  default: [],
+  impact: "live",
+  doc: "Addresses and networks of TCP proxies in front of the client ports. Their connections must begin with a PROXY protocol header (version 1 or 2), and the client it names is the one that counts; nobody else's may.",
+});
+
+export const refuseOn = property("firekeeper.client.refuse-on", {
+  schema: addressList,
+  default: [],
+  impact: "live",
+  doc: "Addresses and networks of this server on which no new client is served: it is told so and disconnected. Those that are connected stay. Behind a proxy it is the address that the PROXY protocol header names.",
+});
+
 export const stanzaBytes = property("xmpp.parser.buffer.size", {
   schema: integer(10_000, 16 * 1024 * 1024),
   default: 1_048_576,
@@ -243,6 +257,8 @@ export const streamProperties = [
   refusalsReported,
   perAddress,
   trusted,
+  proxiesOfClients,
+  refuseOn,
   stanzaBytes,
   stanzasPerSecond,
   bytesPerSecond,
