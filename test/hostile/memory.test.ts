@@ -7,7 +7,7 @@ import { rawConnection } from "./doors.ts";
 
 /** Hostile connections against real processes: what they cost is given back. FIREKEEPER_TEST_HOSTILE sets how many, 20,000 in .ci/run. */
 
-const connections = Number(process.env.FIREKEEPER_TEST_HOSTILE ?? 6000);
+const connections = Number(process.env.FIREKEEPER_TEST_HOSTILE ?? 3000);
 const atOnce = 40;
 
 let service: Service;
@@ -68,7 +68,7 @@ test(`${connections} hostile connections leave gate and core as large as they fo
   // A heap that was never used is no measure: its largest size while it warms up is. 1 KiB lost by each of 20,000 would still show.
   const most = { gate: 0, core: 0 };
   for (let round = 0; round < 3; round++) {
-    await flood(Math.max(2000, connections / 10));
+    await flood(Math.max(1000, connections / 10));
     for (const part of ["gate", "core"] as const) most[part] = Math.max(most[part], residentMiB(part));
   }
   await flood(connections);
