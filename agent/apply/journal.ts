@@ -2,97 +2,30 @@
  * What was done, by whom, when, and with what result: `<home>/journal.jsonl`, append-only, each line chained to the
  * one before by its hash and on disk before the next step is taken. It never holds a credential. docs/settings.md.
  */
-import { createHash } from "node:crypto";
-import { type FileHandle, open } from "node:fs/promises";
+import { type FileHandle, open, readFile, rename } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { z } from "zod";
-import { impact } from "../../xmpp-core/control/contract.ts";
 import { CodedError } from "../errors.ts";
-import { type Delta, delta, difference, type RevisionState, withDelta } from "./revision-state.ts";
+import { type Chain, chained, readChain } from "./journal-chain.ts";
+import { droppable } from "./journal-compaction.ts";
+import type { EditedRemovals, Intent, JournalEntry, RevisionLine, SealedEntry } from "./journal-entries.ts";
+import { type HistoryFilter, revisionLines } from "./journal-history.ts";
+import { type Delta, difference, type RevisionState, withDelta } from "./revision-state.ts";
 
-const changeText = z.object({
-  subject: z.string(),
-  action: z.string(),
-  from: z.string().nullable(),
-  to: z.string().nullable(),
-  impact,
-  source: z.string(),
-});
-const stateText = z.union([
-  z.object({ full: z.record(z.string(), z.string()) }),
-  z.object({ base: z.number(), delta }),
-]);
-const removes = z.object({
-  users: z.array(z.string()),
-  roles: z.array(z.string()),
-  memberships: z.array(z.object({ role: z.string(), user: z.string() })),
-});
-
-const entry = z.discriminatedUnion("is", [
-  /** About to ask the server for revision `revision`. */
-  z.object({
-    is: z.literal("intent"),
-    revision: z.number(),
-    by: z.string(),
-    cause: z.string(),
-    snapshot: z.string(),
-    impact: z.union([impact, z.literal("none")]),
-    changes: z.array(changeText),
-    state: stateText,
-  }),
-  /** The server has the revision in force. */
-  z.object({ is: z.literal("applied"), revision: z.number(), done: z.array(z.string()) }),
-  /** Verify has seen it work. */
-  z.object({ is: z.literal("proven"), revision: z.number() }),
-  /** The server never took the revision; nothing changed. */
-  z.object({ is: z.literal("undone"), revision: z.number(), why: z.string() }),
-  /** Verify has seen what it broke. */
-  z.object({ is: z.literal("broken"), revision: z.number(), why: z.string() }),
-  /** The server has a revision that this journal does not know, or returned to a former one by itself. */
-  z.object({ is: z.literal("found"), revision: z.number(), why: z.string(), state: stateText }),
-  /** Nothing is applied until the store differs from `snapshot` or somebody says resume. */
-  z.object({ is: z.literal("held"), why: z.string(), snapshot: z.string(), by: z.string() }),
-  z.object({ is: z.literal("resumed"), why: z.string(), by: z.string() }),
-  /** A rollback that was ordered while nothing ran; the next start of the agent does it before anything else. */
-  z.object({ is: z.literal("ordered"), revision: z.number(), accounts: z.boolean(), by: z.string() }),
-  /** Somebody changed the host store through us; what that removes is confirmed. */
-  z.object({ is: z.literal("edited"), by: z.string(), summary: z.string(), removes }),
-  /** A use of rights on the server that a person may have to answer for. */
-  z.object({ is: z.literal("used-right"), who: z.string(), what: z.string(), on: z.string() }),
-  /** A line that a crash had cut was taken off. */
-  z.object({ is: z.literal("repaired"), bytes: z.number() }),
-]);
-export type JournalEntry = z.infer<typeof entry>;
-export type Intent = Extract<JournalEntry, { is: "intent" }>;
-export type SealedEntry = JournalEntry & { readonly n: number; readonly at: string };
-
-/** One revision for `history`. */
-export interface RevisionLine {
-  readonly revision: number;
-  readonly at: string;
-  readonly by: string;
-  readonly cause: string;
-  readonly impact: string;
-  readonly changes: Intent["changes"];
-  readonly result: "in progress" | "applied" | "proven" | "undone" | "broken" | "found";
-  readonly why?: string;
-}
+export type { Intent, JournalEntry, RevisionLine, SealedEntry } from "./journal-entries.ts";
 
 /** A full copy of the state stands in every fiftieth revision, differences in the others. */
 const fullEvery = 50;
-const start = "0".repeat(64);
 
 /** Opens or creates the journal. Throws `journal/broken` when a line other than a cut last one does not fit the chain. */
 export async function openJournal(home: string, options: { now?: () => Date } = {}): Promise<Journal> {
   const path = join(home, "journal.jsonl");
   const file = await open(path, "a+", 0o600);
   try {
-    const { entries, length, head, torn } = readChain(path, await file.readFile());
-    if (torn > 0) await file.truncate(length);
-    const folder = await open(dirname(path), "r");
-    await folder.sync().finally(() => folder.close());
-    const journal = new Journal(file, entries, length, head, options.now ?? (() => new Date()));
-    if (torn > 0) await journal.append({ is: "repaired", bytes: torn });
+    const chain = readChain(path, await file.readFile());
+    if (chain.torn > 0) await file.truncate(chain.length);
+    await syncFolder(path);
+    const journal = new Journal(path, file, chain, options.now ?? (() => new Date()));
+    if (chain.torn > 0) await journal.append({ is: "repaired", bytes: chain.torn });
     return journal;
   } catch (error) {
     await file.close();
@@ -100,15 +33,22 @@ export async function openJournal(home: string, options: { now?: () => Date } = 
   }
 }
 
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(dirname(path), "r");
+  await folder.sync().finally(() => folder.close());
+}
+
 export class Journal {
-  readonly #file: FileHandle;
+  readonly #path: string;
+  #file: FileHandle;
   readonly #entries: SealedEntry[];
   readonly #now: () => Date;
   #length: number;
   #head: string;
   #queue: Promise<unknown> = Promise.resolve();
 
-  constructor(file: FileHandle, entries: SealedEntry[], length: number, head: string, now: () => Date) {
+  constructor(path: string, file: FileHandle, { entries, length, head }: Chain, now: () => Date) {
+    this.#path = path;
     this.#file = file;
     this.#entries = entries;
     this.#length = length;
@@ -125,15 +65,24 @@ export class Journal {
     return this.#entries;
   }
 
+  /** Absolute. */
+  get path(): string {
+    return this.#path;
+  }
+
   /** On disk when it resolves. `journal/not-written` leaves the file as it was. */
   append(added: JournalEntry): Promise<SealedEntry> {
-    const written = this.#queue.then(() => this.#append(added));
-    this.#queue = written.catch(() => {});
-    return written;
+    return this.#inTurn(() => this.#append(added));
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#queue.then(work);
+    this.#queue = done.catch(() => {});
+    return done;
   }
 
   async #append(added: JournalEntry): Promise<SealedEntry> {
-    const body: SealedEntry = { n: this.#entries.length + 1, at: this.#now().toISOString(), ...added };
+    const body: SealedEntry = { n: (this.#entries.at(-1)?.n ?? 0) + 1, at: this.#now().toISOString(), ...added };
     const hash = chained(this.#head, body);
     const line = Buffer.from(`${JSON.stringify({ ...body, prev: this.#head, hash })}\n`);
     try {
@@ -150,6 +99,45 @@ export class Journal {
     this.#head = hash;
     this.#entries.push(body);
     return body;
+  }
+
+  /**
+   * Retention: drops lines older than `before` once they are at least half of the file and `leastBytes`, but none that
+   * what is in force rests on. A checkpoint in the chain vouches for them. Returns how many lines went.
+   */
+  compact(before: Date, leastBytes = 64 * 1024): Promise<number> {
+    return this.#inTurn(async () => {
+      const pinned = [this.revision, this.proven, this.former];
+      const count = droppable(this.#entries, before, pinned);
+      const lines = (await readFile(this.#path, "utf8")).split("\n");
+      const dropped = lines.slice(0, count);
+      const bytes = dropped.reduce((sum, line) => sum + Buffer.byteLength(line) + 1, 0);
+      const revision = inForceAfter(this.#entries.slice(0, count));
+      const state = revision === undefined ? undefined : this.state(revision);
+      const through = this.#entries[count - 1]?.n;
+      if (bytes < Math.max(leastBytes, this.#length / 2)) return 0;
+      if (revision === undefined || state === undefined || through === undefined) return 0;
+      const { hash: head } = JSON.parse(dropped.at(-1) ?? "{}") as { hash: string };
+      await this.#append({ is: "checkpoint", through, head, revision, state: Object.fromEntries(state) });
+      const kept = (await readFile(this.#path)).subarray(bytes);
+      await this.#replace(kept);
+      this.#entries.splice(0, count);
+      return count;
+    });
+  }
+
+  /** By write and rename: a crash leaves the one file or the other. */
+  async #replace(content: Buffer): Promise<void> {
+    const next = `${this.#path}.new`;
+    const written = await open(next, "w", 0o600);
+    await written.writeFile(content);
+    await written.sync().finally(() => written.close());
+    await rename(next, this.#path);
+    await syncFolder(this.#path);
+    const former = this.#file;
+    this.#file = await open(this.#path, "a+", 0o600);
+    this.#length = content.length;
+    await former.close();
   }
 
   /** The intent of a revision with what it makes of the state of `base`, ready to append. */
@@ -174,11 +162,7 @@ export class Journal {
 
   /** The newest revision that is in force according to this journal. */
   get revision(): number | undefined {
-    for (let at = this.#entries.length - 1; at >= 0; at--) {
-      const one = this.#entries[at];
-      if (one?.is === "applied" || one?.is === "found") return one.revision;
-    }
-    return undefined;
+    return inForceAfter(this.#entries);
   }
 
   get proven(): number | undefined {
@@ -222,7 +206,7 @@ export class Journal {
   }
 
   /** What people removed through us since the last apply. */
-  confirmedRemovals(): z.infer<typeof removes>[] {
+  confirmedRemovals(): EditedRemovals[] {
     const since = this.#entries.findLastIndex((one) => one.is === "applied");
     return this.#entries.slice(since + 1).flatMap((one) => (one.is === "edited" ? [one.removes] : []));
   }
@@ -236,7 +220,10 @@ export class Journal {
   /** What a revision asked for; undefined if it was never in force. */
   state(revision: number): RevisionState | undefined {
     const holder = this.#holder(revision);
-    if (!holder) return undefined;
+    if (!holder) {
+      const kept = this.#entries.findLast((one) => one.is === "checkpoint" && one.revision === revision);
+      return kept?.is === "checkpoint" ? new Map(Object.entries(kept.state)) : undefined;
+    }
     if ("full" in holder.state) return new Map(Object.entries(holder.state.full));
     const base = this.state(holder.state.base);
     return base && withDelta(base, holder.state.delta);
@@ -255,25 +242,8 @@ export class Journal {
   }
 
   /** Newest first. */
-  history(limit = Number.POSITIVE_INFINITY): RevisionLine[] {
-    const lines = new Map<number, RevisionLine>();
-    for (const one of this.#entries) {
-      if (one.is === "intent") {
-        const { revision, at, by, cause, impact: heaviest, changes } = one;
-        lines.set(revision, { revision, at, by, cause, impact: heaviest, changes, result: "in progress" });
-      } else if (one.is === "found") {
-        const former = lines.get(one.revision);
-        const { revision, at, why } = one;
-        lines.set(
-          revision,
-          former ?? { revision, at, by: "server", cause: why, impact: "none", changes: [], result: "found" },
-        );
-      } else if (one.is === "applied" || one.is === "proven" || one.is === "undone" || one.is === "broken") {
-        const line = lines.get(one.revision);
-        if (line) lines.set(one.revision, { ...line, result: one.is, ...("why" in one ? { why: one.why } : {}) });
-      }
-    }
-    return [...lines.values()].sort((a, b) => b.revision - a.revision).slice(0, limit);
+  history(limit = Number.POSITIVE_INFINITY, filter: HistoryFilter = {}): RevisionLine[] {
+    return revisionLines(this.#entries, filter).slice(0, limit);
   }
 
   async close(): Promise<void> {
@@ -282,49 +252,11 @@ export class Journal {
   }
 }
 
-function chained(before: string, body: object): string {
-  return createHash("sha256")
-    .update(`${before}\n${JSON.stringify(body)}`)
-    .digest("hex");
-}
-
-/** A crash can only have cut the last line; anything else that does not fit is somebody's work. */
-function readChain(
-  path: string,
-  bytes: Buffer,
-): { entries: SealedEntry[]; length: number; head: string; torn: number } {
-  const entries: SealedEntry[] = [];
-  let length = 0;
-  let head = start;
-  while (length < bytes.length) {
-    const end = bytes.indexOf(0x0a, length);
-    const last = end === -1 || end === bytes.length - 1;
-    const line = parsed(bytes.subarray(length, end === -1 ? bytes.length : end));
-    if (end === -1 || (last && line === undefined)) return { entries, length, head, torn: bytes.length - length };
-    const { prev, hash, ...body } = line ?? {};
-    const known = entry.safeParse(body);
-    if (prev !== head || hash !== chained(head, body) || body.n !== entries.length + 1 || !known.success) {
-      throw new CodedError(
-        "journal/broken",
-        `Line ${entries.length + 1} of ${path} does not fit the lines before it.`,
-        {
-          hint: "Somebody changed it. Move the file aside and start again: the server keeps what is in force; history and rollback begin anew.",
-          fields: { line: entries.length + 1, path },
-        },
-      );
-    }
-    entries.push({ ...known.data, n: entries.length + 1, at: String(body.at) });
-    head = hash as string;
-    length = end + 1;
+/** The newest revision that these lines put in force. */
+function inForceAfter(entries: readonly SealedEntry[]): number | undefined {
+  for (let at = entries.length - 1; at >= 0; at--) {
+    const one = entries[at];
+    if (one?.is === "applied" || one?.is === "found") return one.revision;
   }
-  return { entries, length, head, torn: 0 };
-}
-
-function parsed(bytes: Buffer): Record<string, unknown> | undefined {
-  try {
-    const value: unknown = JSON.parse(bytes.toString());
-    return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : undefined;
-  } catch {
-    return undefined;
-  }
+  return undefined;
 }

@@ -5,6 +5,7 @@ import type { Notice } from "../errors.ts";
 import type { ActualState } from "../target/target.ts";
 import { planAccounts } from "./accounts.ts";
 import { planAdmin } from "./admin.ts";
+import { withEffects } from "./effects.ts";
 import { planGroups } from "./groups.ts";
 import { planSettings } from "./settings.ts";
 import { planSupervisors } from "./supervisors.ts";
@@ -48,7 +49,7 @@ export function plan(input: PlanInput): Plan {
   const groups = planGroups(input, admin.accounts);
   const supervisors = planSupervisors(input, admin.accounts);
   const parts: PlanPart[] = [settings, admin, groups, supervisors];
-  const changes = inOrder(parts.flatMap((part) => part.changes));
+  const changes = withEffects(inOrder(parts.flatMap((part) => part.changes)), actual);
   const rejected = parts.flatMap((part) => part.rejected);
   return {
     expected: input.revision,

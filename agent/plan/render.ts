@@ -1,5 +1,6 @@
 /** A plan for people and for programs. docs/settings.md. */
 import type { Notice } from "../errors.ts";
+import type { Effect } from "./document.ts";
 import type { Plan, PlanDocument, PlannedChange } from "./types.ts";
 
 /** What `firekeeper plan --json` prints. */
@@ -15,8 +16,8 @@ export function planDocument(plan: Plan): PlanDocument {
 }
 
 export function changeDocument(change: PlannedChange): PlanDocument["changes"][number] {
-  const { subject, action, from, to, impact, source } = change;
-  return { subject, action, from, to, impact, source };
+  const { subject, action, from, to, impact, source, effects } = change;
+  return { subject, action, from, to, impact, source, ...(effects ? { effects } : {}) };
 }
 
 /** Weakening first, then the total impact, then each change, what is rejected, and what else there is to know. */
@@ -26,7 +27,10 @@ export function renderPlan(plan: PlanDocument): string {
   const lines = [
     ...weakens.map((notice) => `weakens: ${notice.message}`),
     headline(plan),
-    ...plan.changes.map((change) => `  ${change.impact.padEnd(8)} ${changeLine(change)}  (${change.source})`),
+    ...plan.changes.flatMap((change) => [
+      `  ${change.impact.padEnd(8)} ${changeLine(change)}  (${change.source})`,
+      ...(change.effects ?? []).map(effectLine),
+    ]),
     ...(plan.rejected.length > 0 ? ["", `rejected: ${plan.rejected.length}, what was in force stays`] : []),
     ...plan.rejected.map((one) => `  ${one.key} = ${one.value}: must be ${one.rule}. ${one.hint}`.trimEnd()),
     ...(others.length > 0 ? ["", "to know:"] : []),
@@ -72,6 +76,13 @@ export function changeLine(change: PlanDocument["changes"][number]): string {
     default:
       return `${subject}: ${action}${from === null ? "" : ` ${from} →`} ${to ?? "nothing"}`;
   }
+}
+
+/** `+ alice, bob gain: the group Sales, 4 members` */
+export function effectLine({ gains, who, count, what }: Effect): string {
+  const more = count > who.length && !who.includes("everybody") ? ` and ${count - who.length} more` : "";
+  const verb = gains ? "gain" : "lose";
+  return `             ${gains ? "+" : "-"} ${who.join(", ")}${more} ${count === 1 || who.includes("everybody") ? `${verb}s` : verb}: ${what}`;
 }
 
 export function noticeLine(notice: Notice): string {

@@ -2,6 +2,7 @@
 import type { Change, Impact } from "../../xmpp-core/control/contract.ts";
 import type { Rejection } from "../desired/desired.ts";
 import type { Notice } from "../errors.ts";
+import type { Effect } from "./document.ts";
 
 /** Which apply takes a change: `roster` is users, roles and teams, always live. */
 export type Scope = "roster" | "settings";
@@ -36,6 +37,8 @@ export interface PlannedChange {
   readonly steps: readonly Change[];
   /** What the change takes away, for the brake. */
   readonly removes: readonly Removal[];
+  /** Who gains and who loses what; the whole plan is needed to say it, so `plan` adds it at the end. */
+  readonly effects?: readonly Effect[];
 }
 
 /** Something somebody loses. A membership of a group of everybody has a number instead of a name. */
@@ -72,7 +75,10 @@ export interface PlanDocument {
   readonly revision: number;
   readonly snapshot: string;
   readonly impact: Plan["impact"];
-  readonly changes: readonly Pick<PlannedChange, "subject" | "action" | "from" | "to" | "impact" | "source">[];
+  readonly changes: readonly Pick<
+    PlannedChange,
+    "subject" | "action" | "from" | "to" | "impact" | "source" | "effects"
+  >[];
   readonly rejected: readonly { key: string; value: string; rule: string; hint: string }[];
   readonly notices: readonly Notice[];
 }

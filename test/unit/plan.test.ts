@@ -396,9 +396,83 @@ test("a plan for people: what weakens, the total impact, each change, what is re
     "  live     account alice: add enabled  (users: alice)",
     '  live     group Sales: add "Sales" for its members  (roles: Sales)',
     "  live     group Sales: alice gain it  (roles: Sales)",
+    "             + alice gains: the group Sales in the contact list, 1 member",
     "  live     property register.inband: set true  (sys.xmpp.properties.register.inband)",
     "",
     "rejected: 1, what was in force stays",
     "  sys.xmpp.properties.xmpp.client.idle = soon: must be a whole number. 6 minutes would be 360000",
   ]);
+});
+
+describe("who gains and who loses what", () => {
+  const people = ["alice", "bob", "carol", "dave"].map((name) => on(name));
+  const effects = (wanted: Wish, actual: World) =>
+    renderPlan(planDocument(planned(wanted, actual)))
+      .split("\n")
+      .filter((line) => /^ {13}[+-]/.test(line))
+      .map((line) => line.trim());
+  const standing = (more: (one: World) => void = () => {}) =>
+    world((one) => {
+      one.accounts.push(...["alice", "bob", "carol", "dave"].map((name) => host(name)));
+      more(one);
+    });
+
+  test("a role of three types: members see each other and supervise, the third type changes nothing here", () => {
+    const before = standing((one) => {
+      one.groups.push({ ...group(["alice", "carol"]), origin: "host" });
+      one.supervisors.push("alice", "carol");
+    });
+    const wanted = { accounts: people, groups: [group(["alice", "bob"])], supervisors: ["alice", "bob"] };
+    expect(effects(wanted, before)).toEqual([
+      "- carol loses: the rights of a supervisor: all presence, ending sessions, announcements",
+      "+ bob gains: the group Sales in the contact list, 2 members",
+      "- carol loses: the group Sales in the contact list, 2 members",
+      "+ bob gains: the rights of a supervisor: all presence, ending sessions, announcements",
+    ]);
+  });
+
+  test.each<[string, GroupWanted["members"], GroupWanted["members"] | undefined, string[]]>([
+    ["a new group", ["alice", "bob"], undefined, ["+ alice, bob gain: the group Sales in the contact list, 2 members"]],
+    ["a group of everybody", "all", [], ["+ everybody gains: the group Sales in the contact list, everybody"]],
+    [
+      "from everybody to a list",
+      ["alice"],
+      "all",
+      ["- everybody but alice loses: the group Sales in the contact list, everybody"],
+    ],
+    ["the same", ["alice"], ["alice"], []],
+  ])("%s", (_, wanted, now, lines) => {
+    const before = standing((one) => {
+      if (now) one.groups.push({ ...group(now), origin: "host" });
+    });
+    expect(effects({ accounts: people, groups: [group(wanted)] }, before)).toEqual(lines);
+  });
+
+  test("a group that goes, another admin", () => {
+    const before = standing((one) => one.groups.push({ ...group(["alice", "bob"]), origin: "host" }));
+    expect(effects({ accounts: people }, before)).toEqual([
+      "- alice, bob lose: the group Sales in the contact list, 2 members",
+    ]);
+    expect(effects({ accounts: people, settings: { admin: "alice" } }, standing())).toEqual([
+      "+ alice gains: console, REST and admin commands",
+      "- admin loses: console, REST and admin commands",
+    ]);
+  });
+
+  test("a rename costs nobody anything", () => {
+    const before = standing((one) => {
+      one.accounts = [host("alice", { id: "1" })];
+      one.groups.push({ ...group(["alice"]), origin: "host" });
+    });
+    expect(effects({ accounts: [on("alicia", { id: "1" })], groups: [group(["alicia"])] }, before)).toEqual([]);
+  });
+
+  test("many are a few names and a number", () => {
+    const many = Array.from({ length: 30 }, (_, at) => `user${String(at).padStart(2, "0")}`);
+    const [line] = effects(
+      { accounts: many.map((name) => on(name)), groups: [group(many)] },
+      world((one) => one.accounts.push(...many.map((name) => host(name)))),
+    );
+    expect(line).toMatch(/^\+ user00, .*user19 and 10 more gain: the group Sales in the contact list, 30 members$/);
+  });
 });

@@ -1,0 +1,139 @@
+/** Who gains and who loses what by each change of a plan, in the words of people. docs/apply.md. */
+import type { Change, GroupWanted } from "../../xmpp-core/control/contract.ts";
+import type { ActualState } from "../target/target.ts";
+import type { Effect } from "./document.ts";
+import type { PlannedChange } from "./types.ts";
+
+/** A few names and how many they are: a plan is read by a person. */
+const shown = 20;
+const everybody = "everybody";
+
+/** The same changes, in the same order, each with what it does to people. */
+export function withEffects(changes: readonly PlannedChange[], actual: ActualState): PlannedChange[] {
+  const world = worldOf(actual);
+  return changes.map((change) => {
+    const effects = change.steps.flatMap((step) => effectsOf(step, world));
+    return effects.length > 0 ? { ...change, effects } : change;
+  });
+}
+
+type Group = Omit<GroupWanted, "members"> & { members: "all" | Set<string> };
+type World = { groups: Map<string, Group>; admin: string };
+
+function worldOf({ groups, settings }: ActualState): World {
+  return {
+    groups: new Map(
+      groups.map((one) => [one.name, { ...one, members: one.members === "all" ? "all" : new Set(one.members) }]),
+    ),
+    admin: settings.admin.value ?? "admin",
+  };
+}
+
+/** What one step does, and the world after it. */
+function effectsOf(step: Change, world: World): Effect[] {
+  switch (step.kind) {
+    case "group-set": {
+      const former = world.groups.get(step.group.name);
+      const group = { ...step.group, members: former?.members ?? new Set<string>() };
+      world.groups.set(step.group.name, group);
+      return former ? viewersChanged(former, group, world) : [];
+    }
+    case "group-members": {
+      const former = world.groups.get(step.group);
+      if (!former) return [];
+      const group = { ...former, members: moved(former.members, step) };
+      world.groups.set(step.group, group);
+      return viewersChanged(former, group, world);
+    }
+    case "group-remove": {
+      const former = world.groups.get(step.name);
+      world.groups.delete(step.name);
+      return former ? viewersChanged(former, { ...former, members: new Set(), groupList: [] }, world) : [];
+    }
+    case "supervisor":
+      return [
+        effect(step.grant, [step.name], "the rights of a supervisor: all presence, ending sessions, announcements"),
+      ];
+    // Whether an account comes, goes or may log in is what its own line says.
+    case "account-set":
+    case "account-remove":
+      return [];
+    case "account-rename":
+      rename(world, step.from, step.account.name);
+      return [];
+    case "setting": {
+      if (step.setting !== "admin") return [];
+      const former = world.admin;
+      world.admin = step.to ?? "admin";
+      if (former === world.admin) return [];
+      const what = "console, REST and admin commands";
+      return [effect(true, [world.admin], what), effect(false, [former], what)];
+    }
+  }
+}
+
+function moved(former: Group["members"], step: Extract<Change, { kind: "group-members" }>): Group["members"] {
+  if (step.all) return "all";
+  const members = new Set(former === "all" || step.all === false ? [] : former);
+  for (const name of step.remove) members.delete(name);
+  for (const name of step.add) members.add(name);
+  return members;
+}
+
+function viewersChanged(former: Group, group: Group, world: World): Effect[] {
+  const before = viewers(former, world);
+  const after = viewers(group, world);
+  const size = (one: Group) => (one.members === "all" ? "everybody" : members(one.members.size));
+  const changes: Effect[] = [];
+  const gains = missing(after, before);
+  const loses = missing(before, after);
+  if (gains.length > 0)
+    changes.push(effect(true, gains, `the group ${group.displayName} in the contact list, ${size(group)}`));
+  if (loses.length > 0)
+    changes.push(effect(false, loses, `the group ${former.displayName} in the contact list, ${size(former)}`));
+  return changes;
+}
+
+/** Who has the group in the contact list. */
+function viewers(group: Group, world: World): "all" | ReadonlySet<string> {
+  if (group.showInRoster === "nobody") return new Set();
+  if (group.showInRoster === "everybody")
+    return group.members !== "all" && group.members.size === 0 ? new Set() : "all";
+  if (group.members === "all") return "all";
+  const seen = new Set(group.members);
+  for (const name of group.groupList) {
+    const others = world.groups.get(name)?.members;
+    if (others === "all") return "all";
+    for (const other of others ?? []) seen.add(other);
+  }
+  return seen;
+}
+
+/** Who is in the first and not in the second. */
+function missing(these: "all" | ReadonlySet<string>, those: "all" | ReadonlySet<string>): string[] {
+  if (those === "all") return [];
+  if (these !== "all") return [...these].filter((name) => !those.has(name)).sort();
+  return [those.size === 0 ? everybody : `${everybody} but ${listed([...those].sort())}`];
+}
+
+function effect(gains: boolean, who: readonly string[], what: string): Effect {
+  return { gains, who: who.slice(0, shown), count: who.length, what };
+}
+
+function listed(names: readonly string[]): string {
+  return names.length > shown
+    ? `${names.slice(0, shown).join(", ")} and ${names.length - shown} more`
+    : names.join(", ");
+}
+
+function members(count: number): string {
+  return `${count} ${count === 1 ? "member" : "members"}`;
+}
+
+/** Who is renamed keeps everything, under the new name. */
+function rename(world: World, from: string, to: string): void {
+  if (world.admin === from) world.admin = to;
+  for (const group of world.groups.values()) {
+    if (group.members !== "all" && group.members.delete(from)) group.members.add(to);
+  }
+}
