@@ -1,9 +1,14 @@
 /** Which store `FIREKEEPER_STORE` means: a path by what stands there and how it is named, or a URL by its scheme. docs/stores. */
 
+import { stat } from "node:fs/promises";
+import { directorySource } from "./directory.ts";
 import { openFileStore } from "./file.ts";
+import { type FlatForm, flatFileSource, flatForm } from "./flat-file.ts";
+import { readSeen } from "./flat-seen.ts";
 import type { FreshStart } from "./fresh-start.ts";
 import { type HostStore, StoreError } from "./host-store.ts";
 import { isStoreUrl, mayCreateStore, type StorePlace } from "./place.ts";
+import { openRecordStore } from "./record-store.ts";
 
 export interface StoreOptions {
   readonly home: string;
@@ -26,7 +31,14 @@ export interface OpenedStore {
 type Opener = (place: StorePlace, options: StoreOptions) => Promise<OpenedStore>;
 
 /** One line for each scheme; loaded when it is asked for, so that a host without a database loads no driver. */
-const byScheme: ReadonlyMap<string, Opener> = new Map<string, Opener>([]);
+const byScheme: ReadonlyMap<string, Opener> = new Map<string, Opener>([
+  ...["postgres", "postgresql", "mysql", "mariadb"].map((scheme): [string, Opener] => [scheme, openDatabase]),
+]);
+
+async function openDatabase(place: StorePlace, options: StoreOptions): Promise<OpenedStore> {
+  const { openSqlStore } = await import("./sql/source.ts");
+  return { ...(await openSqlStore(place, options)), created: undefined };
+}
 
 /** Opens the host store. Throws a `StoreError` when its place or its configuration cannot be one. */
 export async function openStore(place: StorePlace, options: StoreOptions): Promise<OpenedStore> {
@@ -44,6 +56,22 @@ export async function openStore(place: StorePlace, options: StoreOptions): Promi
 
 async function openPath(path: string, options: StoreOptions): Promise<OpenedStore> {
   const { home, create = true } = options;
-  const store = await openFileStore({ path, ...options, create: create && mayCreateStore({ home, store: path }) });
-  return { store, created: store.created, close: async () => {} };
+  const form = await formOf(path, home);
+  if (form === "yaml") {
+    const store = await openFileStore({ path, ...options, create: create && mayCreateStore({ home, store: path }) });
+    return { store, created: store.created, close: async () => {} };
+  }
+  const source =
+    form === "directory" ? directorySource({ path, ...options }) : flatFileSource({ path, form, ...options });
+  return { store: await openRecordStore(source, options), created: undefined, close: async () => {} };
+}
+
+/** What stands there decides, then the name; a directory that is not mounted just now is known from before. */
+async function formOf(path: string, home: string): Promise<FlatForm | "directory" | "yaml"> {
+  const facts = await stat(path).catch(() => undefined);
+  if (facts?.isDirectory()) return "directory";
+  const named = flatForm(path);
+  if (named) return named;
+  if (facts === undefined && (await readSeen(home, path))?.form === "directory") return "directory";
+  return "yaml";
 }
