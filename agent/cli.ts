@@ -33,13 +33,14 @@ const parts: AskingParts = {
 
 /** Through the agent if one runs, which then takes the change at once; else on the file itself. */
 async function store(): Promise<StoreAccess> {
-  const { home, store: path } = environment();
+  const place = environment();
+  const { home } = place;
   const throughAgent = storeThroughAgent(({ ask, ...params }) => askAgent(home, ask, params));
-  if (!existsSync(agentSocketPath(home))) return storeOnDisk({ home, store: path });
+  if (!existsSync(agentSocketPath(home))) return storeOnDisk(place);
   try {
     await askAgent(home, "ping");
   } catch (error) {
-    if (error instanceof CodedError && error.code === "agent/not-running") return storeOnDisk({ home, store: path });
+    if (error instanceof CodedError && error.code === "agent/not-running") return storeOnDisk(place);
     throw error;
   }
   return throughAgent;

@@ -5,9 +5,9 @@
 import { z } from "zod";
 import { desired } from "../desired/desired.ts";
 import type { Environment } from "../environment.ts";
-import { openFileStore } from "../store/file.ts";
 import { type HostChange, hostChange } from "../store/host-change.ts";
 import type { HostStore, Snapshot } from "../store/host-store.ts";
+import { openStore } from "../store/open.ts";
 
 export const storeRequest = z.discriminatedUnion("ask", [
   z.object({ ask: z.literal("store-read") }),
@@ -89,11 +89,19 @@ export function storeThroughAgent(send: (request: StoreRequest) => Promise<unkno
   };
 }
 
-/** Without an agent: the file itself. It is not created here; an agent that starts does that. */
-export function storeOnDisk(environment: Pick<Environment, "home" | "store">): StoreAccess {
-  const { home, store: path } = environment;
-  const open = () => openFileStore({ path, home, create: false });
-  return storeThroughAgent(async (request) => answerStoreRequest(await open(), request));
+/** Without an agent: the store itself. A missing file is not made here; an agent that starts does that. */
+export function storeOnDisk(
+  environment: Pick<Environment, "home" | "store"> & Partial<Pick<Environment, "storeConfig">>,
+): StoreAccess {
+  const { home, store: at, storeConfig: config } = environment;
+  return storeThroughAgent(async (request) => {
+    const { store, close } = await openStore({ at, config }, { home, create: false });
+    try {
+      return await answerStoreRequest(store, request);
+    } finally {
+      await close();
+    }
+  });
 }
 
 function view(store: HostStore, snapshot: Snapshot): StoreView {

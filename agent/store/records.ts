@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { credentials } from "../../xmpp-core/control/contract.ts";
 import { isKeysText } from "../credentials.ts";
-import { passwordSources, type Role, type Snapshot, StoreError, type StoreKind } from "./host-store.ts";
+import { type Place, passwordSources, type Role, type Snapshot, StoreError, type StoreKind } from "./host-store.ts";
 import type { HostRecords, UserRecord } from "./record-store.ts";
 
 const text = z.string("text");
@@ -60,14 +60,18 @@ const document = z.object({
   teams: absent(z.array(teamRecord, "a list of teams")),
 });
 
+/** Where in its text a part of a document stands, for sources that have a text. */
+export type PlaceOf = (path: readonly PropertyKey[]) => Place;
+
 /** Checks a host's JSON, already parsed. Throws `store/bad-value` with the path of the value, never the value itself. */
-export function recordsOf(data: unknown, source: string): HostRecords {
+export function recordsOf(data: unknown, source: string, placeOf?: PlaceOf): HostRecords {
   const parsed = document.safeParse(data);
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
     const at = (issue?.path ?? []).map(String).join(".") || "the document";
     const rule = issue?.message ?? "settings, roles and users";
-    throw new StoreError("store/bad-value", `${source}: ${at} must be ${rule}.`, {
+    throw new StoreError("store/bad-value", `${placeOf ? "" : `${source}: `}${at} must be ${rule}.`, {
+      ...(placeOf ? { place: placeOf(issue?.path ?? []) } : {}),
       rule,
       hint: "Correct it in the host.",
     });
@@ -80,8 +84,9 @@ export function recordsOf(data: unknown, source: string): HostRecords {
     teams: teams.map(teamOf),
     warnings: [],
   };
-  refuseTwice("users", records.users, source);
-  refuseTwice("roles", records.roles, source);
+  refuseTwice("users", "name", records.users, source, placeOf);
+  refuseTwice("roles", "name", records.roles, source, placeOf);
+  refuseTwice("teams", "id", records.teams, source, placeOf);
   return records;
 }
 
@@ -113,12 +118,20 @@ export function teamOf({ id, name, extension, kind = "queue", members = [] }: z.
   return { id, name, ...(extension ? { extension } : {}), kind, members };
 }
 
-function refuseTwice(part: string, items: readonly { readonly name: string }[], source: string): void {
+function refuseTwice<Key extends string>(
+  part: string,
+  key: Key,
+  items: readonly Readonly<Record<Key, string>>[],
+  source: string,
+  placeOf: PlaceOf | undefined,
+): void {
   const seen = new Set<string>();
-  for (const { name } of items) {
+  for (const [index, item] of items.entries()) {
+    const name = item[key];
     if (seen.has(name))
-      throw new StoreError("store/twice", `${source}: ${name} stands twice among the ${part}.`, {
-        rule: "each name stands once",
+      throw new StoreError("store/twice", `${placeOf ? "" : `${source}: `}${name} stands twice among the ${part}.`, {
+        ...(placeOf ? { place: placeOf([part, index, key]) } : {}),
+        rule: `each ${key} stands once`,
         hint: "Remove or rename one of the two in the host.",
       });
     seen.add(name);
