@@ -6,8 +6,9 @@ import { adminListenSpecs, adminProperties } from "./admin/properties.ts";
 import { derivationPool } from "./auth/pool.ts";
 import { saslMechanisms, scramIterations } from "./auth/properties.ts";
 import { slowDown } from "./auth/slow-down.ts";
+import { certificateProperties } from "./certificates/properties.ts";
 import type { Clock } from "./clock.ts";
-import { certificates, chainPath, keyPath } from "./control/certificates.ts";
+import { certificates } from "./control/certificates.ts";
 import { type Control, openControl } from "./control/control.ts";
 import { fallingBack } from "./control/fall-back.ts";
 import { listening as openListening } from "./control/listening.ts";
@@ -62,7 +63,7 @@ export type Server = Awaited<ReturnType<typeof startServer>>;
 
 /** Every declaration of a property, of modules and of the parts below them. */
 export function allProperties(modules: readonly Module[] = allModules): readonly Property<unknown>[] {
-  const own = [saslMechanisms, scramIterations, chainPath, keyPath] as const;
+  const own = [saslMechanisms, scramIterations, ...certificateProperties] as const;
   const below = [...own, ...streamProperties, ...adminProperties] as readonly unknown[];
   return [...(below as readonly Property<unknown>[]), ...modules.flatMap((module) => module.properties ?? [])];
 }

@@ -6,12 +6,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { CodedError } from "../../xmpp-core/errors.ts";
 import { serverEndPoint } from "../../xmpp-core/gate/secure-contexts.ts";
-import {
-  certificateFacts,
-  checkCertificate,
-  loadCertificate,
-  watchCertificate,
-} from "../../xmpp-core/transport/certificates.ts";
+import { checkCertificate, loadCertificate } from "../../xmpp-core/transport/certificates.ts";
 import { ensureSelfSigned, newKey, selfSigned } from "../../xmpp-core/transport/self-signed.ts";
 
 const now = new Date("2027-01-10T12:00:00Z");
@@ -137,46 +132,6 @@ describe("own certificates", () => {
     expect(error.fields.file).toBe(join(home, file));
     expect(error.message).toContain(file);
     expect(error.hint).toBeTruthy();
-  });
-
-  test("are taken over when the files have changed and rejected, once, when the new ones are wrong", async () => {
-    const first = await writePair();
-    const log: string[] = [];
-    const watch = watchCertificate(source(), {
-      intervalMs: 3_600_000,
-      now: () => now,
-      serving: { name: "own", ...first },
-      changed: ({ facts }) => log.push(facts.fingerprint),
-      rejected: (error) => log.push(error.code),
-    });
-    await watch.check();
-    expect(log).toEqual([]);
-    writeFileSync(source().keyPath, newKey());
-    await watch.check();
-    await watch.check();
-    expect(log).toEqual(["certificate/pair-mismatch"]);
-    const second = await writePair();
-    await watch.check();
-    expect(log).toEqual(["certificate/pair-mismatch", certificateFacts(second.chain, now).fingerprint]);
-    watch.close();
-  });
-
-  test("are looked at by interval, and not before both files are in place", async () => {
-    const first = await writePair();
-    const changed = new Promise<string>((resolve, reject) => {
-      const watch = watchCertificate(source(), {
-        intervalMs: 5,
-        now: () => now,
-        serving: { name: "own", ...first },
-        changed: ({ chain }) => {
-          watch.close();
-          resolve(chain);
-        },
-        rejected: reject,
-      });
-    });
-    const second = await writePair();
-    expect(await changed).toBe(second.chain);
   });
 });
 

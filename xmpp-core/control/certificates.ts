@@ -1,40 +1,33 @@
-import { X509Certificate } from "node:crypto";
+import { namedFile, type OwnFiles, ownFiles, printOf, readOwn } from "../certificates/own-files.ts";
+import { fileProperties } from "../certificates/properties.ts";
 import type { Clock } from "../clock.ts";
 import { CodedError, explain } from "../errors.ts";
-import { type Property, property } from "../properties/property.ts";
+import type { Property } from "../properties/property.ts";
 import type { Registry } from "../properties/registry.ts";
-import { text } from "../properties/text-schema.ts";
 import type { Report } from "../report.ts";
 import type { Names } from "../routing/names.ts";
 import { fqdn } from "../stream/properties.ts";
 import {
-  type CertificateSource,
+  type CertificateFacts,
   certificateFacts,
+  checkCertificate,
   type LoadedCertificate,
-  loadCertificate,
-  watchCertificate,
 } from "../transport/certificates.ts";
 import type { Gate } from "../transport/gate.ts";
 import { ensureSelfSigned } from "../transport/self-signed.ts";
 import type { CoreStatus } from "./contract.ts";
 
-export const chainPath = property("firekeeper.certificate.chain", {
-  schema: text,
-  default: undefined,
-  impact: "live",
-  doc: "File with the server's own certificate chain (PEM); with firekeeper.certificate.key it replaces the self-signed one and is watched for changes.",
-});
-
-export const keyPath = property("firekeeper.certificate.key", {
-  schema: text,
-  default: undefined,
-  impact: "live",
-  doc: "File with the private key (PEM, not encrypted) of firekeeper.certificate.chain.",
-});
-
+/** How often files are looked at; what has changed is taken when two looks saw the same. */
 const lookEveryMs = 2000;
+/** A key that comes after its chain is no fault worth a line in the log before this. */
+const graceMs = 20_000;
+/** Self-signed ones are made anew in time, and what was not valid yet is tried again. */
+const refreshEveryMs = 3_600_000;
+const warnDays = 21;
 
-/** The certificates of all live names: self-signed unless own files are named, swapped while connections stand. */
+type Get = <T>(property: Property<T>) => T;
+
+/** The certificates of all live names, swapped while connections stand: own files, else self-signed ones. docs/certificates.md */
 export interface Certificates {
   /** Loads what names and properties ask for and gives it to the gate. Names that own files do not cover stay self-signed. */
   refresh(): Promise<void>;
@@ -42,9 +35,26 @@ export interface Certificates {
    * Makes and tests what the current name, or `newName`, would be served with under other properties. Own files that
    * are new and cannot be used for it throw (certificate/unreadable, /pair-mismatch, /names-missing …).
    */
-  prepare(get: <T>(property: Property<T>) => T, newName: string | undefined): Promise<void>;
+  prepare(get: Get, newName: string | undefined): Promise<void>;
   status(): CoreStatus["certificates"];
+  /** What a person should do something about, a sentence each. */
+  notices(): string[];
   close(): void;
+}
+
+interface Serving {
+  readonly certificate: LoadedCertificate;
+  readonly facts: CertificateFacts;
+  readonly source: "self-signed" | "file";
+  /** For people: where it comes from. */
+  readonly file?: string;
+}
+
+interface Refusal {
+  readonly code: string;
+  readonly message: string;
+  readonly since: number;
+  reported: boolean;
 }
 
 export function certificates(parts: {
@@ -56,13 +66,19 @@ export function certificates(parts: {
   report: Report;
   externalAddress: () => string | undefined;
 }): Certificates {
-  const { home, gate, names, properties, report } = parts;
-  let inUse: readonly LoadedCertificate[] = [];
-  const problems = new Map<string, string>();
-  const watches = new Map<string, { close(): void }>();
+  const { home, clock, gate, names, properties, report } = parts;
+  let inUse: readonly Serving[] = [];
+  const refusals = new Map<string, Refusal>();
+  /** Of each name's files: as they were read last, and as they were seen at the last look. */
+  const used = new Map<string, string>();
+  const seen = new Map<string, string>();
+  /** What good files held, so that no refresh opens a P12 again. */
+  const read = new Map<string, { print: string; certificate: LoadedCertificate }>();
   let last: Promise<void> = Promise.resolve();
 
-  const now = (): Date => new Date(parts.clock.now());
+  const now = (): Date => new Date(clock.now());
+  const live = (): string[] => names.served.flatMap((served) => served.live.map(({ name }) => name));
+  const servingOf = (name: string): Serving | undefined => inUse.find(({ certificate }) => certificate.name === name);
 
   function extraNames(name: string): string[] {
     // OpenSSL matches no wildcard directly below a name of one label: `*.mobydick` is not `proxy.mobydick`.
@@ -70,76 +86,107 @@ export function certificates(parts: {
     return [...services, properties.get(fqdn), parts.externalAddress()].filter((extra) => extra !== undefined);
   }
 
-  function ownSource(name: string): CertificateSource | undefined {
-    const chain = properties.get(chainPath);
-    const key = properties.get(keyPath);
-    return chain === undefined || key === undefined
-      ? undefined
-      : { name, chainPath: chain, keyPath: key, covers: [name] };
+  async function fromFiles(name: string): Promise<Serving | undefined> {
+    const files = await ownFiles(name, properties.get);
+    if (files === undefined) return undefined;
+    // Taken before they are read: what changes meanwhile is seen at the next look.
+    const print = await printOf(files, properties.get);
+    used.set(name, print);
+    const known = read.get(name);
+    const loaded =
+      known?.print === print ? recheck(known.certificate, files) : await readOwn(name, files, properties.get, now());
+    const certificate = { name, chain: loaded.chain, key: loaded.key };
+    read.set(name, { print, certificate });
+    return { certificate, facts: loaded.facts, source: "file", file: namedFile(files) };
   }
 
-  async function certificateFor(name: string): Promise<LoadedCertificate> {
-    const source = ownSource(name);
-    if (source !== undefined) {
-      try {
-        const loaded = await loadCertificate(source, now());
-        problems.delete(name);
-        return loaded;
-      } catch (error) {
-        problems.set(name, explain(error));
-        report.certificateRefused({
-          name,
-          code: error instanceof CodedError ? error.code : "certificate/unreadable",
-          message: explain(error),
-        });
-        const standing = inUse.find((certificate) => certificate.name === name);
-        if (standing !== undefined) return standing;
-      }
-    } else problems.delete(name);
-    return ensureSelfSigned(home, name, { domain: name, extra: extraNames(name) }, now());
+  function recheck(certificate: LoadedCertificate, files: OwnFiles) {
+    const { name, chain, key } = certificate;
+    const file = namedFile(files);
+    const facts = checkCertificate({ name, covers: [name], chainPath: file, keyPath: file }, chain, key, now());
+    return { ...certificate, facts };
+  }
+
+  async function servingFor(name: string): Promise<Serving> {
+    used.delete(name);
+    try {
+      const own = await fromFiles(name);
+      refusals.delete(name);
+      if (own !== undefined) return own;
+    } catch (error) {
+      refuse(name, error);
+      const standing = servingOf(name);
+      if (standing !== undefined && standing.source !== "self-signed") return standing;
+    }
+    const certificate = await ensureSelfSigned(home, name, { domain: name, extra: extraNames(name) }, now());
+    return { certificate, facts: certificateFacts(certificate.chain, now()), source: "self-signed" };
+  }
+
+  function refuse(name: string, error: unknown): void {
+    const code = error instanceof CodedError ? error.code : "certificate/unreadable";
+    const before = refusals.get(name);
+    const same = before?.code === code;
+    const refusal = {
+      ...{ code, message: explain(error) },
+      since: same ? before.since : clock.now(),
+      reported: same && before.reported,
+    };
+    refusals.set(name, refusal);
+    // Without one in use that stays there is nothing to be patient for.
+    if (servingOf(name)?.source === undefined) reportLasting(0);
+  }
+
+  function reportLasting(patienceMs: number): void {
+    for (const [name, refusal] of refusals) {
+      if (refusal.reported || clock.now() - refusal.since < patienceMs) continue;
+      refusal.reported = true;
+      report.certificateRefused({ name, code: refusal.code, message: refusal.message });
+    }
   }
 
   async function load(): Promise<void> {
-    const live = names.served.flatMap((served) => served.live.map(({ name }) => name));
-    const loaded: LoadedCertificate[] = [];
-    for (const name of live) loaded.push(await certificateFor(name));
-    await gate.certificates({ certificates: loaded, default: names.primary.name });
-    for (const certificate of loaded) {
-      if (inUse.some(({ chain }) => chain === certificate.chain)) continue;
-      const facts = certificateFacts(certificate.chain, now());
-      report.certificateChanged({
-        name: certificate.name,
-        until: facts.validTo.toISOString(),
-        selfSigned: facts.selfSigned,
-      });
+    const next: Serving[] = [];
+    for (const name of live()) next.push(await servingFor(name));
+    await gate.certificates({ certificates: next.map(({ certificate }) => certificate), default: names.primary.name });
+    for (const { certificate, facts } of next) {
+      if (inUse.some((one) => one.certificate.chain === certificate.chain)) continue;
+      const { name } = certificate;
+      report.certificateChanged({ name, until: facts.validTo.toISOString(), selfSigned: facts.selfSigned });
     }
-    inUse = loaded;
-    follow(live);
+    inUse = next;
+    for (const name of [...refusals.keys(), ...read.keys()])
+      if (servingOf(name) === undefined) {
+        refusals.delete(name);
+        read.delete(name);
+      }
   }
 
-  /** Own files are read again when they change; a wrong new file leaves the old certificate in use. */
-  function follow(live: readonly string[]): void {
-    for (const watch of watches.values()) watch.close();
-    watches.clear();
-    for (const name of live) {
-      const source = ownSource(name);
-      if (source === undefined) continue;
-      const serving = inUse.find((certificate) => certificate.name === name);
-      watches.set(
-        name,
-        watchCertificate(source, {
-          intervalMs: lookEveryMs,
-          now,
-          changed: () => void self.refresh(),
-          rejected: (error) => {
-            problems.set(name, explain(error));
-            report.certificateRefused({ name, code: error.code, message: explain(error) });
-          },
-          ...(serving === undefined ? {} : { serving }),
-        }),
-      );
+  /** Key and chain are copied one after the other: files are read when they have come to rest. */
+  async function lookAtFiles(): Promise<void> {
+    let settled = false;
+    for (const name of live()) {
+      const files = await ownFiles(name, properties.get).catch(() => undefined);
+      const print = files === undefined ? "" : await printOf(files, properties.get);
+      if (print !== (used.get(name) ?? "") && print === seen.get(name)) settled = true;
+      seen.set(name, print);
     }
+    reportLasting(graceMs);
+    if (settled) await self.refresh();
   }
+
+  let looking = false;
+  const stopLooking = clock.every(lookEveryMs, () => {
+    if (looking) return;
+    looking = true;
+    lookAtFiles()
+      .catch((error: unknown) => report.wrong({ what: "looking at certificates", error }))
+      .finally(() => {
+        looking = false;
+      });
+  });
+  const stopRefreshing = clock.every(refreshEveryMs, () => {
+    self.refresh().catch((error: unknown) => report.wrong({ what: "certificates", error }));
+  });
 
   const self: Certificates = {
     refresh() {
@@ -148,31 +195,39 @@ export function certificates(parts: {
       return last;
     },
     async prepare(get, newName) {
-      const [chain, key] = [get(chainPath), get(keyPath)];
-      const changed = chain !== properties.get(chainPath) || key !== properties.get(keyPath);
-      if (changed && chain !== undefined && key !== undefined) {
+      if (fileProperties.some((each) => get(each) !== properties.get(each))) {
         const name = newName ?? names.primary.name;
-        await loadCertificate({ name, chainPath: chain, keyPath: key, covers: [name] }, now());
+        const files = await ownFiles(name, get);
+        if (files !== undefined) await readOwn(name, files, get, now());
       }
       if (newName === undefined) return;
       await ensureSelfSigned(home, newName, { domain: newName, extra: extraNames(newName) }, now());
     },
     status: () =>
-      inUse.map((certificate) => {
-        const facts = certificateFacts(certificate.chain, now());
-        const problem = problems.get(certificate.name);
+      inUse.map(({ certificate: { name }, facts, source, file }) => {
+        const problem = refusals.get(name)?.message;
         return {
-          name: certificate.name,
-          names: [...facts.names],
-          until: facts.validTo.toISOString(),
-          sha256: new X509Certificate(certificate.chain).fingerprint256,
-          selfSigned: facts.selfSigned,
+          ...{ name, names: [...facts.names], until: facts.validTo.toISOString(), sha256: facts.fingerprint },
+          ...{ selfSigned: facts.selfSigned, source, daysLeft: daysLeft(facts) },
+          ...(file === undefined ? {} : { file }),
           ...(problem === undefined ? {} : { problem }),
         };
       }),
+    notices: () =>
+      inUse.flatMap(({ certificate: { name }, facts, source, file }) =>
+        source === "file" && daysLeft(facts) < warnDays
+          ? [
+              `The certificate for ${name} in ${file} runs out in ${daysLeft(facts)} days: replace the file, it is taken over without a restart.`,
+            ]
+          : [],
+      ),
     close() {
-      for (const watch of watches.values()) watch.close();
+      stopLooking();
+      stopRefreshing();
     },
   };
+
+  const daysLeft = ({ validTo }: CertificateFacts): number =>
+    Math.floor((validTo.getTime() - clock.now()) / 86_400_000);
   return self;
 }

@@ -43,7 +43,7 @@ function listeners({ listening, properties }: ControlParts): CoreStatus["listene
 /** What weakens the server, and what a stored value does not do. */
 function sayings(parts: ControlParts): Pick<CoreStatus, "weakens" | "notices"> {
   const weakens: string[] = [];
-  const notices: string[] = [];
+  const notices: string[] = [...parts.certificates.notices()];
   const { fellBackFrom, current } = parts.revisions;
   if (fellBackFrom !== undefined)
     notices.push(

@@ -1,5 +1,5 @@
-import { createHash, createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
-import { readFile } from "node:fs/promises";
+import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
+import { readFile, stat } from "node:fs/promises";
 import { CodedError } from "../errors.ts";
 
 /** A certificate that may be given to the gate. */
@@ -17,6 +17,7 @@ export interface CertificateFacts {
   readonly issuer: string;
   /** SHA-256 in the form openssl prints. */
   readonly fingerprint: string;
+  readonly validFrom: Date;
   readonly validTo: Date;
   /** Whole days, rounded down. */
   readonly daysLeft: number;
@@ -44,6 +45,7 @@ export function certificateFacts(chain: string, now: Date): CertificateFacts {
       .map((name) => name.slice(name.indexOf(":") + 1)),
     issuer: certificate.issuer.replaceAll("\n", ", "),
     fingerprint: certificate.fingerprint256,
+    validFrom: new Date(certificate.validFrom),
     validTo,
     daysLeft: Math.floor((validTo.getTime() - now.getTime()) / day),
     selfSigned: certificate.verify(certificate.publicKey),
@@ -53,14 +55,14 @@ export function certificateFacts(chain: string, now: Date): CertificateFacts {
 /**
  * Says whether chain and key can serve these names now.
  *
- * @throws CodedError certificate/not-pem, /key-encrypted, /key-not-pem, /pair-mismatch, /chain-broken, /expired,
- *   /not-yet-valid, /names-missing; each names the file and the mend
+ * @throws CodedError certificate/not-pem, /key-encrypted, /key-not-pem, /pair-mismatch, /chain-broken, /weak-key,
+ *   /weak-signature, /expired, /not-yet-valid, /names-missing; each names the file and the mend
  */
 export function checkCertificate(source: CertificateSource, chain: string, key: string, now: Date): CertificateFacts {
   const { chainPath, keyPath } = source;
   const certificates = readChain(chain, chainPath);
   const own = certificates[0] as X509Certificate;
-  if (!own.checkPrivateKey(readKey(key, keyPath))) {
+  if (!own.checkPrivateKey(readKey(key, keyPath, undefined))) {
     throw broken("certificate/pair-mismatch", `${keyPath} is not the key of ${chainPath}.`, {
       fields: { file: keyPath, chain: chainPath },
       hint: "The server's own certificate must come first in the chain, and the key must be the one it was requested with.",
@@ -78,6 +80,7 @@ export function checkCertificate(source: CertificateSource, chain: string, key: 
       },
     );
   });
+  checkStrength(certificates, chainPath);
   checkDates(own, chainPath, now);
   const missing = source.covers.filter((name) => own.checkHost(name, { subject: "never" }) === undefined);
   const facts = certificateFacts(chain, now);
@@ -94,73 +97,39 @@ export function checkCertificate(source: CertificateSource, chain: string, key: 
   return facts;
 }
 
-/** Reads and checks own certificates. Throws like {@link checkCertificate}, and certificate/unreadable. */
+/**
+ * Reads and checks own certificates; an encrypted key is opened with the passphrase. Throws like
+ * {@link checkCertificate}, and certificate/unreadable, /key-passphrase.
+ */
 export async function loadCertificate(
   source: CertificateSource,
   now: Date,
+  passphrase?: string,
 ): Promise<LoadedCertificate & { facts: CertificateFacts }> {
   const chain = await readText(source.chainPath);
-  const key = await readText(source.keyPath);
+  const key = clearKey(await readText(source.keyPath), source.keyPath, passphrase);
   return { name: source.name, chain, key, facts: checkCertificate(source, chain, key, now) };
 }
 
-export interface CertificateWatch {
-  /** Looks now, without waiting for the second look (SIGHUP). */
-  check(): Promise<void>;
-  close(): void;
-}
-
-/**
- * Looks at the files every `intervalMs`. When their content has changed and stays so for two looks (key and chain are
- * copied one after the other), it is checked: `changed` gets what may be served, `rejected` why the old one stays.
- */
-export function watchCertificate(
-  source: CertificateSource,
-  options: {
-    readonly intervalMs: number;
-    readonly now: () => Date;
-    readonly changed: (certificate: LoadedCertificate & { facts: CertificateFacts }) => void;
-    readonly rejected: (error: CodedError) => void;
-    /** What is served now: the same content is no change. */
-    readonly serving?: LoadedCertificate;
-  },
-): CertificateWatch {
-  const contentOf = (chain: string, key: string) =>
-    createHash("sha256").update(chain).update("\0").update(key).digest("hex");
-  let settled = options.serving === undefined ? undefined : contentOf(options.serving.chain, options.serving.key);
-  let seen: string | undefined;
-  const look = async (atOnce: boolean) => {
-    const content = await Promise.all([readText(source.chainPath), readText(source.keyPath)]).then(
-      ([chain, key]) => contentOf(chain, key),
-      (error: CodedError) => `${error.code} ${error.fields.file}`,
-    );
-    const steady = atOnce || content === seen;
-    seen = content;
-    if (!steady || content === settled) return;
-    settled = content;
-    try {
-      options.changed(await loadCertificate(source, options.now()));
-    } catch (error) {
-      if (!(error instanceof CodedError)) throw error;
-      options.rejected(error);
-    }
-  };
-  let busy: Promise<void> = Promise.resolve();
-  const next = (atOnce: boolean) => {
-    busy = busy.then(() => look(atOnce));
-    return busy;
-  };
-  const timer = setInterval(() => void next(false), options.intervalMs);
-  timer.unref();
-  return { check: () => next(true), close: () => clearInterval(timer) };
+/** The key as the gate takes it: an encrypted one is opened, all else stays as it is for {@link checkCertificate}. */
+function clearKey(key: string, file: string, passphrase: string | undefined): string {
+  if (passphrase === undefined || !isEncrypted(key)) return key;
+  return readKey(key, file, passphrase).export({ type: "pkcs8", format: "pem" }) as string;
 }
 
 const broken = (code: string, message: string, options: ConstructorParameters<typeof CodedError>[2]) =>
   new CodedError(code, message, options);
 
-async function readText(file: string): Promise<string> {
+/** Bytes; a chain with its key is a few KiB. */
+const mostBytes = 1024 * 1024;
+
+/** A small file that somebody named. Throws certificate/unreadable, also for what is no file and would never end. */
+export async function readSmall(file: string): Promise<Buffer> {
   try {
-    return await readFile(file, "utf8");
+    const facts = await stat(file);
+    if (!facts.isFile() || facts.size > mostBytes)
+      throw Object.assign(new Error(), { code: facts.isFile() ? "EFBIG" : "no regular file" });
+    return await readFile(file);
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
     throw broken("certificate/unreadable", `${file} cannot be read (${code}).`, {
@@ -170,6 +139,10 @@ async function readText(file: string): Promise<string> {
       cause,
     });
   }
+}
+
+async function readText(file: string): Promise<string> {
+  return (await readSmall(file)).toString("utf8");
 }
 
 function readChain(chain: string, file: string): X509Certificate[] {
@@ -185,14 +158,23 @@ function readChain(chain: string, file: string): X509Certificate[] {
   });
 }
 
-function readKey(key: string, file: string): KeyObject {
+const isEncrypted = (key: string): boolean => /ENCRYPTED/.test(key);
+
+function readKey(key: string, file: string, passphrase: string | undefined): KeyObject {
   try {
-    return createPrivateKey(key);
+    return createPrivateKey(passphrase === undefined ? key : { key, passphrase });
   } catch (cause) {
-    if (/ENCRYPTED/.test(key)) {
+    if (isEncrypted(key) && passphrase !== undefined) {
+      throw broken("certificate/key-passphrase", `The passphrase does not open the key in ${file}.`, {
+        fields: { file },
+        hint: "Correct firekeeper.certificate.key-passphrase, or the file beside the key that ends with .password.",
+        cause,
+      });
+    }
+    if (isEncrypted(key)) {
       throw broken("certificate/key-encrypted", `The key in ${file} is encrypted.`, {
         fields: { file },
-        hint: `Decrypt it: openssl pkey -in ${file} -out key.pem`,
+        hint: `Set firekeeper.certificate.key-passphrase, or decrypt it: openssl pkey -in ${file} -out key.pem`,
         cause,
       });
     }
@@ -202,6 +184,55 @@ function readKey(key: string, file: string): KeyObject {
       cause,
     });
   }
+}
+
+/** Signatures with MD2, MD5 or SHA-1, by OID in hex: clients refuse them. */
+const weakSignatures: Readonly<Record<string, string>> = {
+  "2a864886f70d010102": "MD2",
+  "2a864886f70d010104": "MD5",
+  "2a864886f70d010105": "SHA-1",
+  "2a8648ce3d0401": "SHA-1",
+  "2a8648ce380403": "SHA-1",
+};
+
+/** What no current client accepts is refused here, where a person can be told. A root's own signature counts for nobody. */
+function checkStrength(certificates: readonly X509Certificate[], file: string): void {
+  certificates.forEach((certificate, index) => {
+    const which = `Certificate ${index + 1} in ${file}`;
+    const { publicKey } = certificate;
+    const { modulusLength, namedCurve } = publicKey.asymmetricKeyDetails ?? {};
+    const kind = publicKey.asymmetricKeyType ?? "unknown";
+    const weak =
+      (modulusLength !== undefined && modulusLength < 2048 && `a key of ${modulusLength} bits`) ||
+      (kind === "dsa" && "a DSA key") ||
+      (namedCurve !== undefined && !strongCurves.has(namedCurve) && `a key on the curve ${namedCurve}`);
+    if (weak)
+      throw broken("certificate/weak-key", `${which} has ${weak}.`, {
+        fields: { file, at: index + 1 },
+        hint: "Request one with RSA of at least 2048 bits, or with P-256 or P-384.",
+      });
+    const digest = weakSignatures[signatureOid(certificate.raw)];
+    if (digest !== undefined && !certificate.verify(publicKey))
+      throw broken("certificate/weak-signature", `${which} is signed with ${digest}.`, {
+        fields: { file, at: index + 1 },
+        hint: "Clients refuse it. Have it issued again with SHA-256.",
+      });
+  });
+}
+
+const strongCurves = new Set(["prime256v1", "secp384r1", "secp521r1"]);
+
+/** OID in hex of the algorithm that a certificate in DER is signed with (RFC 5280 §4.1.1.2). */
+function signatureOid(der: Buffer): string {
+  const element = (at: number): { start: number; end: number } => {
+    const first = der[at + 1] ?? 0;
+    const more = first < 0x80 ? 0 : first & 0x7f;
+    const start = at + 2 + more;
+    return { start, end: start + (more === 0 ? first : der.readUIntBE(at + 2, more)) };
+  };
+  const body = element(element(0).start);
+  const oid = element(element(body.end).start);
+  return der.toString("hex", oid.start, oid.end);
 }
 
 function checkDates(certificate: X509Certificate, file: string, now: Date): void {
