@@ -1,0 +1,128 @@
+/** A host application that serves its settings, roles and users as JSON over HTTP. docs/stores/http.md. */
+import type { Notice } from "../../errors.ts";
+import { StoreError, systemClock } from "../host-store.ts";
+import type { StorePlace } from "../place.ts";
+import { type HostRecords, openRecordStore, type RecordSource } from "../record-store.ts";
+import { hostClient } from "./client.ts";
+import { type HttpConfiguration, readHttpConfiguration } from "./configuration.ts";
+import { lookout } from "./look-again.ts";
+import { hostReader } from "./read-host.ts";
+import { listenWebhook } from "./webhook.ts";
+import { writePassword } from "./write-back.ts";
+
+export interface HttpStoreOptions {
+  readonly home: string;
+  readonly onProgress?: (done: number, of: number) => void;
+}
+
+/**
+ * Opens the store at `place.at` (`https://…`) as `place.config` says, and listens for the webhook if there is one. Reads nothing
+ * yet. Throws `store/bad-config` or `store/webhook-port`.
+ */
+export async function openHttpStore(place: StorePlace, options: HttpStoreOptions) {
+  const configuration = await readHttpConfiguration(place);
+  // A secret that is missing is better known at the start.
+  await configuration.authorization();
+  await configuration.webhook?.secret();
+  const { source, close } = await httpSource(configuration);
+  try {
+    return { store: await openRecordStore(source, options), created: undefined, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function httpSource(configuration: HttpConfiguration): Promise<{ source: RecordSource; close(): Promise<void> }> {
+  const { place, passwordWrite } = configuration;
+  const client = hostClient(configuration);
+  const feeds = lookout(client, configuration);
+  const readHost = hostReader(client, configuration, systemClock.sleep);
+  const describe = () => `the host at ${place}`;
+  let refused: Notice | undefined;
+  let last: { readonly tag: string; readonly records: HostRecords; readonly told: string } | undefined;
+  let waiting: { readonly until: number; readonly error: StoreError } | undefined;
+
+  const { webhook } = configuration;
+  const listener = webhook
+    ? await listenWebhook({
+        ...webhook,
+        called() {
+          refused = undefined;
+          feeds.look("the host called the webhook");
+        },
+        refused(why) {
+          refused = {
+            code: "store/webhook-refused",
+            message: `A call of the webhook ${webhook.path} was refused: ${why}`,
+            hint: "docs/stores/http.md shows how a call is signed. The notice goes with the next call that is.",
+          };
+        },
+      })
+    : undefined;
+
+  const notices = (): Notice[] => [
+    ...(configuration.plain ? [plainNotice(place)] : []),
+    ...feeds.notices(),
+    ...(refused ? [refused] : []),
+  ];
+
+  /** Also when nothing changed, if there is something else to tell. */
+  async function read(known: string | undefined) {
+    const answer = await readHost(known);
+    const own = notices();
+    const told = JSON.stringify(own);
+    if (answer === "unchanged" && (last?.told === told || !last)) return "unchanged" as const;
+    const { tag, records } = answer === "unchanged" && last ? last : (answer as Exclude<typeof answer, "unchanged">);
+    last = { tag, records, told };
+    return { tag, records: { ...records, warnings: [...records.warnings, ...own] } };
+  }
+
+  const source: RecordSource = {
+    kind: "http",
+    describe,
+    async read(known) {
+      if (waiting && Date.now() < waiting.until) throw waiting.error;
+      try {
+        const answer = await read(known);
+        waiting = undefined;
+        feeds.succeeded();
+        return answer;
+      } catch (error) {
+        const asked = error instanceof StoreError ? error.fields.waitMs : undefined;
+        const waitMs = typeof asked === "number" ? asked : undefined;
+        waiting = error instanceof StoreError && waitMs ? { until: Date.now() + waitMs, error } : undefined;
+        feeds.failed(waitMs);
+        throw error;
+      }
+    },
+    watch: feeds.watch,
+    ...(passwordWrite
+      ? {
+          takes: (change) => change.kind === "user-password",
+          async write(change) {
+            if (change.kind !== "user-password")
+              throw new StoreError("store/read-only", `${describe()} takes new passwords only.`, {
+                hint: "Change it where it is managed.",
+              });
+            return writePassword(client, passwordWrite, change);
+          },
+        }
+      : {}),
+  };
+  return {
+    source,
+    async close() {
+      client.close();
+      await listener?.close();
+    },
+  };
+}
+
+function plainNotice(place: string): Notice {
+  return {
+    code: "store/plain-http",
+    message: `${place} is read without TLS: whoever is on the way reads passwords and may change everything.`,
+    hint: "Serve it by https:// and remove allowPlainHttp.",
+  };
+}
