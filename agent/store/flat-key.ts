@@ -15,6 +15,11 @@ const fields = {
     "credentials.sha1",
     "credentials.sha256",
     "credentials.sha512",
+    "chatPassword",
+    "chatPasswordHash",
+    "chatCredentials.sha1",
+    "chatCredentials.sha256",
+    "chatCredentials.sha512",
   ],
   teams: ["name", "kind", "extension", "members", "dynamicMembers"],
 } as const;

@@ -144,27 +144,24 @@ function roleOfItem({ name, fields, parameters }: Item): Role {
 }
 
 function userOfItem({ name, fields }: Item): UserRecord {
-  const { password, displayName, aliases, enabled, ...rest } = textsOf(fields);
-  const { sha1, sha256, sha512 } = Object.fromEntries(
-    ["sha1", "sha256", "sha512"].map((hash) => [hash, rest[`credentials.${hash}`]]),
-  );
+  const { aliases, enabled, ...texts } = textsOf(fields);
   const parsed = userRecord.safeParse({
+    ...texts,
     name,
-    displayName,
-    password,
-    id: rest.id,
-    email: rest.email,
-    passwordHash: rest.passwordHash,
-    passwordFrom: rest.passwordFrom,
-    credentials: { sha1, sha256, sha512 },
+    credentials: keysOf(texts, "credentials"),
+    chatCredentials: keysOf(texts, "chatCredentials"),
     ...(aliases === undefined ? {} : { aliases: namesIn(fields.get("aliases")) }),
     ...(enabled === undefined ? {} : { enabled: truth(fields.get("enabled")) }),
   });
   if (parsed.success) return userOf(parsed.data);
   const [issue] = parsed.error.issues;
   const path = (issue?.path ?? []).map(String).join(".");
-  const entry = fields.get(path) ?? [...fields.values()].find(({ key }) => key.includes(`.${path}.`));
+  const entry = [...fields].find(([field]) => field === path || field.startsWith(`${path}.`))?.[1];
   throw badValue(entry, issue?.message ?? "readable");
+}
+
+function keysOf(texts: Record<string, string | undefined>, field: string): Record<string, string | undefined> {
+  return Object.fromEntries(["sha1", "sha256", "sha512"].map((hash) => [hash, texts[`${field}.${hash}`]]));
 }
 
 function teamOfItem({ name: id, place, fields }: Item): Team {
@@ -192,7 +189,10 @@ function teamOfItem({ name: id, place, fields }: Item): Team {
 
 /** What is empty is not given. A password is taken as it stands; the blanks around anything else mean nothing. */
 function textsOf(fields: Item["fields"]): Record<string, string | undefined> {
-  const texts = [...fields].map(([field, { value }]) => [field, field === "password" ? value : value.trim()]);
+  const texts = [...fields].map(([field, { value }]) => [
+    field,
+    /^(chatP|p)assword$/.test(field) ? value : value.trim(),
+  ]);
   return Object.fromEntries(texts.filter(([, value]) => value !== ""));
 }
 
