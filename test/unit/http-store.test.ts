@@ -31,7 +31,7 @@ async function configured(text: string, at = "https://host.example/api/xmpp?key=
 describe("configuration", () => {
   test("without a file there is one document and no credentials", async () => {
     const read = await readHttpConfiguration({ at: "https://host.example/api/xmpp?key=hush", config: undefined });
-    expect(read).toMatchObject({ place: "https://host.example/api/xmpp", plain: false, webhook: undefined });
+    expect(read).toMatchObject({ place: "https://host.example/api/xmpp", warnings: [], webhook: undefined });
     expect("document" in read.read && read.read.document.href).toBe("https://host.example/api/xmpp?key=hush");
     expect(await read.authorization()).toBeUndefined();
   });
@@ -72,7 +72,7 @@ describe("configuration", () => {
       () => expect.unreachable(),
       (refused) => refused,
     );
-    expect(error.code).toBe("store/bad-config");
+    expect(error.code).toBe("store/config");
     expect(`${error.message} ${error.hint}`).toMatch(message);
     expect(`${error.message} ${error.hint} ${error.cause}`).not.toContain("hush");
   });
@@ -86,7 +86,7 @@ describe("configuration", () => {
   test("without TLS only this machine is read, unless somebody says so, and passwords go back by TLS only", async () => {
     const at = "http://host.example/api";
     await expect(configured("{}\n", at)).rejects.toThrow(/without TLS/);
-    expect((await configured("allowPlainHttp: true\n", at)).plain).toBe(true);
+    expect((await configured("allowPlainHttp: true\n", at)).warnings).toMatchObject([{ code: "store/plain-http" }]);
     const write = "write: { password: { url: /p } }\n";
     await expect(configured(`allowPlainHttp: true\n${write}`, at)).rejects.toThrow(/https only/);
     expect((await configured(write, "http://127.0.0.1:8080/api")).passwordWrite?.method).toBe("POST");

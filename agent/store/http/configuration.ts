@@ -1,9 +1,9 @@
 /** What `FIREKEEPER_STORE_CONFIG` says of an HTTP host, checked. docs/stores/http.md. */
-import { readFile } from "node:fs/promises";
+import { readFile, stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { parse, YAMLParseError } from "yaml";
 import { z } from "zod";
-import { errno } from "../../errors.ts";
+import { errno, type Notice } from "../../errors.ts";
 import { yamlRule } from "../host-file-rules.ts";
 import { StoreError } from "../host-store.ts";
 import { nearestName } from "../nearest-name.ts";
@@ -86,8 +86,7 @@ export interface HttpConfiguration {
   readonly authorization: () => Promise<string | undefined>;
   /** PEM; the only roots that are trusted then. */
   readonly ca: string | undefined;
-  /** Settings and passwords travel unprotected. */
-  readonly plain: boolean;
+  readonly warnings: readonly Notice[];
   readonly timeoutMs: number;
   readonly maxBytes: number;
   readonly pollMs: number;
@@ -105,7 +104,7 @@ export interface HttpConfiguration {
     | undefined;
 }
 
-/** Throws `store/bad-config` with the key and its rule, never with a value that may be a secret. */
+/** Throws `store/config` with the key and its rule, never with a value that may be a secret. */
 export async function readHttpConfiguration({ at, config }: StorePlace): Promise<HttpConfiguration> {
   const base = storeUrl(at);
   const given = checked(config === undefined ? {} : await readYaml(config), config ?? "FIREKEEPER_STORE_CONFIG");
@@ -133,7 +132,7 @@ export async function readHttpConfiguration({ at, config }: StorePlace): Promise
 
   const secure = base.protocol === "https:" || isLoopback(base.hostname);
   if (!secure && !given.allowPlainHttp)
-    throw new StoreError("store/bad-config", `${base.origin} would be read without TLS.`, {
+    throw new StoreError("store/config", `${base.origin} would be read without TLS.`, {
       rule: "https, or http on this machine",
       hint: "Use https://, or say allowPlainHttp: true in FIREKEEPER_STORE_CONFIG if the network is yours alone.",
     });
@@ -149,7 +148,10 @@ export async function readHttpConfiguration({ at, config }: StorePlace): Promise
     read: split.length > 0 ? { split } : { document: urlOf("document", given.document ?? base.href) },
     authorization: authorizationOf(given, directory, fail),
     ca: given.ca === undefined ? undefined : await readSecret(resolve(directory, given.ca), "ca"),
-    plain: !secure,
+    warnings: [
+      ...(secure ? [] : [plainNotice(placeOf(base))]),
+      ...(config !== undefined && holdsSecret(given) ? await readableNotice(config) : []),
+    ],
     timeoutMs: given.timeoutMs,
     maxBytes: given.maxBytes,
     pollMs: given.pollMs,
@@ -176,6 +178,24 @@ export function isLoopback(hostname: string): boolean {
   return /^(localhost|(.+\.)?localhost|127(\.\d{1,3}){3}|\[::1\])$/i.test(hostname);
 }
 
+function plainNotice(place: string): Notice {
+  return {
+    code: "store/plain-http",
+    message: `${place} is read without TLS: whoever is on the way reads passwords and may change everything.`,
+    hint: "Serve it by https:// and remove allowPlainHttp.",
+  };
+}
+
+function holdsSecret({ token, password, webhook }: Given): boolean {
+  return token !== undefined || password !== undefined || webhook?.secret !== undefined;
+}
+
+async function readableNotice(config: string): Promise<Notice[]> {
+  if (((await stat(config)).mode & 0o004) === 0) return [];
+  const message = `${config} holds a secret and every user of this machine may read it.`;
+  return [{ code: "store/readable-secret", message, hint: `chmod 640 ${config}` }];
+}
+
 const tokenHint = "Put them into FIREKEEPER_STORE_CONFIG as user and passwordFile, or tokenFile.";
 
 type Given = z.output<typeof configuration>;
@@ -185,12 +205,12 @@ function storeUrl(at: string): URL {
   const url = parsedUrl(at);
   // The text itself is not repeated: it may hold a password.
   if (!url || !/^https?:$/.test(url.protocol))
-    throw new StoreError("store/bad-config", "FIREKEEPER_STORE is no usable URL.", {
+    throw new StoreError("store/config", "FIREKEEPER_STORE is no usable URL.", {
       rule: "a URL that begins with https://",
       hint: "Such as https://host.example.org/api/xmpp.",
     });
   if (url.username !== "" || url.password !== "")
-    throw new StoreError("store/bad-config", `FIREKEEPER_STORE names ${url.origin} with a user or a password.`, {
+    throw new StoreError("store/config", `FIREKEEPER_STORE names ${url.origin} with a user or a password.`, {
       rule: "a URL without user and password",
       hint: tokenHint,
     });
@@ -215,7 +235,7 @@ async function readYaml(path: string): Promise<unknown> {
     const { rule, hint } = yamlRule(error instanceof YAMLParseError ? error.code : "");
     const line = error instanceof YAMLParseError ? error.linePos?.[0].line : undefined;
     const at = line === undefined ? path : `${path}:${line}`;
-    throw new StoreError("store/bad-config", `${at}: ${rule}.`, { rule, hint });
+    throw new StoreError("store/config", `${at}: ${rule}.`, { rule, hint });
   }
 }
 
@@ -230,14 +250,14 @@ function checked(data: unknown, file: string): Given {
   const here = known[at] ?? [];
   const meant = nearestName(key, here);
   const path = at === "" ? key : `${at}.${key}`;
-  throw new StoreError("store/bad-config", `${file}: ${path} means nothing.`, {
+  throw new StoreError("store/config", `${file}: ${path} means nothing.`, {
     rule: `one of ${here.join(", ")}`,
     hint: meant ? `Did you mean ${meant}?` : `Known are ${here.join(", ")}.`,
   });
 }
 
 function refusal(file: string, key: string, rule: string, hint = "See docs/stores/http.md."): StoreError {
-  return new StoreError("store/bad-config", `${file}: ${key} must be ${rule}.`, { rule, hint });
+  return new StoreError("store/config", `${file}: ${key} must be ${rule}.`, { rule, hint });
 }
 
 function authorizationOf(given: Given, directory: string, fail: Fail): HttpConfiguration["authorization"] {
@@ -288,7 +308,7 @@ async function readSecret(path: string, key: string): Promise<string> {
   try {
     return await readFile(path, "utf8");
   } catch (cause) {
-    throw new StoreError("store/bad-config", `${key}: ${path} cannot be read (${errno(cause) ?? "unknown error"}).`, {
+    throw new StoreError("store/config", `${key}: ${path} cannot be read (${errno(cause) ?? "unknown error"}).`, {
       rule: "the path of a file that the agent may read",
       hint: "Paths are relative to the file that names them.",
     });

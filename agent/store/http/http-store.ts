@@ -17,7 +17,7 @@ export interface HttpStoreOptions {
 
 /**
  * Opens the store at `place.at` (`https://…`) as `place.config` says, and listens for the webhook if there is one. Reads nothing
- * yet. Throws `store/bad-config` or `store/webhook-port`.
+ * yet. Throws `store/config` or `store/webhook-port`.
  */
 export async function openHttpStore(place: StorePlace, options: HttpStoreOptions) {
   const configuration = await readHttpConfiguration(place);
@@ -61,11 +61,7 @@ async function httpSource(configuration: HttpConfiguration): Promise<{ source: R
       })
     : undefined;
 
-  const notices = (): Notice[] => [
-    ...(configuration.plain ? [plainNotice(place)] : []),
-    ...feeds.notices(),
-    ...(refused ? [refused] : []),
-  ];
+  const notices = (): Notice[] => [...configuration.warnings, ...feeds.notices(), ...(refused ? [refused] : [])];
 
   /** Also when nothing changed, if there is something else to tell. */
   async function read(known: string | undefined) {
@@ -116,13 +112,5 @@ async function httpSource(configuration: HttpConfiguration): Promise<{ source: R
       client.close();
       await listener?.close();
     },
-  };
-}
-
-function plainNotice(place: string): Notice {
-  return {
-    code: "store/plain-http",
-    message: `${place} is read without TLS: whoever is on the way reads passwords and may change everything.`,
-    hint: "Serve it by https:// and remove allowPlainHttp.",
   };
 }
