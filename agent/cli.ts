@@ -2,34 +2,14 @@
 /** `firekeeper`: finds the agent by FIREKEEPER_HOME and asks it. Exit codes: 0 done, 1 error; `plan`: 2 when there are changes. */
 import { existsSync } from "node:fs";
 import { userInfo } from "node:os";
-import { Command } from "commander";
 import { failureOf } from "./agent-socket.ts";
 import { agentSocketPath, askAgent } from "./agent-socket-client.ts";
-import { applyCommand } from "./commands/apply.ts";
-import type { AskingParts } from "./commands/command.ts";
-import { historyCommand, showCommand } from "./commands/history.ts";
-import { planCommand } from "./commands/plan.ts";
-import { restartCommand } from "./commands/restart.ts";
-import { resumeCommand } from "./commands/resume.ts";
-import { rolesCommand } from "./commands/roles.ts";
-import { rollbackCommand } from "./commands/rollback.ts";
-import { settingsCommand } from "./commands/settings.ts";
-import { statusCommand } from "./commands/status.ts";
+import { firekeeperProgram } from "./commands/program.ts";
 import { type StoreAccess, storeOnDisk, storeThroughAgent } from "./commands/store-access.ts";
-import { terminalParts } from "./commands/store-command.ts";
-import { usersCommand } from "./commands/users.ts";
 import { readEnvironment } from "./environment.ts";
 import { CodedError, explain } from "./errors.ts";
 
 const environment = () => readEnvironment();
-
-const parts: AskingParts = {
-  ask: (what, params) => askAgent(environment().home, what, params),
-  print: (text) => console.log(text),
-  exitCode: (code) => {
-    process.exitCode = code;
-  },
-};
 
 /** Through the agent if one runs, which then takes the change at once; else on the file itself. */
 async function store(): Promise<StoreAccess> {
@@ -46,22 +26,15 @@ async function store(): Promise<StoreAccess> {
   return throughAgent;
 }
 
-const program = new Command("firekeeper")
-  .description("An XMPP service that follows the settings of its host.")
-  .showHelpAfterError("(firekeeper --help lists the commands)")
-  .addCommand(planCommand(parts))
-  .addCommand(applyCommand(parts))
-  .addCommand(statusCommand(parts))
-  .addCommand(historyCommand(parts))
-  .addCommand(showCommand(parts))
-  .addCommand(
-    rollbackCommand(parts, () => ({ home: environment().home, by: `local user ${userInfo().username} (claimed)` })),
-  )
-  .addCommand(resumeCommand(parts))
-  .addCommand(restartCommand(parts))
-  .addCommand(usersCommand(terminalParts(store)))
-  .addCommand(rolesCommand(terminalParts(store)))
-  .addCommand(settingsCommand(terminalParts(store)));
+const program = firekeeperProgram({
+  ask: (what, params) => askAgent(environment().home, what, params),
+  print: (text) => console.log(text),
+  exitCode: (code) => {
+    process.exitCode = code;
+  },
+  store,
+  offline: () => ({ home: environment().home, by: `local user ${userInfo().username} (claimed)` }),
+});
 
 try {
   await program.parseAsync();

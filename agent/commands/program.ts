@@ -1,0 +1,42 @@
+/** The whole command line as one tree: what runs it, completes it and describes it all read this. */
+import { Command } from "commander";
+import { applyCommand } from "./apply.ts";
+import type { AskingParts } from "./command.ts";
+import { completionCommand } from "./completion.ts";
+import { historyCommand, showCommand } from "./history.ts";
+import { planCommand } from "./plan.ts";
+import { restartCommand } from "./restart.ts";
+import { resumeCommand } from "./resume.ts";
+import { rolesCommand } from "./roles.ts";
+import { rollbackCommand } from "./rollback.ts";
+import { settingsCommand } from "./settings.ts";
+import { statusCommand } from "./status.ts";
+import type { StoreAccess } from "./store-access.ts";
+import { terminalParts } from "./store-command.ts";
+import { usersCommand } from "./users.ts";
+
+export interface ProgramParts extends AskingParts {
+  /** The host store, through the agent or on disk. */
+  store(): Promise<StoreAccess>;
+  /** The home directory and who asks, for what works on files when nothing runs. */
+  offline(): { home: string; by: string };
+}
+
+export function firekeeperProgram(parts: ProgramParts): Command {
+  const store = terminalParts(parts.store);
+  const program = new Command("firekeeper")
+    .description("An XMPP service that follows the settings of its host.")
+    .showHelpAfterError("(firekeeper --help lists the commands)")
+    .addCommand(planCommand(parts))
+    .addCommand(applyCommand(parts))
+    .addCommand(statusCommand(parts))
+    .addCommand(historyCommand(parts))
+    .addCommand(showCommand(parts))
+    .addCommand(rollbackCommand(parts, parts.offline))
+    .addCommand(resumeCommand(parts))
+    .addCommand(restartCommand(parts))
+    .addCommand(usersCommand(store))
+    .addCommand(rolesCommand(store))
+    .addCommand(settingsCommand(store));
+  return program.addCommand(completionCommand(parts, program));
+}
