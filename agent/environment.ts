@@ -4,6 +4,8 @@ import { config } from "dotenv";
 import { validate as isCron } from "node-cron";
 import { z } from "zod";
 import { CodedError, type Notice } from "./errors.ts";
+import { readStunServers, type StunServer } from "./network/stun-servers.ts";
+import { readVantagePoints, type VantagePoint } from "./network/vantage.ts";
 import { nearestName } from "./store/nearest-name.ts";
 import { isStoreUrl } from "./store/place.ts";
 
@@ -81,6 +83,23 @@ const variables = z.object({
     .regex(/^[^\s/:@]+$|^\[?[0-9a-fA-F:]+\]?$/, "a host name or an IP address")
     .default("127.0.0.1")
     .describe("Where the agent reaches the server's ports when it verifies; with containers the name of the server's."),
+  FIREKEEPER_PROBE_FROM: z
+    .string()
+    .refine((text) => readVantagePoints(text) !== undefined, "a list of socks5://host:port, separated by commas")
+    .optional()
+    .describe(
+      "SOCKS5 proxies outside the network, `socks5://host:port`, separated by commas: verify looks through each whether the external address leads here.",
+    ),
+  FIREKEEPER_STUN: z
+    .string()
+    .refine((text) => readStunServers(text) !== undefined, "a list of host or host:port, separated by commas")
+    .optional()
+    .describe("STUN servers outside the NAT, `host[:port]`, separated by commas, for `sys.xmpp.externalip` = `auto`."),
+  FIREKEEPER_STUN_EVERY: z.coerce
+    .number({ error: "a number of seconds" })
+    .min(1, "at least 1 second")
+    .default(60)
+    .describe("Seconds between two looks at the STUN servers."),
 });
 
 export interface Environment {
@@ -106,6 +125,9 @@ export interface Environment {
   readonly core: { readonly kind: "embedded" } | { readonly kind: "socket"; readonly path: string };
   /** Where listeners on all addresses are reached from the agent. */
   readonly probeHost: string;
+  /** SOCKS5 proxies from which the external address is looked at. */
+  readonly probeFrom: readonly VantagePoint[];
+  readonly stun: { readonly servers: readonly StunServer[]; readonly everyMs: number };
   /** Names that begin with `FIREKEEPER_` and mean nothing, each with the nearest known one. */
   readonly notices: readonly Notice[];
 }
@@ -153,6 +175,11 @@ export function readEnvironment(
         ? { kind: "embedded" }
         : { kind: "socket", path: resolve(cwd, is.FIREKEEPER_CORE) },
     probeHost: is.FIREKEEPER_PROBE_HOST.replace(/^\[|\]$/g, ""),
+    probeFrom: readVantagePoints(is.FIREKEEPER_PROBE_FROM ?? "") ?? [],
+    stun: {
+      servers: readStunServers(is.FIREKEEPER_STUN ?? "") ?? [],
+      everyMs: is.FIREKEEPER_STUN_EVERY * 1000,
+    },
     notices: unknownNames(Object.keys(texts)),
   };
 }
@@ -165,13 +192,20 @@ export function applyMode(
   return environment.apply ?? (store.kind === "file" ? "auto" : "manual");
 }
 
+/** Every variable with its default as text and its meaning, for docs. */
+export function environmentVariables(): { name: string; value: string | undefined; meaning: string }[] {
+  const { properties = {} } = z.toJSONSchema(variables, { io: "input", unrepresentable: "any" });
+  return Object.entries(properties).map(([name, property]) => {
+    const { description = "", default: value } = typeof property === "object" ? property : {};
+    return { name, value: value === undefined ? undefined : String(value), meaning: description };
+  });
+}
+
 /** The variables as a Markdown table, for README and docs. */
 export function environmentTable(): string {
-  const { properties = {} } = z.toJSONSchema(variables, { io: "input", unrepresentable: "any" });
-  const rows = Object.entries(properties).map(([name, property]) => {
-    const { description = "", default: value } = typeof property === "object" ? property : {};
-    return `| \`${name}\` | ${value === undefined ? "" : `\`${String(value)}\``} | ${description} |`;
-  });
+  const rows = environmentVariables().map(
+    ({ name, value, meaning }) => `| \`${name}\` | ${value === undefined ? "" : `\`${value}\``} | ${meaning} |`,
+  );
   return ["| variable | default | meaning |", "|---|---|---|", ...rows, ""].join("\n");
 }
 

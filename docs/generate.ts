@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { pino } from "pino";
-import { environmentTable } from "../agent/environment.ts";
+import { environmentTable, environmentVariables } from "../agent/environment.ts";
 import { systemClock } from "../xmpp-core/clock.ts";
 import { allModules } from "../xmpp-core/modules/all.ts";
 import type { Implements } from "../xmpp-core/modules/module.ts";
@@ -17,6 +17,8 @@ import { propertiesPage } from "../xmpp-core/properties/page.ts";
 import { type Handlers, type IqHandler, messagePhases } from "../xmpp-core/routing/handlers.ts";
 import { allProperties, startServer } from "../xmpp-core/server.ts";
 import { inProcessGate } from "../xmpp-core/transport/in-process.ts";
+
+import { manualPage } from "./manual-page.ts";
 
 const directory = new URL("./", import.meta.url);
 
@@ -194,7 +196,8 @@ export async function generatedPages(): Promise<ReadonlyMap<string, string>> {
     ["settings.md", await withBlocks("settings.md", blocks)],
     ["stanza-path.md", await withBlocks("stanza-path.md", blocks)],
   ] as const;
-  return new Map(pages.map(([page, text]) => [page, formatted(page, text)]));
+  const manual = ["firekeeper.1", manualPage(environmentVariables())] as const;
+  return new Map([manual, ...pages.map(([page, text]) => [page, formatted(page, text)] as const)]);
 }
 
 /** As `npm run check` wants it. */
