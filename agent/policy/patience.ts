@@ -10,7 +10,7 @@ export interface Patience {
   saw(plan: Plan, outcome: ApplyOutcome): void;
 }
 
-const firstMs = 60_000;
+const firstMs = 5_000;
 const longestMs = 60 * 60_000;
 
 export function patience(now: () => number): Patience {

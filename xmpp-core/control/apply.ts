@@ -104,8 +104,11 @@ async function carryOut(
   build: (draft: Draft) => Promise<() => void>,
 ): Promise<ApplyAnswer> {
   const { listening, certificates, rights, storage } = parts;
+  // Before ports are prepared: an order may need one of its own.
+  const ordered = await certificates.obtain(settings.properties.get, settings.domain);
   const ports = await namingTheKey(settings, () => listening.prepare(settings.properties.get));
   const draft = newDraft();
+  if (ordered !== undefined) draft.done.push(ordered);
   const admin = rights.admin();
   try {
     await certificates.prepare(settings.properties.get, settings.domain);
@@ -121,7 +124,7 @@ async function carryOut(
   const failed = await switchOver(parts, draft, settings, ports);
   rights.adminChanged(admin);
   for (const told of parts.offered(rightsChanged)) told.rightsChanged();
-  await writeBoot(parts);
+  await leaveBoot(parts);
   const restarting = settings.restarts || failed;
   if (restarting) parts.process.restart();
   return { revision: parts.revisions.current, done: draft.done, restarting };
@@ -251,8 +254,19 @@ async function namingTheKey<T>(settings: PreparedSettings, work: () => Promise<T
   }
 }
 
+/** As `writeBoot`; what is in force stays in force when the disk is full, and every later apply and start writes it again. */
+export async function leaveBoot(
+  parts: Pick<ControlParts, "home" | "settings" | "revisions" | "report">,
+): Promise<void> {
+  try {
+    await writeBoot(parts);
+  } catch (error) {
+    parts.report.wrong({ what: "the heap limit could not be left for the next start", error });
+  }
+}
+
 /** What the gate gives the successor: its heap limit, and for people its revision. */
-export async function writeBoot(parts: Pick<ControlParts, "home" | "settings" | "revisions">): Promise<void> {
+async function writeBoot(parts: Pick<ControlParts, "home" | "settings" | "revisions">): Promise<void> {
   const { heapMb } = readRuntimeOptions(parts.settings.get("runtime-options") ?? "") ?? {};
   const boot = { ...(heapMb === undefined ? {} : { heapMb }), revision: parts.revisions.current };
   const file = join(parts.home, "boot.json");

@@ -3,13 +3,13 @@ import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { CodedError } from "../errors.ts";
-import { groups } from "../modules/points.ts";
 import { writeWhole } from "../storage/files.ts";
 import { programVersion } from "../version.ts";
 import { actualTeller } from "./actual.ts";
-import { applying, writeBoot } from "./apply.ts";
+import { applying, leaveBoot } from "./apply.ts";
 import { canonicalForm } from "./canonical.ts";
 import { type Answer, type ApplyAnswer, type Ask, type ControlEvent, contractVersion } from "./contract.ts";
+import { groupView } from "./group-view.ts";
 import type { ControlParts } from "./parts.ts";
 import { probes } from "./probes.ts";
 import { type ControlSocket, openControlSocket } from "./socket.ts";
@@ -101,12 +101,7 @@ export async function openControl(parts: ControlParts): Promise<Control> {
         probing.close(name);
         return {};
       },
-      "group-view"({ group }) {
-        const [all] = parts.offered(groups);
-        const found = all?.get(group);
-        if (all === undefined || found === undefined) return { exists: false, displayName: "", members: 0 };
-        return { exists: true, displayName: found.displayName, members: memberCount(found.members, parts) };
-      },
+      "group-view": ({ group }) => groupView(parts, group),
       answer({ to, ok, error }) {
         const asked = waiting.get(to);
         if (error === undefined) asked?.resolve(ok);
@@ -123,7 +118,7 @@ export async function openControl(parts: ControlParts): Promise<Control> {
     },
   });
   parts.rights.onUsed((use) => void socket.tell({ event: "used-right", ...use }));
-  await writeBoot(parts);
+  await leaveBoot(parts);
   const keeping = upkeep(parts, (part) => void socket.tell({ event: "changed", part }));
 
   return {
@@ -172,10 +167,6 @@ export async function openControl(parts: ControlParts): Promise<Control> {
 }
 
 /** Members as the host named them: disabled ones count, as they do in `actual`. */
-function memberCount(members: "all" | readonly string[], parts: Pick<ControlParts, "accounts">): number {
-  return members === "all" ? parts.accounts.size : members.length;
-}
-
 /** Tells this home from every other one. */
 async function instanceId(home: string): Promise<string> {
   const file = join(home, "instance");
