@@ -14,7 +14,7 @@ import { programVersion } from "./version.ts";
 /**
  * The core process, which the gate starts: `node dist/xmpp-core/main.js`.
  * FIREKEEPER_HOME: the home directory. FIREKEEPER_FIRST_DOMAIN: the domain of a new home. FIREKEEPER_LOG_LEVEL: trace
- * to fatal. FIREKEEPER_BOOT=proven, set by the gate after two failed boots: start on the last proven revision.
+ * to fatal. FIREKEEPER_ACME_HOOK: the program that publishes DNS records for ACME. FIREKEEPER_BOOT=proven, set by the gate after two failed boots: start on the last proven revision.
  * Exit codes: 0 left in order, 1 failed, 3 another core runs on this home, 4 the gate is gone.
  */
 const home = resolve(process.env.FIREKEEPER_HOME ?? "data");
@@ -80,6 +80,7 @@ try {
   server = await startServer({
     ...{ home, gate, log, firstDomain, clock: systemClock, random: randomBytes },
     boot: process.env.FIREKEEPER_BOOT === "proven" ? "proven" : "newest",
+    acmeHook: process.env.FIREKEEPER_ACME_HOOK || undefined,
     process: {
       gatePid,
       // The answer to who asked goes out before we do.

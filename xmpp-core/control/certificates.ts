@@ -1,5 +1,8 @@
+import { Gauge } from "prom-client";
+import { httpChallenges, type Ports } from "../certificates/http-challenges.ts";
+import { acmeOrders } from "../certificates/orders.ts";
 import { namedFile, type OwnFiles, ownFiles, printOf, readOwn } from "../certificates/own-files.ts";
-import { fileProperties } from "../certificates/properties.ts";
+import { acmeEnabled, fileProperties } from "../certificates/properties.ts";
 import type { Clock } from "../clock.ts";
 import { CodedError, explain } from "../errors.ts";
 import type { Property } from "../properties/property.ts";
@@ -24,10 +27,13 @@ const graceMs = 20_000;
 /** Self-signed ones are made anew in time, and what was not valid yet is tried again. */
 const refreshEveryMs = 3_600_000;
 const warnDays = 21;
+const orderEveryMs = 60_000;
+/** An apply that changes the domain waits so long for its certificate. */
+const orderBeforeChangeMs = 90_000;
 
 type Get = <T>(property: Property<T>) => T;
 
-/** The certificates of all live names, swapped while connections stand: own files, else self-signed ones. docs/certificates.md */
+/** The certificates of all live names, swapped while connections stand: own files, else ordered ones, else self-signed. docs/certificates.md */
 export interface Certificates {
   /** Loads what names and properties ask for and gives it to the gate. Names that own files do not cover stay self-signed. */
   refresh(): Promise<void>;
@@ -36,6 +42,10 @@ export interface Certificates {
    * are new and cannot be used for it throw (certificate/unreadable, /pair-mismatch, /names-missing …).
    */
   prepare(get: Get, newName: string | undefined): Promise<void>;
+  /** Before a domain changes: orders a certificate for the new name, if that is asked for. Resolves with a sentence when there is something to say. */
+  obtain(get: Get, newName: string | undefined): Promise<string | undefined>;
+  /** What `name` would be served with, as it stands after "Certificate: ". */
+  prospect(name: string): string;
   status(): CoreStatus["certificates"];
   /** What a person should do something about, a sentence each. */
   notices(): string[];
@@ -45,7 +55,7 @@ export interface Certificates {
 interface Serving {
   readonly certificate: LoadedCertificate;
   readonly facts: CertificateFacts;
-  readonly source: "self-signed" | "file";
+  readonly source: "self-signed" | "file" | "acme";
   /** For people: where it comes from. */
   readonly file?: string;
 }
@@ -64,7 +74,12 @@ export function certificates(parts: {
   names: Names;
   properties: Registry;
   report: Report;
-  externalAddress: () => string | undefined;
+  random: (bytes: number) => Buffer;
+  externalAddresses: () => readonly string[];
+  /** Where http-01 challenges are answered. */
+  ports: Ports;
+  /** The program that publishes DNS records. */
+  acmeHook: string | undefined;
 }): Certificates {
   const { home, clock, gate, names, properties, report } = parts;
   let inUse: readonly Serving[] = [];
@@ -83,7 +98,7 @@ export function certificates(parts: {
   function extraNames(name: string): string[] {
     // OpenSSL matches no wildcard directly below a name of one label: `*.mobydick` is not `proxy.mobydick`.
     const services = name.includes(".") ? [] : names.serviceHosts(name);
-    return [...services, properties.get(fqdn), parts.externalAddress()].filter((extra) => extra !== undefined);
+    return [...services, properties.get(fqdn), ...parts.externalAddresses()].filter((extra) => extra !== undefined);
   }
 
   async function fromFiles(name: string): Promise<Serving | undefined> {
@@ -118,6 +133,8 @@ export function certificates(parts: {
       const standing = servingOf(name);
       if (standing !== undefined && standing.source !== "self-signed") return standing;
     }
+    const ordered = await orders.issued(name);
+    if (ordered !== undefined) return { ...ordered, source: "acme" };
     const certificate = await ensureSelfSigned(home, name, { domain: name, extra: extraNames(name) }, now());
     return { certificate, facts: certificateFacts(certificate.chain, now()), source: "self-signed" };
   }
@@ -154,6 +171,7 @@ export function certificates(parts: {
       report.certificateChanged({ name, until: facts.validTo.toISOString(), selfSigned: facts.selfSigned });
     }
     inUse = next;
+    orderDue();
     for (const name of [...refusals.keys(), ...read.keys()])
       if (servingOf(name) === undefined) {
         refusals.delete(name);
@@ -174,6 +192,38 @@ export function certificates(parts: {
     if (settled) await self.refresh();
   }
 
+  const orders = acmeOrders({
+    ...{ home, clock, report, random: parts.random, get: properties.get, hook: parts.acmeHook },
+    wanted: () => live().filter((name) => servingOf(name)?.source !== "file" && !refusals.has(name)),
+    primary: () => names.primary.name,
+    challenges: httpChallenges({
+      ...{ clock, ports: parts.ports },
+      onConnection: (listener, handler) => gate.onConnection(listener, handler),
+    }),
+    changed: () => void again(),
+  });
+
+  /** Ordering takes its time: nobody waits for it. */
+  function orderDue(): void {
+    orders.look().catch((error: unknown) => report.wrong({ what: "ordering certificates", error }));
+  }
+
+  function again(): Promise<void> {
+    return self.refresh().catch((error: unknown) => report.wrong({ what: "certificates", error }));
+  }
+
+  new Gauge({
+    name: "firekeeper_certificate_expiry_seconds",
+    help: "Seconds until the certificate runs out",
+    labelNames: ["name", "source"],
+    registers: [report.metrics],
+    collect() {
+      this.reset();
+      for (const { certificate, facts, source } of inUse)
+        this.set({ name: certificate.name, source }, Math.round((facts.validTo.getTime() - clock.now()) / 1000));
+    },
+  });
+
   let looking = false;
   const stopLooking = clock.every(lookEveryMs, () => {
     if (looking) return;
@@ -184,9 +234,8 @@ export function certificates(parts: {
         looking = false;
       });
   });
-  const stopRefreshing = clock.every(refreshEveryMs, () => {
-    self.refresh().catch((error: unknown) => report.wrong({ what: "certificates", error }));
-  });
+  const stopRefreshing = clock.every(refreshEveryMs, () => void again());
+  const stopOrdering = clock.every(orderEveryMs, orderDue);
 
   const self: Certificates = {
     refresh() {
@@ -203,27 +252,53 @@ export function certificates(parts: {
       if (newName === undefined) return;
       await ensureSelfSigned(home, newName, { domain: newName, extra: extraNames(newName) }, now());
     },
+    async obtain(get, newName) {
+      if (newName === undefined || (await ownFiles(newName, get).catch(() => undefined)) !== undefined)
+        return undefined;
+      const why = await orders.obtain(newName, get, orderBeforeChangeMs);
+      return why === undefined ? undefined : `${newName} has a self-signed certificate for now: ${why}`;
+    },
+    prospect(name) {
+      const covering = inUse.find(({ facts, source }) => facts.names.includes(name) && source !== "self-signed");
+      if (covering !== undefined)
+        return `your own already covers ${name}, until ${covering.facts.validTo.toISOString()}`;
+      const ordered = orders.prospect(name, properties.get);
+      if (ordered?.can) return ordered.sentence;
+      const selfSigned = `a self-signed one for ${name} is made; clients ask their users about it unless you give your own`;
+      return ordered === undefined ? selfSigned : `${selfSigned}. ${ordered.sentence}`;
+    },
     status: () =>
       inUse.map(({ certificate: { name }, facts, source, file }) => {
-        const problem = refusals.get(name)?.message;
+        const { next, error } = orders.state(name);
+        const problem = refusals.get(name)?.message ?? (source === "file" ? undefined : error);
         return {
           ...{ name, names: [...facts.names], until: facts.validTo.toISOString(), sha256: facts.fingerprint },
           ...{ selfSigned: facts.selfSigned, source, daysLeft: daysLeft(facts) },
           ...(file === undefined ? {} : { file }),
+          ...(next === undefined || source === "file" ? {} : { renewal: new Date(next).toISOString() }),
           ...(problem === undefined ? {} : { problem }),
         };
       }),
-    notices: () =>
-      inUse.flatMap(({ certificate: { name }, facts, source, file }) =>
-        source === "file" && daysLeft(facts) < warnDays
-          ? [
-              `The certificate for ${name} in ${file} runs out in ${daysLeft(facts)} days: replace the file, it is taken over without a restart.`,
-            ]
-          : [],
-      ),
+    notices: () => [
+      ...orders.notices(),
+      ...inUse.flatMap(({ certificate: { name }, facts, source, file }) => {
+        const days = daysLeft(facts);
+        if (source === "file" && days < warnDays)
+          return [
+            `The certificate for ${name} in ${file} runs out in ${days} days: replace the file, it is taken over without a restart.`,
+          ];
+        if (source === "acme" && !properties.get(acmeEnabled))
+          return [
+            `The certificate for ${name} was ordered by ACME, is not renewed and runs out in ${days} days: ${acmeEnabled.key} is off.`,
+          ];
+        return [];
+      }),
+    ],
     close() {
       stopLooking();
       stopRefreshing();
+      stopOrdering();
+      orders.close();
     },
   };
 

@@ -14,6 +14,9 @@ export interface Listening {
   start(get: GetProperty): Promise<void>;
   /** Binds what `get` would change; nothing is switched yet. Throws gate/port-taken and the like, and nothing has changed. */
   prepare(get: GetProperty): Promise<PreparedPorts | undefined>;
+  /** One listener besides those of the properties, for a while. Waits for a prepared change to be switched or given up. */
+  open(spec: ListenSpec): Promise<Bound>;
+  shut(name: string): Promise<void>;
   status(): CoreStatus["listeners"];
   close(): void;
 }
@@ -44,10 +47,29 @@ export function listening(parts: {
   const standing = new Map<string, Standing>();
   let stopRetry: (() => void) | undefined;
 
+  // The gate holds one prepared change: another one beside it would undo it.
+  let turn: Promise<unknown> = Promise.resolve();
+  function inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const next = turn.then(work);
+    turn = next.catch(() => undefined);
+    return next;
+  }
+  /** Waits for the turn and holds it until `release`. */
+  async function takeTurn(): Promise<() => void> {
+    let release: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const before = turn;
+    turn = before.then(() => held);
+    await before;
+    return release;
+  }
+
   async function one(spec: ListenSpec): Promise<void> {
     const before = standing.get(spec.name);
     try {
-      standing.set(spec.name, { spec, bound: await gate.listen(spec) });
+      standing.set(spec.name, { spec, bound: await inTurn(() => gate.listen(spec)) });
     } catch (error) {
       standing.set(spec.name, { spec, error: explain(error) });
       if (before?.error === undefined)
@@ -85,15 +107,19 @@ export function listening(parts: {
         return now?.error === undefined || !same(now.spec, spec);
       });
       if (asked.length === 0 && without.length === 0) return undefined;
-      const bound = await gate.prepareListen(asked, without);
+      const release = await takeTurn();
+      const bound = await gate.prepareListen(asked, without).catch((error: unknown) => {
+        release();
+        throw error;
+      });
       return {
         done: [
           ...asked.filter((spec) => rebinds(standing.get(spec.name)?.spec, spec)).map(opened),
           ...without.map((name) => `The listener ${name} was closed.`),
         ],
-        cancel: () => gate.cancelListen(),
+        cancel: () => gate.cancelListen().finally(release),
         async switch() {
-          await gate.switchListen();
+          await gate.switchListen().finally(release);
           for (const name of without) standing.delete(name);
           for (const [place, spec] of asked.entries()) {
             const found = bound[place];
@@ -102,6 +128,8 @@ export function listening(parts: {
         },
       };
     },
+    open: (spec) => inTurn(() => gate.listen(spec)),
+    shut: (name) => inTurn(() => gate.unlisten(name)),
     status: () =>
       [...standing.values()].map(({ spec, bound, error }) => ({
         name: spec.name,
