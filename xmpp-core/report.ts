@@ -27,6 +27,8 @@ export interface Report {
   applyFailed(facts: { revision: number; by: string; code: string; message: string }): void;
   certificateChanged(facts: { name: string; until: string; selfSigned: boolean }): void;
   certificateRefused(facts: { name: string; code: string; message: string }): void;
+  certificateOrdered(facts: { name: string; names: string; directory: string; tookMs: number }): void;
+  certificateOrderFailed(facts: { name: string; code: string; message: string; nextTry: string }): void;
   adminLoggedIn(facts: { name: string; remote: string }): void;
   adminLoginFailed(facts: { remote: string }): void;
   listenerFailed(facts: { listener: string; code: string; message: string }): void;
@@ -47,6 +49,7 @@ export function openReport(log: Logger): Report {
   const faults = counter("faults_total", "Requests that failed by our own fault");
   const applies = counter("applied_total", "Applied revisions", ["result"]);
   const storageFailures = counter("storage_failures_total", "Times that the storage began to fail");
+  const orders = counter("certificate_orders_total", "Certificates ordered by ACME", ["result"]);
   const adminLogins = counter("admin_logins_total", "Logins to console and REST", ["result"]);
 
   return {
@@ -101,6 +104,14 @@ export function openReport(log: Logger): Report {
     },
     certificateChanged: (facts) => log.info(facts, "certificate in use"),
     certificateRefused: (facts) => log.error(facts, "certificate refused, the former one stays"),
+    certificateOrdered(facts) {
+      orders.inc({ result: "issued" });
+      log.info(facts, "certificate ordered");
+    },
+    certificateOrderFailed(facts) {
+      orders.inc({ result: "failed" });
+      log.error(facts, "certificate not ordered, the one in use stays");
+    },
     adminLoggedIn(facts) {
       adminLogins.inc({ result: "ok" });
       log.info(facts, "admin logged in");

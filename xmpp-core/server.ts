@@ -57,6 +57,8 @@ export interface ServerOptions {
   /** `proven`: start on the last revision that verify has proven. */
   readonly boot?: "newest" | "proven";
   readonly process: ProcessParts;
+  /** FIREKEEPER_ACME_HOOK: the program that publishes DNS records for ACME. */
+  readonly acmeHook?: string | undefined;
 }
 
 export type Server = Awaited<ReturnType<typeof startServer>>;
@@ -152,7 +154,11 @@ export async function startServer(options: ServerOptions) {
     sessions.onOwed = router.owed;
 
     const serving = life.own(
-      certificates({ home, clock, gate, names, properties, report, externalAddress }),
+      certificates({
+        ...{ home, clock, gate, names, properties, report, random, acmeHook: options.acmeHook },
+        externalAddresses: () => [externalAddress()].filter((each) => each !== undefined),
+        ports: { open: (spec) => listening.open(spec), close: (name) => listening.shut(name) },
+      }),
       (opened) => opened.close(),
     );
     const streamParts: StreamParts = {

@@ -134,7 +134,7 @@ async function migrationFacts(parts: ControlParts, to: string): Promise<Migratio
     archivedMessages: await total("archivedMessages"),
     foreignBecomingLocal: foreign.length,
     clashes: clashesAmong(parts, foreign),
-    certificate: certificateFor(parts, to),
+    certificate: parts.certificates.prospect(to),
     dns: to.includes(".") ? dnsRecords(parts, to) : [],
     notes: [
       "What is encrypted or signed keeps the addresses it was written with.",
@@ -155,13 +155,6 @@ export async function foreignUnder(parts: Pick<ControlParts, "offered">, domain:
 export function clashesAmong(parts: Pick<ControlParts, "accounts" | "names">, foreign: readonly string[]): string[] {
   const locals = foreign.map((address) => parseJid(address)?.local ?? "").filter((local) => local !== "");
   return unique(locals.filter((local) => parts.accounts.get(parts.names.primary.id, local) !== undefined));
-}
-
-function certificateFor(parts: ControlParts, to: string): string {
-  const covering = parts.certificates.status().find((one) => one.names.includes(to) && !one.selfSigned);
-  return covering === undefined
-    ? `a self-signed one for ${to} is made; clients ask their users about it unless you give your own`
-    : `your own already covers ${to}, until ${covering.until}`;
 }
 
 function dnsRecords(parts: ControlParts, to: string): string[] {

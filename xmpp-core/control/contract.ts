@@ -316,6 +316,13 @@ export const coreStatus = z.object({
       until: z.string(),
       sha256: z.string(),
       selfSigned: z.boolean(),
+      /** Absent from a server of an earlier version. */
+      source: z.enum(["self-signed", "file", "acme"]).optional(),
+      daysLeft: z.number().optional(),
+      /** Where the one in use was read from. */
+      file: z.string().optional(),
+      /** When an ACME certificate is ordered next. */
+      renewal: z.string().optional(),
       problem: z.string().optional(),
     }),
   ),

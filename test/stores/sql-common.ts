@@ -1,0 +1,537 @@
+/** What every database store must do, run by postgres.test.ts and mysql.test.ts against their own server. */
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { stringify } from "yaml";
+import { credentialsMatch } from "../../agent/credentials.ts";
+import type { HostStore } from "../../agent/store/host-store.ts";
+import { openStore } from "../../agent/store/open.ts";
+import { agentFixture } from "../system/agent-fixture.ts";
+import type { DatabaseServer } from "./server-process.ts";
+
+export interface Dialect {
+  readonly kind: "postgres" | "mysql";
+  readonly server: () => DatabaseServer;
+  /** A SELECT of users that takes 30 seconds. */
+  readonly slowUsers: string;
+  readonly quote: (name: string) => string;
+  /** Whom rights are given to over TCP. */
+  readonly grantee: string;
+  readonly aliases: (...names: string[]) => string;
+}
+
+const keys = (hash: string, bytes: number) =>
+  `SCRAM-${hash}$4096:${Buffer.alloc(16, 7).toString("base64")}$${Buffer.alloc(bytes, 1).toString("base64")}:${Buffer.alloc(bytes, 2).toString("base64")}`;
+
+const homes: string[] = [];
+const opened: (() => Promise<unknown>)[] = [];
+
+export async function newHome(): Promise<string> {
+  const home = await mkdtemp(join(tmpdir(), "firekeeper-sql-"));
+  homes.push(home);
+  return home;
+}
+
+/** Opens a store on a home of its own; `config` becomes the file of FIREKEEPER_STORE_CONFIG. */
+export async function sqlStore(at: string, config?: object, home?: string): Promise<HostStore> {
+  const place = home ?? (await newHome());
+  const path = join(place, "store.yaml");
+  if (config) await writeFile(path, stringify(config), { mode: 0o600 });
+  const { store, close } = await openStore({ at, config: config ? path : undefined }, { home: place });
+  opened.push(close);
+  return store;
+}
+
+export function closeStores(): void {
+  afterEach(async () => {
+    for (const close of opened.splice(0).reverse()) await close();
+    for (const home of homes.splice(0)) await rm(home, { recursive: true, force: true });
+  });
+}
+
+/** Waits for the next call; each is heard once. */
+export function hearing(store: HostStore) {
+  const heard: string[] = [];
+  let wake: () => void = () => {};
+  const stop = store.watch((cause) => {
+    heard.push(cause);
+    wake();
+  });
+  opened.push(stop);
+  return {
+    stop,
+    /** Resolves with the first cause that matches, dropping what came before it. */
+    async next(matching: RegExp): Promise<string> {
+      for (;;) {
+        const cause = heard.shift();
+        if (cause === undefined)
+          await new Promise<void>((resolve) => {
+            wake = resolve;
+          });
+        else if (matching.test(cause)) return cause;
+      }
+    },
+  };
+}
+
+export function commonStoreTests({ kind, server, slowUsers, quote, grantee, aliases }: Dialect): void {
+  closeStores();
+  beforeEach(() => server().empty());
+
+  const world = [
+    `INSERT INTO xmpp_setting (name, value) VALUES ('sys.xmpp.domain', 'example.org'), ('sys.xmpp.properties.xmpp.client.idle', '360000'), ('pbx.greeting', 'Grüezi 👋')`,
+    `INSERT INTO xmpp_user (name, id, display_name, email, enabled, scram_sha256, scram_sha1) VALUES ('alice', '17', 'Alice Martin', 'alice@example.org', TRUE, '${keys("SHA-256", 32)}', '${keys("SHA-1", 20)}')`,
+    `INSERT INTO xmpp_user (name, enabled, scram_sha256) VALUES ('Bob', FALSE, '${keys("SHA-256", 32)}')`,
+    `INSERT INTO xmpp_user (name, display_name) VALUES ('carol', 'Carol O''Hara')`,
+    `INSERT INTO xmpp_role (name) VALUES ('Sales'), ('Everybody'), ('Operators')`,
+    `INSERT INTO xmpp_role_type (role, type) VALUES ('Sales', 'xmpp.group'), ('Everybody', 'xmpp.group'), ('Operators', 'xmpp.supervisor'), ('Operators', 'call center')`,
+    `INSERT INTO xmpp_role_parameter (role, name, value) VALUES ('Operators', 'queue', '7')`,
+    `INSERT INTO xmpp_role_member (role, kind, user_name) VALUES ('Sales', 'user', 'alice'), ('Sales', 'user', 'Bob'), ('Operators', 'user', 'carol'), ('Everybody', 'all', NULL)`,
+  ];
+
+  test("the same world gives the same snapshot as in host.yaml", async () => {
+    await server().run(...world);
+    const home = await newHome();
+    const host = {
+      settings: {
+        "sys.xmpp.domain": "example.org",
+        "sys.xmpp.properties.xmpp.client.idle": 360000,
+        "pbx.greeting": "Grüezi 👋",
+      },
+      roles: [
+        { name: "Everybody", types: ["xmpp.group"], members: "all" },
+        {
+          name: "Operators",
+          types: ["call center", "xmpp.supervisor"],
+          members: ["carol"],
+          parameters: { queue: "7" },
+        },
+        { name: "Sales", types: ["xmpp.group"], members: ["Bob", "alice"] },
+      ],
+      users: [
+        {
+          name: "alice",
+          id: "17",
+          displayName: "Alice Martin",
+          email: "alice@example.org",
+          credentials: { sha1: keys("SHA-1", 20), sha256: keys("SHA-256", 32) },
+        },
+        { name: "Bob", enabled: false, credentials: { sha256: keys("SHA-256", 32) } },
+        { name: "carol", displayName: "Carol O'Hara" },
+      ],
+    };
+    await writeFile(join(home, "host.yaml"), `${stringify(host)}...\n`, { mode: 0o600 });
+    const file = await openStore({ at: join(home, "host.yaml"), config: undefined }, { home, quietMs: 10 });
+    const [fromFile, ...fromDatabase] = [
+      await file.store.read(),
+      await (await sqlStore(server().url)).read(),
+      await (await sqlStore(server().socketUrl)).read(),
+    ];
+    for (const snapshot of fromDatabase) {
+      expect(snapshot.users).toEqual(expect.arrayContaining([...fromFile.users]));
+      expect(snapshot.hash).toBe(fromFile.hash);
+    }
+  });
+
+  test("teams, aliases, hashes and passwords in clear come along; the clear ones leave as keys", async () => {
+    await server().run(
+      ...world,
+      `UPDATE xmpp_user SET password = 'open sesame', aliases = ${aliases("al", "al@old.example")} WHERE name = 'carol'`,
+      `UPDATE xmpp_user SET password_hash = '$2b$10$abcdefghijklmnopqrstuv', scram_sha256 = NULL, password_from = 'sql' WHERE name = 'Bob'`,
+      `INSERT INTO xmpp_team (id, name, extension, kind) VALUES ('q7', 'Support', '700', 'queue'), ('c1', 'Yard', NULL, 'callgroup')`,
+      `INSERT INTO xmpp_team_member (team_id, user_name, dynamic) VALUES ('q7', 'carol', TRUE), ('q7', 'alice', FALSE)`,
+      `INSERT INTO xmpp_role_member (role, kind, team_id) VALUES ('Sales', 'team', 'q7')`,
+    );
+    const { users, roles, teams } = await (await sqlStore(server().url)).read();
+    const carol = users.find(({ name }) => name === "carol");
+    expect(carol?.aliases).toEqual(["al", "al@old.example"]);
+    expect(await credentialsMatch(carol?.credentials ?? {}, "open sesame")).toBe(true);
+    expect(JSON.stringify(users)).not.toContain("open sesame");
+    expect(users.find(({ name }) => name === "Bob")).toMatchObject({
+      passwordHash: "$2b$10$abcdefghijklmnopqrstuv",
+      passwordFrom: "sql",
+    });
+    expect(teams).toEqual(
+      [
+        { id: "c1", name: "Yard", kind: "callgroup", members: [] },
+        {
+          id: "q7",
+          name: "Support",
+          extension: "700",
+          kind: "queue",
+          members: [
+            { user: "alice", dynamic: false },
+            { user: "carol", dynamic: true },
+          ],
+        },
+      ].sort((a, b) => (teams?.[0]?.id === a.id ? -1 : teams?.[0]?.id === b.id ? 1 : 0)),
+    );
+    expect(roles.find(({ name }) => name === "Sales")).toMatchObject({
+      members: expect.arrayContaining(["alice", "Bob"]),
+      teams: ["q7"],
+    });
+  });
+
+  test("nothing changed costs one small query; every kind of change is seen, cascades too", async () => {
+    await server().run(...world);
+    const store = await sqlStore(server().url);
+    let standing = await store.read();
+    expect(await store.read()).toBe(standing);
+    for (const change of [
+      "UPDATE xmpp_setting SET value = 'other.example' WHERE name = 'sys.xmpp.domain'",
+      "INSERT INTO xmpp_role_type (role, type) VALUES ('Sales', 'x')",
+      "UPDATE xmpp_user SET name = 'robert' WHERE name = 'Bob'",
+      "DELETE FROM xmpp_user WHERE name = 'carol'",
+    ]) {
+      await server().run(change);
+      const next = await store.read();
+      expect(next.hash, change).not.toBe(standing.hash);
+      expect(await store.read()).toBe(next);
+      standing = next;
+    }
+    expect(standing.roles.find(({ name }) => name === "Sales")?.members).toEqual(
+      expect.arrayContaining(["alice", "robert"]),
+    );
+    expect(standing.roles.find(({ name }) => name === "Operators")?.members).toEqual([]);
+  });
+
+  test("a server killed at any moment: an error, the last good state stays, then look again", async () => {
+    await server().run(...world);
+    const home = await newHome();
+    const store = await sqlStore(server().url, { pollMs: 100 }, home);
+    const before = await store.read();
+    const heard = hearing(store);
+    await server().kill();
+    await heard.next(/ is away$/);
+    await expect(store.read()).rejects.toMatchObject({ code: "store/unreachable" });
+    expect(await store.lastGood()).toBe(before);
+    expect((await (await sqlStore(server().url, undefined, home)).lastGood())?.hash).toBe(before.hash);
+    await server().start();
+    await heard.next(/ is back$/);
+    expect((await store.read()).hash).toBe(before.hash);
+    await server().run("DELETE FROM xmpp_user WHERE name = 'carol'");
+    await heard.next(/changed|notified/);
+    expect((await store.read()).hash).not.toBe(before.hash);
+  });
+
+  test("half a transaction is never seen", async () => {
+    const numbers = Array.from({ length: 1000 }, (_, index) => index);
+    const generation = (round: number) => [
+      `INSERT INTO xmpp_user (name) VALUES ${numbers.map((index) => `('u${round}-${index}')`).join(", ")}`,
+      `INSERT INTO xmpp_role_member (role, user_name) VALUES ${numbers.map((index) => `('Sales', 'u${round}-${index}')`).join(", ")}`,
+      `UPDATE xmpp_setting SET value = '${round}' WHERE name = 'round'`,
+    ];
+    await server().together(
+      "INSERT INTO xmpp_role (name) VALUES ('Sales')",
+      "INSERT INTO xmpp_setting (name, value) VALUES ('round', '')",
+      ...generation(0),
+    );
+    const store = await sqlStore(server().url);
+    let writing = true;
+    const seen = new Set<string>();
+    const writer = (async () => {
+      for (let round = 1; round <= 12; round++)
+        await server().together("DELETE FROM xmpp_role_member", "DELETE FROM xmpp_user", ...generation(round));
+      writing = false;
+    })();
+    while (writing) {
+      const { settings, users, roles } = await store.read();
+      const round = settings.get("round") ?? "";
+      seen.add(round);
+      expect(users).toHaveLength(1000);
+      expect(new Set(users.map(({ name }) => name.split("-")[0]))).toEqual(new Set([`u${round}`]));
+      expect(new Set(roles[0]?.members)).toEqual(new Set(users.map(({ name }) => name)));
+    }
+    await writer;
+    expect(seen.size, "the reads met several rounds").toBeGreaterThan(2);
+  });
+
+  test("a right that is missing is named with its GRANT, which then suffices", async () => {
+    await server().run(...world, `REVOKE SELECT ON xmpp_team FROM ${grantee}`);
+    try {
+      const store = await sqlStore(server().url);
+      const error = await store.read().catch((refused: unknown) => refused);
+      expect(error).toMatchObject({ code: "store/denied", message: expect.stringContaining("xmpp_team") });
+      await server().run((error as { hint: string }).hint);
+      expect((await store.read()).users).toHaveLength(3);
+    } finally {
+      await server().run(`GRANT SELECT ON xmpp_team TO ${grantee}`);
+    }
+  });
+
+  test.each([
+    ["a wrong password", (url: string) => url.replace("open-sesame", "guess"), {}, "store/denied", "firekeeper"],
+    ["no such database", (url: string) => url.replace("/pbx", "/nowhere"), {}, "store/denied", "nowhere"],
+    ["nobody there", (url: string) => url.replace(/:\d+\//, ":1/"), {}, "store/unreachable", "127.0.0.1:1"],
+    ["no such table", (url: string) => url, { users: { table: "people" } }, "store/bad-query", "people"],
+    [
+      "no such column",
+      (url: string) => url,
+      { users: { table: "xmpp_user", columns: { email: "mail" } } },
+      "store/bad-query",
+      "mail",
+    ],
+    [
+      "a query that is no SQL",
+      (url: string) => url,
+      { users: { query: "SELEKT 1" } },
+      "store/bad-query",
+      "the query of users",
+    ],
+    [
+      "two statements in one",
+      (url: string) => url,
+      { users: { query: "SELECT 'x' AS name; SELECT 1" } },
+      "store/bad-query",
+      "the query of users",
+    ],
+    ["a query that writes", (url: string) => url, { users: { query: "DELETE FROM xmpp_setting" } }, "store/", ""],
+    [
+      "a column of another name",
+      (url: string) => url,
+      { users: { query: "SELECT name, email AS emial FROM xmpp_user" } },
+      "store/bad-columns",
+      "emial",
+    ],
+    [
+      "no name",
+      (url: string) => url,
+      { users: { query: "SELECT email FROM xmpp_user" } },
+      "store/bad-columns",
+      "no column name",
+    ],
+    [
+      "too slow",
+      (url: string) => url,
+      { users: { query: slowUsers }, statementTimeoutMs: 300 },
+      "store/slow",
+      "the query of users",
+    ],
+  ])("%s is an error that says so and holds no password", async (_what, at, config, code, says) => {
+    const store = await sqlStore(at(server().url), config);
+    const error = (await store.read().catch((refused: unknown) => refused)) as { code: string; message: string };
+    expect(error).toMatchObject({ code: expect.stringContaining(code), message: expect.stringContaining(says) });
+    expect(error.message + store.describe()).not.toMatch(/open-sesame|guess/);
+    expect(await server().rows("SELECT count(*) FROM xmpp_setting WHERE name = 'gone'")).toHaveLength(1);
+  });
+
+  describe("tables of the host's own", () => {
+    const people = quote(`odd "people" \`x\``);
+    afterEach(() => server().run(`DROP TABLE IF EXISTS ${people}`, "DROP TABLE IF EXISTS pbx_option"));
+    const make = () =>
+      server().run(
+        `CREATE TABLE ${people} (ext INTEGER, ${quote("Login Name")} VARCHAR(40), active CHAR(1), secret CHAR(40))`,
+        `INSERT INTO ${people} VALUES (4711, 'dora', 'y', 'se same'), (4712, 'emil', 'n', NULL)`,
+        "CREATE TABLE pbx_option (k VARCHAR(40), v INTEGER)",
+        "INSERT INTO pbx_option VALUES ('idle', 1000)",
+        `GRANT SELECT ON ${people} TO ${grantee}`,
+        `GRANT SELECT ON pbx_option TO ${grantee}`,
+      );
+    const config = {
+      settings: { query: "SELECT CONCAT('sys.xmpp.properties.xmpp.client.', k) AS name, v AS value FROM pbx_option" },
+      users: {
+        table: [`odd "people" \`x\``],
+        columns: { name: "Login Name", id: "ext", enabled: "active", passwordHash: "secret" },
+      },
+      roles: { query: "SELECT 'Staff' AS name, '[\"xmpp.group\"]' AS type" },
+      members: {
+        query: `SELECT 'Staff' AS role, ${quote("Login Name")} AS member FROM ${people} UNION SELECT 'Ghosts', 'boo'`,
+      },
+    };
+
+    test("are read by mapping and by queries; rows of a role that is not read are told", async () => {
+      await make();
+      const snapshot = await (await sqlStore(server().url, config)).read();
+      expect([...snapshot.settings]).toEqual([["sys.xmpp.properties.xmpp.client.idle", "1000"]]);
+      expect(snapshot.users).toEqual([
+        { name: "dora", id: "4711", enabled: true, passwordHash: "se same" },
+        { name: "emil", id: "4712", enabled: false },
+      ]);
+      expect(snapshot.roles).toMatchObject([
+        { name: "Staff", types: ["xmpp.group"], members: expect.arrayContaining(["dora", "emil"]) },
+      ]);
+      expect(snapshot.warnings).toMatchObject([
+        {
+          code: "store/stray-rows",
+          message: expect.stringContaining("1 rows name a role that is not read, the first Ghosts"),
+        },
+      ]);
+    });
+
+    test("without a change query the content tells whether anything changed", async () => {
+      await make();
+      const store = await sqlStore(server().url, config);
+      const first = await store.read();
+      expect(await store.read()).toBe(first);
+      await server().run("UPDATE pbx_option SET v = 2000");
+      expect((await store.read()).hash).not.toBe(first.hash);
+    });
+
+    test("a change query of the host's own is polled", async () => {
+      await make();
+      const store = await sqlStore(server().url, {
+        ...config,
+        changeQuery: "SELECT SUM(v) FROM pbx_option",
+        pollMs: 100,
+      });
+      const first = await store.read();
+      const heard = hearing(store);
+      await server().run("UPDATE pbx_option SET v = 2000");
+      await heard.next(/changed$/);
+      expect((await store.read()).hash).not.toBe(first.hash);
+    });
+
+    test.each([
+      ["enabled", "UPDATE %t SET active = NULL WHERE ext = 4711", "the row of dora, the column enabled"],
+      ["enabled", "UPDATE %t SET active = 'q' WHERE ext = 4712", "the row of emil, the column enabled"],
+      ["name", "UPDATE %t SET %n = '' WHERE ext = 4711", "row 1, the column name"],
+    ])("a bad %s names row and column, never the value", async (_column, statement, says) => {
+      await make();
+      await server().run(statement.replace("%t", people).replace("%n", quote("Login Name")));
+      const store = await sqlStore(server().url, {
+        ...config,
+        users: {
+          query: `SELECT ${quote("Login Name")} AS name, active AS enabled, secret AS password FROM ${people} ORDER BY ext`,
+        },
+      });
+      const error = (await store.read().catch((refused: unknown) => refused)) as { message: string };
+      expect(error).toMatchObject({ code: "store/bad-value", message: expect.stringContaining(says) });
+      expect(error.message).not.toMatch(/se same|'q'/);
+    });
+
+    test("a name that stands twice is refused", async () => {
+      await make();
+      await server().run(`INSERT INTO ${people} VALUES (1, 'dora', 'y', NULL)`);
+      await expect((await sqlStore(server().url, config)).read()).rejects.toMatchObject({ code: "store/twice" });
+    });
+  });
+
+  describe("a password that a user changed", () => {
+    const writing = (query: string, hash: string) => ({ writePassword: { query, hash } });
+    beforeEach(() =>
+      server().run(
+        ...world,
+        `GRANT UPDATE (password, password_hash, scram_sha1, scram_sha256, scram_sha512) ON xmpp_user TO ${grantee}`,
+      ),
+    );
+    afterEach(() =>
+      server()
+        .run(`REVOKE UPDATE ON xmpp_user FROM ${grantee}`)
+        .catch(() => {}),
+    );
+    const change = (name: string) => ({ kind: "user-password" as const, name, password: "neu: 'quoted' \\ 🔑" });
+
+    test.each([
+      ["bcrypt", "UPDATE xmpp_user SET password_hash = :hash WHERE name = :name", /^\$2[aby]\$/],
+      [
+        "sha512-crypt",
+        "UPDATE xmpp_user SET password_hash = :hash /* :no */ WHERE name = :name AND ':no' <> ''",
+        /^\$6\$/,
+      ],
+    ])("is written as %s", async (hash, query, form) => {
+      const store = await sqlStore(server().url, writing(query, hash));
+      expect(store.writable).toBe(true);
+      const { snapshot, summary } = await store.edit(change("alice"));
+      expect(snapshot.users.find(({ name }) => name === "alice")?.passwordHash).toMatch(form);
+      expect(summary).toBe("the password of alice was changed");
+    });
+
+    test("is written as SCRAM keys, or in clear", async () => {
+      const scram = await sqlStore(
+        server().url,
+        writing(
+          "UPDATE xmpp_user SET scram_sha1 = :sha1, scram_sha256 = :sha256, scram_sha512 = :sha512 WHERE name = :name",
+          "scram",
+        ),
+      );
+      const { snapshot } = await scram.edit(change("alice"));
+      expect(
+        await credentialsMatch(
+          snapshot.users.find(({ name }) => name === "alice")?.credentials ?? {},
+          change("").password,
+        ),
+      ).toBe(true);
+      const clear = await sqlStore(
+        server().url,
+        writing("UPDATE xmpp_user SET password = :password WHERE name = :name", "clear"),
+      );
+      const after = (await clear.edit(change("carol"))).snapshot;
+      expect(await server().rows("SELECT password FROM xmpp_user WHERE name = 'carol'")).toEqual([
+        [change("").password],
+      ]);
+      expect(
+        await credentialsMatch(
+          after.users.find(({ name }) => name === "carol")?.credentials ?? {},
+          change("").password,
+        ),
+      ).toBe(true);
+    });
+
+    test("never reaches another row, and no error holds it", async () => {
+      const query = "UPDATE xmpp_user SET password = :password WHERE name = :name";
+      const store = await sqlStore(server().url, writing(query, "clear"));
+      const all = await sqlStore(server().url, writing(`${query} OR 1 = 1`, "clear"));
+      await server().run("INSERT INTO xmpp_user (name) VALUES ('last')");
+      const failures = [
+        await store.edit(change("x' OR '1'='1")).catch((error: unknown) => error),
+        await all.edit(change("alice")).catch((error: unknown) => error),
+        await server()
+          .run(`REVOKE UPDATE ON xmpp_user FROM ${grantee}`)
+          .then(() => store.edit(change("alice")).catch((error: unknown) => error)),
+      ] as (Error & { code: string })[];
+      expect(failures.map(({ code }) => code)).toEqual(["store/not-written", "store/not-written", "store/denied"]);
+      expect(
+        failures.map((error) => `${error.message}${JSON.stringify(error)}${String(error.cause)}`).join(),
+      ).not.toContain("quoted");
+      expect(await server().rows("SELECT COUNT(*) FROM xmpp_user WHERE password IS NOT NULL")).toEqual([
+        [expect.toSatisfy((count) => Number(count) === 0)],
+      ]);
+    });
+
+    test("is refused where the configuration names no statement, and all else always", async () => {
+      const store = await sqlStore(server().url);
+      expect(store.writable).toBe(false);
+      await expect(store.edit(change("alice"))).rejects.toMatchObject({ code: "store/read-only" });
+      const writable = await sqlStore(
+        server().url,
+        writing("UPDATE xmpp_user SET password = :password WHERE name = :name", "clear"),
+      );
+      await expect(writable.edit({ kind: "user-remove", name: "alice" })).rejects.toMatchObject({
+        code: "store/read-only",
+      });
+    });
+  });
+
+  test("through the agent: the first apply by itself, later ones by a person, and an emptied table removes nobody", async () => {
+    await server().run(
+      "INSERT INTO xmpp_role (name) VALUES ('Sales')",
+      "INSERT INTO xmpp_role_type VALUES ('Sales', 'xmpp.group')",
+      `INSERT INTO xmpp_setting VALUES ('sys.xmpp.adminuser', 'u0')`,
+    );
+    for (let index = 0; index < 20; index++)
+      await server().run(`INSERT INTO xmpp_user (name, scram_sha256) VALUES ('u${index}', '${keys("SHA-256", 32)}')`);
+    const agent = await agentFixture({}, { FIREKEEPER_STORE: server().url });
+    opened.push(() => agent.close());
+    await agent.start();
+    expect(await agent.status()).toMatchObject({
+      mode: "manual",
+      journal: { revision: 1 },
+      store: expect.stringContaining("127.0.0.1"),
+    });
+    await server().run("INSERT INTO xmpp_role_member (role, user_name) VALUES ('Sales', 'u1')");
+    expect(await agent.ask("plan")).toMatchObject({ is: "waiting" });
+    expect(await agent.ask("apply")).toMatchObject({ is: "applied", revision: 2 });
+    await server().empty();
+    const refused = await agent.ask("apply").catch((error: unknown) => error);
+    expect(refused).toMatchObject({ code: "apply/removes-much" });
+    expect(Object.values(agent.core.stored.world.accounts)).toHaveLength(20);
+    expect(await agent.journal()).not.toContain("open-sesame");
+  });
+
+  test(`the store is of kind ${kind} and never shows its password`, async () => {
+    const store = await sqlStore(server().url);
+    expect(store.kind).toBe(kind);
+    expect(store.describe()).toMatch(/^(PostgreSQL|MariaDB) at 127\.0\.0\.1:\d+\/pbx$/);
+  });
+}
