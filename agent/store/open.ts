@@ -31,7 +31,19 @@ export interface OpenedStore {
 type Opener = (place: StorePlace, options: StoreOptions) => Promise<OpenedStore>;
 
 /** One line for each scheme; loaded when it is asked for, so that a host without a database loads no driver. */
-const byScheme: ReadonlyMap<string, Opener> = new Map<string, Opener>([]);
+const byScheme: ReadonlyMap<string, Opener> = new Map<string, Opener>([
+  ...["postgres", "postgresql", "mysql", "mariadb"].map((scheme): [string, Opener] => [scheme, openDatabase]),
+  ...["http", "https"].map((scheme): [string, Opener] => [scheme, openHttp]),
+]);
+
+async function openDatabase(place: StorePlace, options: StoreOptions): Promise<OpenedStore> {
+  const { openSqlStore } = await import("./sql/source.ts");
+  return { ...(await openSqlStore(place, options)), created: undefined };
+}
+
+async function openHttp(place: StorePlace, options: StoreOptions): Promise<OpenedStore> {
+  return (await import("./http/http-store.ts")).openHttpStore(place, options);
+}
 
 /** Opens the host store. Throws a `StoreError` when its place or its configuration cannot be one. */
 export async function openStore(place: StorePlace, options: StoreOptions): Promise<OpenedStore> {

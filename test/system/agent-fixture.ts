@@ -7,7 +7,7 @@ import type { OutcomeDocument, StatusDocument } from "../../agent/agent.ts";
 import { askAgent } from "../../agent/agent-socket-client.ts";
 import { readEnvironment } from "../../agent/environment.ts";
 import type { AddressResolver } from "../../agent/network/external-address.ts";
-import { openReport } from "../../agent/report.ts";
+import { openReport, type Report } from "../../agent/report.ts";
 import { type AgentProcess, startAgent } from "../../agent/start.ts";
 import { type StandIn, startStandIn } from "./stand-in-core.ts";
 
@@ -31,7 +31,7 @@ export type AgentFixture = {
   readonly home: string;
   readonly core: StandIn;
   write(host: Host): Promise<void>;
-  start(options?: { resolver?: AddressResolver }): Promise<void>;
+  start(options?: { resolver?: AddressResolver; report?: Report }): Promise<void>;
   stop(): Promise<void>;
   ask<T = OutcomeDocument>(what: string, params?: Record<string, unknown>): Promise<T>;
   status(): Promise<StatusDocument>;

@@ -42,7 +42,7 @@ export function lookout(client: HostClient, feeds: Feeds, random: () => number =
   let attempts = 0;
   let retry: NodeJS.Timeout | undefined;
   let gap: NodeJS.Timeout | undefined;
-  let waiting: string | undefined;
+  const waiting = new Set<string>();
   let trouble: Notice | undefined;
 
   const tell = (cause: string) => {
@@ -50,14 +50,14 @@ export function lookout(client: HostClient, feeds: Feeds, random: () => number =
   };
   const look = (cause: string) => {
     if (gap) {
-      waiting = cause;
+      waiting.add(cause);
       return;
     }
     gap = setTimeout(() => {
       gap = undefined;
-      const next = waiting;
-      waiting = undefined;
-      if (next !== undefined) look(next);
+      const next = [...waiting].join("; ");
+      waiting.clear();
+      if (next !== "") look(next);
     }, gapMs);
     gap.unref();
     tell(cause);
