@@ -102,15 +102,19 @@ export async function startAgent(environment: Environment, options: StartOptions
         resolver: options.resolver ?? systemResolver(),
         now: Date.now,
         report,
+        stun: environment.stun,
+        stateFile: join(home, "external-address.json"),
+        moved: (cause) => agent.wake(cause),
       }),
       patience: patience(Date.now),
-      probes: () => probe(target, { host: environment.probeHost }),
+      probes: () => probe(target, { host: environment.probeHost, from: environment.probeFrom }),
       instance: environment.instance,
       keepDays: environment.keepRemovedDays,
       memo: {},
       aliasDays: environment.aliasDays,
       restartMs: 60_000,
     };
+    ending.push(() => parts.external.close());
     const agent = new Agent({ parts, report, now: Date.now });
     const socket = await serveAgentSocket(home, handlers(agent));
     ending.push(() => socket.close());

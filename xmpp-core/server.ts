@@ -117,7 +117,7 @@ export async function startServer(options: ServerOptions) {
       modules.flatMap((module) => module.addresses ?? []),
     );
     const router = openRouter({ names, accounts, sessions, views, archiveIds: nextArchiveId, random, report });
-    const externalAddress = (): string | undefined => settings.get("external-address");
+    const externalAddresses = (): readonly string[] => settings.get("external-address")?.split(", ") ?? [];
 
     const derivations = derivationPool();
     const { core, handlers, stop } = startModules(
@@ -134,7 +134,7 @@ export async function startServer(options: ServerOptions) {
         router,
         gate,
         rights,
-        externalAddress,
+        externalAddresses,
         derivations,
         archiveIds: nextArchiveId,
       },
@@ -155,8 +155,7 @@ export async function startServer(options: ServerOptions) {
 
     const serving = life.own(
       certificates({
-        ...{ home, clock, gate, names, properties, report, random, acmeHook: options.acmeHook },
-        externalAddresses: () => [externalAddress()].filter((each) => each !== undefined),
+        ...{ home, clock, gate, names, properties, report, random, externalAddresses, acmeHook: options.acmeHook },
         ports: { open: (spec) => listening.open(spec), close: (name) => listening.shut(name) },
       }),
       (opened) => opened.close(),
@@ -175,7 +174,7 @@ export async function startServer(options: ServerOptions) {
       beforeLogin: () => handlers.flatMap((each) => each.beforeLogin ?? []),
       sessionHandlers: () => sessions.handlers,
       renderStored: recoveredMessages(core),
-      alsoCalled: (name) => name === properties.get(fqdn) || name === externalAddress(),
+      alsoCalled: (name) => name === properties.get(fqdn) || externalAddresses().includes(name),
       plainAlone: () => false,
     };
     const clients = life.own(openClients(streamParts), (opened) => opened.stop());

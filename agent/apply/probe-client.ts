@@ -6,16 +6,19 @@ import { createHash, createHmac, pbkdf2Sync, randomBytes, timingSafeEqual, X509C
 import { connect as connectPlain, type Socket } from "node:net";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import { type Element, parse } from "ltx";
+import { covers } from "../network/address-list.ts";
 
-export type ProbeTarget = {
+/** Where to look. */
+export type ProbePlace = {
   host: string;
   port: number;
-  domain: string;
   direct: boolean;
-  name: string;
-  password: string;
   timeoutMs: number;
+  /** Addresses from which the server takes nothing without a PROXY protocol header. */
+  proxies?: readonly string[];
 };
+
+export type ProbeTarget = ProbePlace & { domain: string; name: string; password: string };
 
 /** Logs in, hears itself, logs out; resolves with the certificate the server showed. Rejects with a sentence. */
 export async function probeLogin(target: ProbeTarget): Promise<X509Certificate> {
@@ -41,12 +44,33 @@ export async function probeLogin(target: ProbeTarget): Promise<X509Certificate> 
   }
 }
 
-/** Resolves when something listens there. */
-export async function probePort(host: string, port: number, timeoutMs: number): Promise<void> {
-  (await connected({ host, port, timeoutMs })).destroy();
+/** The certificate that is shown on a connection which stands already. Rejects with a sentence. */
+export async function probeCertificate(
+  plain: Socket,
+  target: Pick<ProbeTarget, "domain" | "direct" | "timeoutMs">,
+): Promise<X509Certificate> {
+  const { timeoutMs } = target;
+  const limit = setTimeout(() => plain.destroy(new Error(`no answer within ${timeoutMs / 1000} s`)), timeoutMs);
+  try {
+    if (!target.direct) await startTls(plain, target);
+    const tls = await secured(plain, target);
+    const certificate = new X509Certificate(tls.getPeerX509Certificate()?.raw ?? Buffer.alloc(0));
+    tls.destroy();
+    return certificate;
+  } finally {
+    clearTimeout(limit);
+  }
 }
 
-function connected({ host, port, timeoutMs }: Pick<ProbeTarget, "host" | "port" | "timeoutMs">): Promise<Socket> {
+/** Resolves when something listens there. */
+export async function probePort(place: Omit<ProbePlace, "direct">): Promise<void> {
+  (await connected(place)).destroy();
+}
+
+/** PROXY protocol 2, LOCAL: a proxy that connects for itself, as for a health check. */
+const localHeader = Buffer.from("0d0a0d0a000d0a515549540a20000000", "hex");
+
+function connected({ host, port, timeoutMs, proxies = [] }: Omit<ProbePlace, "direct">): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = connectPlain({ host, port });
     socket.setTimeout(timeoutMs, () => socket.destroy(new Error(`no answer within ${timeoutMs / 1000} s`)));
@@ -55,12 +79,13 @@ function connected({ host, port, timeoutMs }: Pick<ProbeTarget, "host" | "port" 
       socket.off("error", reject);
       socket.on("error", () => {});
       socket.setTimeout(0);
+      if (proxies.length > 0 && covers(proxies, socket.localAddress ?? "")) socket.write(localHeader);
       resolve(socket);
     });
   });
 }
 
-async function startTls(plain: Socket, { domain }: ProbeTarget): Promise<void> {
+async function startTls(plain: Socket, { domain }: Pick<ProbeTarget, "domain">): Promise<void> {
   const stream = new Stream(plain);
   const features = await stream.open(domain);
   if (!features.getChild("starttls")) throw new Error("STARTTLS is not offered");
@@ -70,7 +95,7 @@ async function startTls(plain: Socket, { domain }: ProbeTarget): Promise<void> {
   stream.release();
 }
 
-function secured(plain: Socket, { domain, direct }: ProbeTarget): Promise<TLSSocket> {
+function secured(plain: Socket, { domain, direct }: Pick<ProbeTarget, "domain" | "direct">): Promise<TLSSocket> {
   return new Promise((resolve, reject) => {
     // Our own server, often self-signed: names, dates and fingerprint are checked by verify, not a chain of trust.
     const socket = connectTls({

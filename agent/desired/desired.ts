@@ -26,6 +26,8 @@ export interface Desired {
   readonly domainFrom: "store" | "instance" | "default";
   readonly rejections: readonly Rejection[];
   readonly notices: readonly Notice[];
+  /** Where the external address is from when the host names one that is followed, and what it has been before. */
+  readonly followed?: { readonly how: string; readonly former: readonly string[] };
 }
 
 /** One part's share of the result. */

@@ -40,11 +40,9 @@ export function wantedSettings(
       hint: "Set sys.xmpp.adminuser to the name of a user.",
     });
   const externalAddress = text(snapshot, "sys.xmpp.externalip");
-  const addressRejected = externalAddress?.toLowerCase() === "auto" ? notYetAuto(externalAddress) : undefined;
-  if (addressRejected) rejections.push(addressRejected);
   const properties = wantedProperties(snapshot.settings);
   rejections.push(...properties.rejections);
-  if (externalAddress !== undefined && !addressRejected && "xmpp.proxy.externalip" in properties.wanted)
+  if (externalAddress !== undefined && "xmpp.proxy.externalip" in properties.wanted)
     notices.push({
       code: "settings/covered",
       message:
@@ -55,7 +53,7 @@ export function wantedSettings(
     wanted: {
       domain: domain.wanted,
       ...(admin !== undefined && !adminRejected ? { admin } : {}),
-      ...(externalAddress !== undefined && !addressRejected ? { externalAddress } : {}),
+      ...(externalAddress !== undefined ? { externalAddress } : {}),
       ...(runtimeOptions === undefined ? {} : { runtimeOptions }),
       properties: properties.wanted,
     },
@@ -101,17 +99,6 @@ function rejectedAdmin(given: string, users: readonly User[]): Rejection | undef
     value: given,
     rule: user ? `the user ${user.name} must be enabled and have a password` : "the name of a user of the host",
     hint: `${meant && !user ? `Did you mean ${meant}? ` : ""}The former admin keeps the rights until then.`,
-  };
-}
-
-function notYetAuto(given: string): Rejection {
-  return {
-    code: "settings/not-yet",
-    subject: { kind: "setting", name: "external-address" },
-    key: "sys.xmpp.externalip",
-    value: given,
-    rule: "an IPv4 address, an IPv6 address or a host name; auto comes with a later version",
-    hint: "Until then give the address, or a host name that follows it (dynamic DNS).",
   };
 }
 

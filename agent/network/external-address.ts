@@ -1,115 +1,213 @@
-/** The address by which clients outside the NAT reach us: a literal, or a host name that is followed. docs/settings.md. */
-import { Resolver } from "node:dns/promises";
+/**
+ * The address by which clients outside the NAT reach us: a literal, a host name that is followed, or `auto`, which is
+ * found by STUN. docs/network.md
+ */
+import { readFileSync } from "node:fs";
+import { rename, writeFile } from "node:fs/promises";
 import { isIP } from "node:net";
-import type { Desired } from "../desired/desired.ts";
-import { explain, type Notice } from "../errors.ts";
+import { z } from "zod";
+import type { Desired, Rejection } from "../desired/desired.ts";
+import type { Notice } from "../errors.ts";
+import type { AddressResolver } from "./address-resolver.ts";
+import { dnsAddress } from "./dns-address.ts";
+import type { FollowReport, Seen } from "./seen.ts";
+import { type SteadyAddress, type SteadyState, steadyAddress } from "./steady-address.ts";
+import { confirmations, stunAddress } from "./stun-address.ts";
+import type { After } from "./stun-client.ts";
+import { type AskStun, type Family, families } from "./stun-round.ts";
+import type { StunServer } from "./stun-servers.ts";
 
-export type AddressRecord = { address: string; ttl: number };
-
-/** The two questions asked of DNS; node's resolver answers them. */
-export interface AddressResolver {
-  resolve4(name: string): Promise<AddressRecord[]>;
-  resolve6(name: string): Promise<AddressRecord[]>;
-}
-
-export function systemResolver(): AddressResolver {
-  const resolver = new Resolver({ timeout: 3000, tries: 2 });
-  return {
-    resolve4: (name) => resolver.resolve4(name, { ttl: true }),
-    resolve6: (name) => resolver.resolve6(name, { ttl: true }),
-  };
-}
+export { type AddressRecord, type AddressResolver, systemResolver } from "./address-resolver.ts";
 
 export interface ExternalAddress {
-  /** The same wish with a host name replaced by its present address; a name that does not resolve keeps its last one. */
+  /** The same wish with a host name or `auto` replaced by the present address; what cannot be found keeps the last one. */
   follow(wanted: Desired): Promise<Desired>;
-  /** When the answer should be looked at again, in milliseconds since the epoch; undefined without a host name. */
+  /** When the answer should be looked at again, in milliseconds since the epoch; undefined if nobody needs to ask. */
   readonly lookAgainAt: number | undefined;
+  /** Asks nobody any more. */
+  close(): void;
 }
 
-type Followed = { name: string; address: string; until: number };
+/** How what is followed stands; outlives the agent, so that a restart neither forgets an address nor what it is damped for. */
+interface Following {
+  /** The setting: a host name or `auto`. */
+  readonly text: string;
+  readonly steady: Record<Family, SteadyAddress>;
+  /** What it has meant, newest last. */
+  readonly published: string[];
+}
 
-/** No answer is believed longer than this, whatever its TTL, nor asked for more often. */
-const longestMs = 5 * 60_000;
+/** No answer is asked for more often. */
 const shortestMs = 5_000;
+const defaultEveryMs = 60_000;
+const mostPublished = 20;
 
 export function externalAddress(options: {
   resolver: AddressResolver;
   now: () => number;
-  /** No answer is asked for more often. */
+  /** No DNS answer is asked for more often. */
   leastMs?: number;
-  report?: { addressFollowed(name: string, address: string): void; addressUnresolved(name: string, why: string): void };
+  report?: FollowReport;
+  /** File of what is known; without it a restart knows nothing. */
+  stateFile?: string;
+  /** STUN servers for `auto`, and the time between two rounds. */
+  stun?: { readonly servers: readonly StunServer[]; readonly everyMs?: number };
+  /** `auto` has found something: look again. */
+  moved?: (cause: string) => void;
+  after?: After;
+  ask?: AskStun;
 }): ExternalAddress {
-  const { resolver, now, report, leastMs = shortestMs } = options;
-  let followed: Followed | undefined;
+  const { resolver, now, report, stateFile, leastMs = shortestMs } = options;
+  const dns = dnsAddress({ resolver, now, leastMs, report });
+  const servers = options.stun?.servers ?? [];
+  const stun = stunAddress({
+    ...{ servers, resolver, now, report, after: options.after, ask: options.ask },
+    everyMs: options.stun?.everyMs ?? defaultEveryMs,
+    moved: (cause) => options.moved?.(cause),
+  });
+  let following: Following | undefined = stateFile === undefined ? undefined : restored(stateFile);
+  let saved = "";
+  let byDns = false;
 
-  async function current(name: string): Promise<{ address?: string; notice?: Notice }> {
-    if (followed?.name === name && now() < followed.until) return { address: followed.address };
-    const last = followed?.name === name ? followed.address : undefined;
-    try {
-      const found = await lookUp(name, resolver, last);
-      if (found.address !== last) report?.addressFollowed(name, found.address);
-      const lasts = Math.min(Math.max(found.ttl * 1000, leastMs), longestMs);
-      followed = { name, address: found.address, until: now() + lasts };
-      return { address: found.address };
-    } catch (error) {
-      report?.addressUnresolved(name, explain(error));
-      followed = last === undefined ? undefined : { name, address: last, until: now() + leastMs };
-      const notice: Notice = {
-        code: "network/unresolved",
-        message: `${name} (sys.xmpp.externalip) does not resolve: ${explain(error)}.`,
-        hint: last === undefined ? "The address in force stays." : `Its last address ${last} stays.`,
-      };
-      return last === undefined ? { notice } : { address: last, notice };
-    }
+  function stop(): void {
+    stun.rest();
+    dns.forget();
+    byDns = false;
+  }
+
+  function followed(text: string): Following {
+    if (following?.text === text) return following;
+    stop();
+    following = fresh(text);
+    return following;
+  }
+
+  async function save(): Promise<void> {
+    if (stateFile === undefined || following === undefined) return;
+    const text = stored(following);
+    if (text === saved) return;
+    // A disk that does not take it costs the memory of a restart, not the service.
+    const written = writeFile(`${stateFile}.new`, text, { mode: 0o600 }).then(() =>
+      rename(`${stateFile}.new`, stateFile),
+    );
+    await written.then(
+      () => {
+        saved = text;
+      },
+      () => undefined,
+    );
   }
 
   return {
     async follow(wanted) {
       const given = wanted.state.settings.externalAddress?.trim();
-      if (given === undefined || isIP(given) !== 0 || !isHostName(given)) {
-        followed = undefined;
+      const auto = given?.toLowerCase() === "auto";
+      if (given === undefined || (!auto && (isIP(given) !== 0 || !isHostName(given)))) {
+        stop();
+        following = undefined;
         return wanted;
       }
-      const { address, notice } = await current(given);
-      const notices = notice ? [...wanted.notices, notice] : wanted.notices;
-      if (address === undefined) return { ...wanted, ...unresolved(wanted, given), notices };
+      if (auto && servers.length === 0) {
+        stop();
+        return left(wanted, unset(given), []);
+      }
+      const ours = followed(auto ? "auto" : given);
+      if (auto) dns.forget();
+      else stun.rest();
+      byDns = !auto;
+      const seen: Seen = auto ? await stun.look(ours.steady) : await dns.look(given, ours.steady);
+      const address = families
+        .filter((family) => !seen.lost.includes(family))
+        .flatMap((family) => ours.steady[family].state.current ?? [])
+        .join(", ");
+      if (address === "") return left(wanted, auto ? unknown(given) : unresolved(given), seen.notices);
+      const former = [...ours.published];
+      if (ours.published.at(-1) !== address) ours.published.push(address);
+      ours.published.splice(0, ours.published.length - mostPublished);
+      await save();
       const settings = { ...wanted.state.settings, externalAddress: address };
-      return { ...wanted, state: { ...wanted.state, settings }, notices };
+      return {
+        ...wanted,
+        state: { ...wanted.state, settings },
+        notices: [...wanted.notices, ...seen.notices],
+        followed: { how: seen.how, former },
+      };
     },
     get lookAgainAt() {
-      return followed?.until;
+      return byDns ? dns.lookAgainAt : undefined;
     },
+    close: stop,
   };
 }
 
-/** IPv4 first: it is what NATs are about. Among several addresses the one already offered stays. */
-async function lookUp(name: string, resolver: AddressResolver, last: string | undefined): Promise<AddressRecord> {
-  const answers = await Promise.allSettled([resolver.resolve4(name), resolver.resolve6(name)]);
-  const records = answers.flatMap((answer) => (answer.status === "fulfilled" ? answer.value : []));
-  const [first] = records;
-  if (first) return records.find((one) => one.address === last) ?? sorted(records)[0] ?? first;
-  const failure = answers.find((answer) => answer.status === "rejected");
-  throw failure?.status === "rejected" ? failure.reason : new Error("it has no address");
+/** A name's own TTL says how often it may change, STUN has to see a new address twice. */
+function steadyOf(text: string, states: Partial<Record<Family, SteadyState>>): Record<Family, SteadyAddress> {
+  const times = text === "auto" ? confirmations : 1;
+  return { 4: steadyAddress(times, states[4]), 6: steadyAddress(times, states[6]) };
 }
 
-/** Round-robin DNS answers in another order each time; the choice must not follow it. */
-function sorted(records: readonly AddressRecord[]): AddressRecord[] {
-  return [...records].sort((a, b) => isIP(a.address) - isIP(b.address) || (a.address < b.address ? -1 : 1));
+function fresh(text: string): Following {
+  return { text, steady: steadyOf(text, {}), published: [] };
+}
+
+function stored({ text, steady, published }: Following): string {
+  return `${JSON.stringify({ text, 4: steady[4].state, 6: steady[6].state, published })}\n`;
+}
+
+const steadyState = z.object({
+  current: z.string().optional(),
+  movedAt: z.number().optional(),
+  holdMs: z.number().optional(),
+});
+const storedState = z.object({ text: z.string(), 4: steadyState, 6: steadyState, published: z.array(z.string()) });
+
+/** Undefined if there is none, or none that can be read: it is found anew. */
+function restored(path: string): Following | undefined {
+  try {
+    const { text, published, ...states } = storedState.parse(JSON.parse(readFileSync(path, "utf8")));
+    return { text, steady: steadyOf(text, states), published };
+  } catch {
+    return undefined;
+  }
 }
 
 /** Left alone, as a rejection is: what is in force stays. */
-function unresolved(wanted: Desired, name: string): Pick<Desired, "state" | "rejections"> {
+function left(wanted: Desired, reason: Omit<Rejection, "subject" | "key">, notices: readonly Notice[]): Desired {
   const { externalAddress: _, ...settings } = wanted.state.settings;
-  const rejection = {
+  const subject = { kind: "setting", name: "external-address" } as const;
+  return {
+    ...wanted,
+    state: { ...wanted.state, settings },
+    rejections: [...wanted.rejections, { ...reason, subject, key: "sys.xmpp.externalip" }],
+    notices: [...wanted.notices, ...notices],
+  };
+}
+
+function unresolved(value: string): Omit<Rejection, "subject" | "key"> {
+  return {
     code: "network/unresolved",
-    subject: { kind: "setting", name: "external-address" } as const,
-    key: "sys.xmpp.externalip",
-    value: name,
-    rule: "an IPv4 address, an IPv6 address or a host name that resolves",
+    value,
+    rule: "an IPv4 address, an IPv6 address, a host name that resolves, or auto",
     hint: "It is looked up again by itself.",
   };
-  return { state: { ...wanted.state, settings }, rejections: [...wanted.rejections, rejection] };
+}
+
+function unset(value: string): Omit<Rejection, "subject" | "key"> {
+  return {
+    code: "network/stun-unset",
+    value,
+    rule: "an IPv4 address, an IPv6 address or a host name, as no STUN server is named for auto",
+    hint: "Set FIREKEEPER_STUN to servers outside the NAT, for example stun.example.org, and start the agent again.",
+  };
+}
+
+function unknown(value: string): Omit<Rejection, "subject" | "key"> {
+  return {
+    code: "network/stun-silent",
+    value,
+    rule: "an address that the STUN servers have seen",
+    hint: "They are asked again by themselves; the address in force stays.",
+  };
 }
 
 function isHostName(text: string): boolean {

@@ -43,7 +43,7 @@ export function planSettings(input: PlanInput): PlanPart {
       rejected.push(rejection(name, given, answer.rejected, answer.secret));
     else {
       const change = settingChange(name, given === undefined ? undefined : answer, now, answer?.impact ?? "live");
-      if (change) changes.push(change);
+      if (change) changes.push(name === "external-address" ? followedChange(change, input.desired.followed) : change);
       if (given === undefined && now?.origin === "local" && now.value !== null) notices.push(local(name, now));
     }
     if (given !== undefined && answer && !answer.rejected) notices.push(...effects(answer));
@@ -98,6 +98,14 @@ export function settingChange(
     impact,
     steps: [{ kind: "setting", setting: name, to: null }],
   };
+}
+
+/** A change of an address that is followed says who saw it, and goes by itself from one such address to the next. */
+function followedChange(change: PlannedChange, followed: PlanInput["desired"]["followed"]): PlannedChange {
+  if (followed === undefined) return change;
+  const source = `${change.source} (${followed.how})`;
+  const moved = change.action === "set" && change.from !== null && followed.former.includes(change.from);
+  return { ...change, source, ...(moved ? { follows: true as const } : {}) };
 }
 
 /**

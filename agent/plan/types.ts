@@ -34,6 +34,8 @@ export interface PlannedChange {
   /** Where in the host this comes from: a settings key, `users: alice`, `roles: Sales`. */
   readonly source: string;
   readonly scope: Scope;
+  /** The host's setting stands and what it names has moved: nobody has to decide that again. */
+  readonly follows?: true;
   readonly steps: readonly Change[];
   /** What the change takes away, for the brake. */
   readonly removes: readonly Removal[];

@@ -48,6 +48,7 @@ export interface Decision {
  *  loop     | —     | any    | migrate, no AUTO_MIGRATE    | waits for `apply`
  *  loop     | —     | auto   | any other                   | now
  *  loop     | —     | manual | any other, first apply ever | now
+ *  loop     | —     | manual | a followed address moved    | now
  *  loop     | —     | manual | any other                   | waits for `apply`
  */
 export function decide(plan: Plan, policy: Policy, facts: Facts, asked: Asked): Decision {
@@ -65,7 +66,7 @@ export function decide(plan: Plan, policy: Policy, facts: Facts, asked: Asked): 
 
 function goesByItself(change: PlannedChange, policy: Policy, facts: Facts): boolean {
   if (change.impact === "migrate") return policy.autoMigrate;
-  return policy.mode === "auto" || facts.first;
+  return policy.mode === "auto" || facts.first || change.follows === true;
 }
 
 function waits(plan: Plan, why: readonly string[], refusal: CodedError): Decision {

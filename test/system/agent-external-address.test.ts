@@ -14,10 +14,10 @@ function wish(address: string | undefined): Desired {
 }
 
 function world() {
-  const dns = { v4: [] as AddressRecord[], v6: [] as AddressRecord[], asked: 0, now: 0 };
+  const dns = { v4: [] as AddressRecord[], v6: [] as AddressRecord[], asked: 0, now: 0, failure: "ENODATA" };
   const answer = async (records: AddressRecord[]) => {
     dns.asked++;
-    if (records.length === 0) throw new Error("ENODATA");
+    if (records.length === 0) throw Object.assign(new Error(dns.failure), { code: dns.failure });
     return records;
   };
   const external = externalAddress({
@@ -50,23 +50,52 @@ test("a host name becomes its address until its TTL ends, and then the next one"
   expect(await follow("vpn.example.org")).toBe("192.0.2.2");
 });
 
-test("among several addresses the one that is offered stays, and IPv4 comes first", async () => {
+test("among several addresses of a family the one that is offered stays, and both families are offered", async () => {
   const { dns, follow } = world();
   dns.v6 = [{ address: "2001:db8::1", ttl: 30 }];
   dns.v4 = [
     { address: "192.0.2.2", ttl: 30 },
     { address: "192.0.2.1", ttl: 30 },
   ];
-  expect(await follow("vpn.example.org")).toBe("192.0.2.1");
+  expect(await follow("vpn.example.org")).toBe("192.0.2.1, 2001:db8::1");
   dns.now = 60_000;
   dns.v4 = [
     { address: "192.0.2.1", ttl: 30 },
     { address: "192.0.2.0", ttl: 30 },
   ];
-  expect(await follow("vpn.example.org")).toBe("192.0.2.1");
+  expect(await follow("vpn.example.org")).toBe("192.0.2.1, 2001:db8::1");
   dns.now = 120_000;
   dns.v4 = [];
   expect(await follow("vpn.example.org")).toBe("2001:db8::1");
+});
+
+test("a name server that fails for one family takes that address away from nobody", async () => {
+  const { dns, follow } = world();
+  dns.v4 = [{ address: "192.0.2.1", ttl: 30 }];
+  dns.v6 = [{ address: "2001:db8::1", ttl: 30 }];
+  await follow("vpn.example.org");
+  dns.v6 = [];
+  dns.failure = "ESERVFAIL";
+  dns.now = 60_000;
+  expect(await follow("vpn.example.org")).toBe("192.0.2.1, 2001:db8::1");
+});
+
+test("a name that flaps is followed at once, then ever more slowly, with a notice", async () => {
+  const { dns, external } = world();
+  const moves: number[] = [];
+  let held = 0;
+  let offered: string | undefined;
+  // Another address every 10 s for two hours.
+  for (dns.now = 0; dns.now < 2 * 3_600_000; dns.now += 10_000) {
+    dns.v4 = [{ address: `192.0.2.${(dns.now / 10_000) % 2}`, ttl: 5 }];
+    const wanted = await external.follow(wish("vpn.example.org"));
+    if (wanted.state.settings.externalAddress !== offered) moves.push(dns.now);
+    offered = wanted.state.settings.externalAddress;
+    if (wanted.notices.some(({ code }) => code === "network/address-held")) held++;
+  }
+  expect(moves.length).toBeLessThan(12);
+  expect(moves.slice(0, 2)).toEqual([0, 10_000]);
+  expect(held).toBeGreaterThan(100);
 });
 
 test("a name that no longer resolves keeps its last address, with a notice", async () => {

@@ -65,8 +65,6 @@ describe("settings", () => {
   });
 
   test.each([
-    ["sys.xmpp.externalip", "auto", "settings/not-yet", "external-address", /later version/],
-    ["sys.xmpp.externalip", "AUTO", "settings/not-yet", "external-address", /later version/],
     [
       "sys.xmpp.properties.xmpp.domain",
       "y.org",

@@ -369,7 +369,6 @@ describe("edits", () => {
       "store/unknown-setting",
       /sys\.xmpp\.domain/,
     ],
-    ["auto", { kind: "setting-set", key: "sys.xmpp.externalip", value: "auto" }, "settings/not-yet", /later version/],
     ["a setting that is not set", { kind: "setting-unset", key: "sys.xmpp.domian" }, "store/unknown-setting", /domain/],
     [
       "no member",

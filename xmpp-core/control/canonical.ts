@@ -1,5 +1,6 @@
 /** What the server makes of a desired state: its own form of every value and name, or why it takes none. docs/architecture.md "A setting's way". */
 
+import { isIP } from "node:net";
 import { explainJid, parseJid, prepareLocal } from "../jid/jid.ts";
 import { countable } from "../modules/points.ts";
 import type { CanonicalAnswer, DesiredState, NameAnswer, SettingAnswer } from "./contract.ts";
@@ -158,7 +159,9 @@ export function clashesAmong(parts: Pick<ControlParts, "accounts" | "names">, fo
 }
 
 function dnsRecords(parts: ControlParts, to: string): string[] {
-  const target = parts.settings.get("external-address") ?? to;
+  const external = parts.settings.get("external-address")?.split(", ")[0];
+  // The target of an SRV record is a name (RFC 2782).
+  const target = external === undefined || isIP(external) !== 0 ? to : external;
   const ports = new Map(parts.listening.status().map(({ name, port }) => [name, port]));
   const record = (service: string, listener: string): string[] => {
     const port = ports.get(listener);

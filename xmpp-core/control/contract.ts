@@ -372,7 +372,13 @@ export const requests = {
   /** What a member of a shared group would see: names of the contacts of one roster group, for verification. */
   "group-view": {
     ask: z.object({ group: z.string() }),
-    answer: z.object({ exists: z.boolean(), displayName: z.string(), members: z.number() }),
+    answer: z.object({
+      exists: z.boolean(),
+      displayName: z.string(),
+      members: z.number(),
+      /** Members who do not have another one in their roster under this group, a sentence each; absent: all have. */
+      unseen: z.array(z.string()).optional(),
+    }),
   },
   /** Which check of a login fails; with a password it is tried, and counts as a login does. Tells no secret. */
   "check-login": {

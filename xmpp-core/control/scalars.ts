@@ -53,21 +53,22 @@ const readers: Record<ScalarName, (text: string) => Read> = {
     return { value: name };
   },
   "external-address"(text) {
-    const given = text.trim();
-    if (given.toLowerCase() === "auto")
-      return {
-        code: "settings/not-yet",
-        rule: "an IPv4 address, an IPv6 address or a host name",
-        hint: "Finding the address by itself (auto) comes with a later release.",
-      };
-    const name = canonicalHost(given);
-    if (name === undefined)
+    if (text.trim().toLowerCase() === "auto")
       return {
         code: "settings/external-address",
-        rule: "an IPv4 address, an IPv6 address or a host name",
-        hint: "For instance 203.0.113.7 or chat.example.org.",
+        rule: "an address or a host name, as the agent finds it for auto",
+        hint: "Set auto in the host's store: the agent finds the address by STUN.",
       };
-    return { value: name };
+    const names = text.split(",").map(canonicalHost);
+    const families = names.map((name) => isIP(name ?? ""));
+    // Two are the IPv4 and the IPv6 address of one place; anything else has one name.
+    if (names.every((name) => name !== undefined) && (names.length === 1 || families.join() === "4,6"))
+      return { value: names.join(", ") };
+    return {
+      code: "settings/external-address",
+      rule: "an IPv4 address, an IPv6 address, one of each (IPv4 first), or a host name",
+      hint: "For instance 203.0.113.7 or chat.example.org.",
+    };
   },
   "runtime-options"(text) {
     const options = readRuntimeOptions(text);

@@ -28,8 +28,8 @@ export interface Core {
   readonly sessions: Sessions;
   readonly router: Router;
   readonly gate: Gate;
-  /** `sys.xmpp.externalip` as it is now, if set; followed by `onExternalAddress`. */
-  readonly externalAddress: () => string | undefined;
+  /** `sys.xmpp.externalip` as it is now: a host name, an address, or an IPv4 and an IPv6 address; empty if it is unset. */
+  readonly externalAddresses: () => readonly string[];
   /** Where keys of new passwords are derived. */
   readonly derivations: DerivationPool;
   /** Sortable ids for stored stanzas, strictly rising. */

@@ -146,9 +146,10 @@ export const socks5Proxy = defineModule({
         return request.error(stanzaError("service-unavailable", { text: "The file transfer proxy is turned off." }));
       const jid = core.names.hostName(request.session.view, label);
       const at = { jid, port: core.properties.get(proxyPort) };
-      const told = core.properties.get(externalIp) ?? core.externalAddress();
+      const told = core.properties.get(externalIp);
+      const outside = told === undefined ? core.externalAddresses() : [told];
       // Without an address from outside: every one that this machine has, as Openfire does.
-      const hosts = told !== undefined ? [told] : localAddresses(core.properties.get(networkInterface));
+      const hosts = outside.length > 0 ? outside : localAddresses(core.properties.get(networkInterface));
       return request.result(
         x(
           "query",
