@@ -8,6 +8,7 @@ import { parseJson } from "../../agent/store/flat-json-text.ts";
 import { flatKey } from "../../agent/store/flat-key.ts";
 import { parseProperties } from "../../agent/store/flat-properties.ts";
 import { flatRecords } from "../../agent/store/flat-records.ts";
+import { watchFiles } from "../../agent/store/flat-watch.ts";
 import { StoreError } from "../../agent/store/host-store.ts";
 
 const file = "host.x";
@@ -421,4 +422,29 @@ describe("JSON", () => {
 
   test("deep nesting ends before the stack does", () =>
     expect(failure(() => json("[".repeat(100_000)))).toMatchObject({ code: "store/not-json" }));
+});
+
+test("a watch tells each state once, and never one that was read", async () => {
+  let now = "a";
+  let looks: { left: number; done: () => void } | undefined;
+  const causes: string[] = [];
+  const watched = {
+    name: "host",
+    directories: () => [],
+    concerns: () => true,
+    pollMs: 1,
+    read: () => "a",
+    look: async () => {
+      if (looks && --looks.left === 0) looks.done();
+      return now;
+    },
+  };
+  const stop = watchFiles(watched, (cause) => causes.push(`${now} ${cause}`));
+  const tenLooks = () => new Promise<void>((done) => (looks = { left: 10, done }));
+  for (const state of ["a", "b", "c", "a", "c"]) {
+    now = state;
+    await tenLooks();
+  }
+  await stop();
+  expect(causes).toEqual(["b", "c", "c"].map((state) => `${state} host differs from what was read`));
 });
