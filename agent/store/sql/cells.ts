@@ -26,12 +26,13 @@ export function readFlag(cell: unknown): boolean | undefined {
   return typeof text === "string" ? flags[text.trim().toLowerCase()] : undefined;
 }
 
-/** An array of the database, a JSON list, or texts between spaces or commas. */
-export function readList(cell: unknown): string[] | undefined | null {
+/** An array of the database, a JSON list, or text: one item, or several between spaces or commas. */
+export function readList(cell: unknown, plain: "one" | "several"): string[] | undefined | null {
   if (Array.isArray(cell)) return texts(cell);
   const text = readText(cell);
   if (typeof text !== "string") return text;
-  if (!text.trimStart().startsWith("[")) return text.split(/[\s,]+/).filter((one) => one !== "");
+  if (!text.trimStart().startsWith("["))
+    return (plain === "one" ? [text] : text.split(/[\s,]+/)).filter((one) => one !== "");
   try {
     const parsed: unknown = JSON.parse(text);
     return Array.isArray(parsed) ? texts(parsed) : null;

@@ -41,8 +41,6 @@ async function connect(place: SqlPlace, options: SessionOptions): Promise<SqlSes
     dateStrings: true,
     // A server could ask for any file of this machine otherwise.
     flags: ["-LOCAL_FILES"],
-    // Proven by the socket's owner: the answer is empty.
-    authPlugins: { auth_socket: () => () => Buffer.alloc(0), unix_socket: () => () => Buffer.alloc(0) },
   });
   const timeout = statementTimeoutMs + graceMs;
   const lost = new Promise<void>((resolve) => {

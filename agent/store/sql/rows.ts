@@ -49,7 +49,7 @@ function userOfRow(row: Row, name: string): UserRecord {
     passwordHash: row.text("passwordHash"),
     passwordFrom: row.text("passwordFrom") || undefined,
     credentials: Object.fromEntries(Object.entries(keys).filter(([, text]) => text)),
-    aliases: row.list("aliases"),
+    aliases: row.list("aliases", "several"),
   };
   const user = userOf(row.checked(userRecord, given));
   return user.aliases?.length === 0 ? withoutAliases(user) : user;
@@ -72,7 +72,7 @@ function readRoles(rows: Row[], parameters: Row[], members: Row[], warnings: Not
     const name = row.named("name");
     const role: Draft = roles.get(name) ?? { name, types: [], members: [], teams: [], parameters: new Map() };
     roles.set(name, role);
-    role.types.push(...(row.list("type") ?? []));
+    role.types.push(...(row.list("type", "one") ?? []));
   }
   const strays = strayCount("role", warnings, place);
   for (const row of parameters) {
@@ -156,7 +156,7 @@ interface Row {
   /** Text that must be there. */
   named(column: string): string;
   flag(column: string): boolean;
-  list(column: string): string[] | undefined;
+  list(column: string, plain: "one" | "several"): string[] | undefined;
   bad(column: string, rule: string): StoreError;
   twice(name: string): StoreError;
   checked<T extends z.ZodType>(schema: T, given: unknown): z.output<T>;
@@ -200,9 +200,10 @@ function readPart(part: PartName, table: Table | undefined, sources: PartSources
         if (value === undefined) throw bad(column, "true or false (t, f, yes, no, 1, 0), not NULL");
         return value;
       },
-      list(column) {
-        const value = readList(cell(column));
-        if (value === null) throw bad(column, "an array, a JSON list, or texts between spaces or commas");
+      list(column, plain) {
+        const value = readList(cell(column), plain);
+        if (value === null)
+          throw bad(column, `an array, a JSON list, or ${plain === "one" ? "text" : "texts between spaces or commas"}`);
         return value;
       },
       bad,
