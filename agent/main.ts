@@ -4,6 +4,7 @@ import { readEnvironment } from "./environment.ts";
 import { CodedError, explain } from "./errors.ts";
 import { openReport } from "./report.ts";
 import { startAgent } from "./start.ts";
+import { tellServiceManager } from "./supervise/service-manager.ts";
 
 process.umask(0o077);
 
@@ -19,6 +20,7 @@ try {
       process.exit(1);
     }
     stopping = true;
+    tellServiceManager("STOPPING=1");
     report.stopping(signal);
     agent.stop(signal).then(
       () => process.exit(0),
@@ -31,7 +33,9 @@ try {
   process.on("SIGTERM", () => stop("SIGTERM"));
   process.on("SIGINT", () => stop("SIGINT"));
   process.on("SIGHUP", () => agent.reload());
-  console.log(await agent.settled);
+  const settled = await agent.settled;
+  tellServiceManager("READY=1");
+  console.log(settled);
 } catch (error) {
   console.error(error instanceof CodedError ? `${error.code}: ${explain(error)}` : error);
   process.exit(1);

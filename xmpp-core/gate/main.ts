@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { Gate } from "./gate.ts";
 import { holdLock } from "./lock.ts";
 import { openLog } from "./report.ts";
+import { tellServiceManager } from "./service-manager.ts";
 import { Supervisor } from "./supervisor.ts";
 
 /**
@@ -46,7 +47,10 @@ const supervisor: Supervisor = new Supervisor({
 const gate = new Gate({
   report: log.report,
   prepareSuccessor: () => supervisor.prepareSuccessor(),
-  coreReady: () => supervisor.ready(),
+  coreReady: () => {
+    supervisor.ready();
+    tellServiceManager("READY=1");
+  },
   coreGone: (handedOver) => {
     if (handedOver) supervisor.handedOver();
   },
@@ -69,6 +73,7 @@ async function stop(signal: string): Promise<void> {
     return;
   }
   stopping = true;
+  tellServiceManager("STOPPING=1");
   log.report("info", "gate-stopping", { signal, connections: gate.connections });
   gate.stopAccepting();
   const ended = supervisor.stopped();
