@@ -24,6 +24,7 @@ export interface Settling {
  *  anything            | the same                  | nothing
  */
 export async function settle({ target, journal, probes, report }: Settling): Promise<void> {
+  await target.recover?.();
   const { revision, proven } = await target.revisions();
   const intent = journal.unsettled;
   if (intent) {

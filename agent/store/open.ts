@@ -7,11 +7,14 @@ import { type FlatForm, flatFileSource, flatForm } from "./flat-file.ts";
 import { readSeen } from "./flat-seen.ts";
 import type { FreshStart } from "./fresh-start.ts";
 import { type HostStore, StoreError } from "./host-store.ts";
+import type { HeardPassword } from "./password-keys.ts";
 import { isStoreUrl, mayCreateStore, type StorePlace } from "./place.ts";
 import { openRecordStore } from "./record-store.ts";
 
 export interface StoreOptions {
   readonly home: string;
+  /** Told of passwords in clear, for a target that takes no keys. */
+  readonly heard?: HeardPassword;
   readonly instance?: string | undefined;
   /** How long a file must stay as it is. */
   readonly quietMs?: number;

@@ -31,8 +31,11 @@ export interface PasswordKeys {
   keep(people: readonly { readonly name: string; readonly password: string }[]): Promise<void>;
 }
 
+/** Told of each password in clear whose keys are known; a target that takes no keys asks for it. */
+export type HeardPassword = (keys: CredentialsText, password: string) => void;
+
 /** Opens the memory in `<home>/secrets`; the HMAC's key is made at the first start. */
-export async function openPasswordKeys(home: string): Promise<PasswordKeys> {
+export async function openPasswordKeys(home: string, heard: HeardPassword = () => {}): Promise<PasswordKeys> {
   const secrets = join(home, "secrets");
   await mkdir(secrets, { recursive: true, mode: 0o700 });
   const key = await hmacKey(join(secrets, "password-hmac.key"));
@@ -47,7 +50,11 @@ export async function openPasswordKeys(home: string): Promise<PasswordKeys> {
       .digest("base64");
 
   return {
-    known: (name, password) => keys.get(mark(name, password)),
+    known(name, password) {
+      const found = keys.get(mark(name, password));
+      if (found) heard(found, password);
+      return found;
+    },
     unusable: (name, password) => failures.get(mark(name, password)),
     async derive(people, { iterations, onDone }) {
       const jobs = people.map((person) => async () => {

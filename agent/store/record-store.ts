@@ -20,7 +20,7 @@ import {
   type Team,
   type User,
 } from "./host-store.ts";
-import { openPasswordKeys, type PasswordKeys } from "./password-keys.ts";
+import { type HeardPassword, openPasswordKeys, type PasswordKeys } from "./password-keys.ts";
 import { keptRecords, recordsText } from "./records.ts";
 import { contentHash } from "./snapshot.ts";
 
@@ -58,6 +58,7 @@ export interface RecordSource {
 
 export interface RecordStoreOptions {
   readonly home: string;
+  readonly heard?: HeardPassword;
   /** Passwords in clear turned into keys in one read; the others follow in the next ones. */
   readonly batch?: number;
   readonly onProgress?: (done: number, of: number) => void;
@@ -67,7 +68,7 @@ export interface RecordStoreOptions {
 export async function openRecordStore(source: RecordSource, options: RecordStoreOptions): Promise<HostStore> {
   const { home, batch = 200, onProgress } = options;
   await mkdir(home, { recursive: true, mode: 0o700 });
-  const keys = await openPasswordKeys(home);
+  const keys = await openPasswordKeys(home, options.heard);
   let standing: { snapshot: Snapshot; records: HostRecords; tag: string | undefined; waiting: number } | undefined;
   let kept: Snapshot | undefined;
   let keptRead = false;
