@@ -4,6 +4,11 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { askAgent } from "../../agent/agent-socket-client.ts";
+import { readEnvironment } from "../../agent/environment.ts";
+import { openReport } from "../../agent/report.ts";
+import { startAgent } from "../../agent/start.ts";
+import { credentialsOf, startTestCore } from "../support/core.ts";
 import { noPostgres, type PostgresServer, startPostgres } from "./postgres-server.ts";
 import { eventually } from "./server-process.ts";
 import { commonStoreTests, hearing, sqlStore } from "./sql-common.ts";
@@ -59,6 +64,74 @@ describe.skipIf(noPostgres !== undefined)("PostgreSQL", () => {
     await server.run("INSERT INTO xmpp_setting VALUES ('a', 'b')");
     await heard.next(/notified/);
     expect((await store.read()).settings.get("a")).toBe("b");
+  });
+
+  test("end to end: what waits for a person goes live by apply; with FIREKEEPER_APPLY=auto a commit reaches the rosters", async () => {
+    const core = await startTestCore();
+    const ending: (() => unknown)[] = [() => core.close()];
+    try {
+      const properties = {
+        "network.interface": "127.0.0.1",
+        "xmpp.socket.plain.port": core.port,
+        "xmpp.socket.ssl.port": core.directPort,
+        "xmpp.proxy.enabled": false,
+        "adminConsole.port": -1,
+        "adminConsole.securePort": -1,
+      };
+      const people = await Promise.all(
+        ["alice", "bob", "carol", "dave"].map(async (name) => {
+          const { sha1, sha256, sha512 } = await credentialsOf(name);
+          return `INSERT INTO xmpp_user (name, scram_sha1, scram_sha256, scram_sha512) VALUES ('${name}', '${sha1}', '${sha256}', '${sha512}')`;
+        }),
+      );
+      await server.empty();
+      await server.together(
+        "INSERT INTO xmpp_setting VALUES ('sys.xmpp.domain', 'localhost'), ('sys.xmpp.adminuser', 'alice')",
+        ...Object.entries(properties).map(
+          ([key, value]) => `INSERT INTO xmpp_setting VALUES ('sys.xmpp.properties.${key}', '${value}')`,
+        ),
+        ...people,
+        "INSERT INTO xmpp_role VALUES ('Sales')",
+        "INSERT INTO xmpp_role_type VALUES ('Sales', 'xmpp.group')",
+        "INSERT INTO xmpp_role_member (role, user_name) VALUES ('Sales', 'alice'), ('Sales', 'bob')",
+      );
+      const start = async (mode: Record<string, string>) => {
+        const environment = readEnvironment(
+          {
+            FIREKEEPER_HOME: core.home,
+            FIREKEEPER_CORE: join(core.home, "control.sock"),
+            FIREKEEPER_RECONCILE: "0 0 1 1 *",
+            FIREKEEPER_STORE: server.url,
+            ...mode,
+          },
+          { dotenvPath: "/nonexistent" },
+        );
+        const agent = await startAgent(environment, { report: openReport("silent") });
+        await agent.settled;
+        return agent;
+      };
+      const byHand = await start({});
+      ending.push(() => byHand.stop("test"));
+      const alice = await core.login("alice");
+      expect((await alice.roster()).contacts.get("bob@localhost")).toMatchObject({ groups: ["Sales"] });
+      await server.run("INSERT INTO xmpp_role_member (role, user_name) VALUES ('Sales', 'carol')");
+      expect(await askAgent(core.home, "plan")).toMatchObject({ is: "waiting", plan: { changes: [{}] } });
+      expect((await alice.roster()).contacts.has("carol@localhost")).toBe(false);
+      const pushed = alice.next("roster push");
+      expect(await askAgent(core.home, "apply")).toMatchObject({ is: "applied" });
+      expect(String(await pushed)).toContain("carol@localhost");
+      ending.pop();
+      await byHand.stop("test");
+
+      const byItself = await start({ FIREKEEPER_APPLY: "auto" });
+      ending.push(() => byItself.stop("test"));
+      await listening();
+      const next = alice.next("roster push");
+      await server.run("INSERT INTO xmpp_role_member (role, user_name) VALUES ('Sales', 'dave')");
+      expect(String(await next)).toContain("dave@localhost");
+    } finally {
+      for (const end of ending.reverse()) await end();
+    }
   });
 
   test("stopping ends every session", async () => {
