@@ -1,36 +1,29 @@
 /** What keeps the loop going: one look at a time, wakes that come meanwhile are one wake, and what people ask gets its turn. */
 import type { ControlEvent } from "../xmpp-core/control/contract.ts";
+import { type Asker, type Asking, asking, number, text } from "./asking.ts";
 import { CodedError, explain } from "./errors.ts";
+import {
+  type OutcomeDocument,
+  ofTheChange,
+  outcomeDocument,
+  outcomeSentence,
+  pending,
+  type StatusDocument,
+} from "./outcome.ts";
+import { changePassword } from "./password-change.ts";
 import { changeDocument, planDocument } from "./plan/render.ts";
-import type { Plan, PlanDocument, PlannedChange } from "./plan/types.ts";
-import { type Cause, type Outcome, type Parts, reconcile, rollBack } from "./reconcile.ts";
+import { type ReviewedPlan, readReviewed, reviewed } from "./plan/review.ts";
+import { type Cause, inScope, type Outcome, type Parts, reconcile, rollBack } from "./reconcile.ts";
 import type { Report } from "./report.ts";
+import { confirmationOf, freezeOf, nextDeadline, windowOf } from "./standing.ts";
 
-/** What `--json` prints for plan, apply and rollback. */
-export interface OutcomeDocument {
-  readonly is: Outcome["is"];
-  readonly plan: PlanDocument;
-  /** Revision that was applied, or that broke something. */
-  readonly revision?: number;
-  /** Revision whose content is in force again. */
-  readonly to?: number;
-  readonly why?: readonly string[];
-  readonly done?: readonly string[];
-  /** What was applied, when it is less than the plan. */
-  readonly applied?: PlanDocument["changes"];
-}
+export type { OutcomeDocument, StatusDocument } from "./outcome.ts";
 
 export interface AgentOptions {
   readonly parts: Parts;
   readonly report: Report;
   readonly now: () => number;
 }
-
-type Asking = {
-  scope?: "roster" | "settings" | undefined;
-  removals?: number | undefined;
-  adopt?: readonly string[] | undefined;
-};
 
 export class Agent {
   readonly parts: Parts;
@@ -39,6 +32,7 @@ export class Agent {
   #turn: Promise<unknown> = Promise.resolve();
   #woken: string | undefined;
   #addressTimer: NodeJS.Timeout | undefined;
+  #deadlineTimer: NodeJS.Timeout | undefined;
   #last: Outcome | undefined;
   #lastError: CodedError | undefined;
   #stopped = false;
@@ -66,15 +60,78 @@ export class Agent {
     return this.#inTurn(() => this.#look(cause));
   }
 
-  async plan(asking: Asking): Promise<OutcomeDocument> {
-    const cause = { text: "firekeeper plan", by: "agent", person: true, dryRun: true, ...asking };
-    return outcomeDocument(await this.look(cause));
+  async plan(wish: Asking): Promise<OutcomeDocument> {
+    return outcomeDocument(await this.#planned(wish));
   }
 
-  async apply(by: string, asking: Asking): Promise<OutcomeDocument> {
-    const outcome = await this.look({ text: "apply", by, person: true, ...asking });
+  /** The plan, sealed: what `apply` takes as `reviewed`. */
+  async review({ by }: Asker, wish: Asking): Promise<{ outcome: OutcomeDocument; reviewed: ReviewedPlan }> {
+    const { scope, adopt } = wish;
+    const outcome = await this.#planned(wish);
+    const asked = { ...(scope ? { scope } : {}), ...(adopt ? { adopt: [...adopt] } : {}) };
+    const facts = { made: new Date(this.#now()).toISOString(), by, asked, key: this.parts.reviewKey };
+    return { outcome: outcomeDocument(outcome), reviewed: reviewed(inScope(outcome.plan, scope), facts) };
+  }
+
+  /** `seen` is the snapshot's hash or a reviewed plan, which says scope and adoptions itself. */
+  async apply(
+    asker: Asker,
+    wish: Asking,
+    options: { seen?: unknown; progress?: ((what: string) => void) | undefined } = {},
+  ): Promise<OutcomeDocument> {
+    const { seen, progress } = options;
+    const { parts } = this;
+    const given = typeof seen === "object" ? readReviewed(seen, parts.reviewKey) : undefined;
+    const outcome = await this.look({
+      ...{ text: given ? "apply of a reviewed plan" : "apply", person: true, progress },
+      ...asker,
+      ...wish,
+      ...(given ? { ...given.asked, reviewed: given } : {}),
+      ...(typeof seen === "string" ? { reviewed: { snapshot: seen } } : {}),
+    });
     if (outcome.is === "failed") throw outcome.error;
     return outcomeDocument(outcome);
+  }
+
+  #planned(wish: Asking): Promise<Outcome> {
+    return this.look({ text: "firekeeper plan", by: "agent", person: true, dryRun: true, ...wish });
+  }
+
+  /** Keeps the revision that waits to be confirmed. Throws `confirm/nothing-awaited`. */
+  async confirm({ by }: Asker): Promise<{ revision: number }> {
+    const revision = await this.#inTurn(async () => {
+      const awaited = this.parts.journal.confirmation;
+      if (!awaited || awaited.until <= this.#now()) {
+        throw new CodedError("confirm/nothing-awaited", "No revision waits to be confirmed.", {
+          hint: "firekeeper history tells whether it went back.",
+        });
+      }
+      await this.parts.journal.append({ is: "confirmed", revision: awaited.revision, by });
+      return awaited.revision;
+    });
+    this.#report.confirmed(revision, by);
+    this.wake("confirmed");
+    return { revision };
+  }
+
+  /** Nothing is applied until then (ms since the epoch), or until `unfreeze`. */
+  async freeze(
+    { by }: Asker,
+    until: number | undefined,
+    reason: string | undefined,
+  ): Promise<StatusDocument["frozen"]> {
+    const end = until === undefined ? null : new Date(until).toISOString();
+    await this.#inTurn(() => this.parts.journal.append({ is: "frozen", by, until: end, reason: reason ?? null }));
+    this.#report.frozen(by, end, reason);
+    this.wake("frozen");
+    return freezeOf(this.parts);
+  }
+
+  async unfreeze({ by }: Asker): Promise<OutcomeDocument> {
+    await this.#inTurn(async () => {
+      if (freezeOf(this.parts)) await this.parts.journal.append({ is: "unfrozen", why: "asked for", by });
+    });
+    return outcomeDocument(await this.look({ text: "unfreeze", by, person: false }));
   }
 
   /** Looks because of an edit that has just been made through us. */
@@ -92,9 +149,9 @@ export class Agent {
     }
   }
 
-  async rollBack(by: string, to: number | undefined, accounts: boolean): Promise<OutcomeDocument> {
-    const outcome = await this.#inTurn(() => rollBack(this.parts, to, accounts, by));
-    this.#remember(outcome, "rollback", by, 0);
+  async rollBack(asker: Asker, to: number | undefined, accounts: boolean): Promise<OutcomeDocument> {
+    const outcome = await this.#inTurn(() => rollBack(this.parts, to, accounts, asker));
+    this.#remember(outcome, "rollback", asker.by, 0);
     await this.tell();
     if (outcome.is === "failed") throw outcome.error;
     return outcomeDocument(outcome);
@@ -123,6 +180,9 @@ export class Agent {
     return {
       mode: policy.mode,
       held: journal.hold?.why ?? null,
+      frozen: freezeOf(this.parts),
+      confirmation: confirmationOf(this.parts),
+      window: windowOf(this.parts),
       store: store.describe(),
       pending: pending(last).map(changeDocument),
       why: last?.is === "waiting" ? last.why : [],
@@ -144,9 +204,9 @@ export class Agent {
       await this.parts.journal.append({ is: "used-right", who, what, on });
       return;
     }
-    this.#report.consoleAsked(event.admin, event.ask);
+    if (event.event === "console") this.#report.consoleAsked(event.admin, event.ask);
     try {
-      const ok = await this.#console(event);
+      const ok = event.event === "console" ? await this.#console(event) : await changePassword(this, event);
       await this.parts.target.answer(event.number, { ok });
     } catch (error) {
       const failure = error instanceof CodedError ? error : new CodedError("agent/failed", explain(error));
@@ -166,6 +226,7 @@ export class Agent {
       held: journal.hold?.why ?? null,
       pending: pending(this.#last).length,
       store: store.describe(),
+      takesPasswords: store.writable && target.setPassword !== undefined,
       lastError,
     };
     await target.tell(state).catch(() => {});
@@ -175,25 +236,33 @@ export class Agent {
   async stop(): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#addressTimer);
+    clearTimeout(this.#deadlineTimer);
     await this.#turn;
   }
 
   #console(event: Extract<ControlEvent, { event: "console" }>): Promise<unknown> {
     const { admin: by, with: params } = event;
+    const address = text(params, "from");
+    const asker = { by, from: address === undefined ? "console" : `console from ${address}` };
     switch (event.ask) {
       case "plan":
         return this.plan(asking(params));
       case "apply":
-        return this.apply(by, asking(params));
+        return this.apply(asker, asking(params), { seen: text(params, "snapshot") });
       case "history":
         return Promise.resolve(this.parts.journal.history(number(params, "limit") ?? 100));
       case "rollback":
-        return this.rollBack(by, number(params, "revision"), params.accounts === true);
+        return this.rollBack(asker, number(params, "revision"), params.accounts === true);
       case "resume":
         return this.resume(by);
       case "status":
         return this.status();
     }
+  }
+
+  /** Runs work between two looks. */
+  inTurn<T>(work: () => Promise<T>): Promise<T> {
+    return this.#inTurn(work);
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -215,6 +284,7 @@ export class Agent {
       throw error;
     } finally {
       this.#followAddress();
+      this.#followDeadline();
       await this.tell();
     }
   }
@@ -258,92 +328,17 @@ export class Agent {
     );
     this.#addressTimer.unref();
   }
-}
 
-/** Notices about a change, which are over when it is done. */
-const ofTheChange = new Set(["plan/migration", "plan/returns", "plan/other-person", "plan/stays-removed"]);
-
-/** What was planned and is not in force. */
-function pending(last: Outcome | undefined): readonly PlannedChange[] {
-  if (!last || last.is === "in step" || last.is === "unproven") return [];
-  return last.is === "applied"
-    ? last.plan.changes.filter((one) => !last.applied.changes.includes(one))
-    : last.plan.changes;
-}
-
-export interface StatusDocument {
-  readonly mode: string;
-  readonly held: string | null;
-  readonly store: string;
-  readonly pending: PlanDocument["changes"];
-  readonly why: readonly string[];
-  readonly rejected: PlanDocument["rejected"];
-  readonly notices: PlanDocument["notices"];
-  readonly lastError: { readonly code: string; readonly message: string } | null;
-  readonly journal: { readonly revision: number; readonly proven: number; readonly head: string };
-  readonly agent: { readonly pid: number };
-  readonly server: Awaited<ReturnType<Parts["target"]["status"]>> | { readonly unreachable: string };
-}
-
-export function outcomeDocument(outcome: Outcome): OutcomeDocument {
-  const common = { is: outcome.is, plan: planDocument(outcome.plan) };
-  switch (outcome.is) {
-    case "waiting":
-      return { ...common, why: outcome.why };
-    case "applied":
-      return {
-        ...common,
-        revision: outcome.revision,
-        done: outcome.done,
-        applied: outcome.applied.changes.map(changeDocument),
-      };
-    case "failed":
-      return { ...common, why: [explain(outcome.error)] };
-    case "rolled back":
-      return { ...common, revision: outcome.revision, to: outcome.to, why: [outcome.why] };
-    case "unproven":
-      return { ...common, revision: outcome.revision, why: [outcome.why] };
-    default:
-      return common;
+  /** A confirmation or a freeze ends at its time, not with the next look. */
+  #followDeadline(): void {
+    clearTimeout(this.#deadlineTimer);
+    const at = nextDeadline(this.parts);
+    if (at === undefined || this.#stopped) return;
+    const waitMs = Math.min(Math.max(at - this.#now(), 0) + 10, longestTimerMs);
+    this.#deadlineTimer = setTimeout(() => this.wake("a time is over"), waitMs);
+    this.#deadlineTimer.unref();
   }
 }
 
-/** `It is live as revision 7.` */
-export function outcomeSentence(outcome: Outcome): string {
-  switch (outcome.is) {
-    case "in step":
-      return outcome.plan.rejected.length > 0 ? rejectedSentence(outcome.plan) : "The server is as the host wants it.";
-    case "waiting":
-      return ["It waits.", ...outcome.why].join(" ");
-    case "applied":
-      return [`It is live as revision ${outcome.revision}.`, rejectedSentence(outcome.plan)].join(" ").trim();
-    case "failed":
-      return `It is not live: ${explain(outcome.error)}`;
-    case "rolled back":
-      return `It broke something and revision ${outcome.to} is in force again: ${outcome.why}.`;
-    case "unproven":
-      return `It is in force as revision ${outcome.revision}, but not proven: ${outcome.why}.`;
-  }
-}
-
-function rejectedSentence({ rejected }: Pick<Plan, "rejected">): string {
-  const [first] = rejected;
-  if (!first) return "";
-  const more = rejected.length > 1 ? ` ${rejected.length - 1} more: firekeeper plan.` : "";
-  return `Rejected, what was in force stays: ${first.key} must be ${first.rule}. ${first.hint}${more}`;
-}
-
-/** What came from the command line or the console, as far as it means something. */
-export function asking(params: Record<string, unknown>): Asking {
-  const { scope, adopt } = params;
-  return {
-    scope: scope === "roster" || scope === "settings" ? scope : undefined,
-    removals: number(params, "removals"),
-    adopt: Array.isArray(adopt) ? adopt.filter((name) => typeof name === "string") : undefined,
-  };
-}
-
-export function number(params: Record<string, unknown>, name: string): number | undefined {
-  const value = params[name];
-  return typeof value === "number" && Number.isFinite(value) ? value : undefined;
-}
+/** Timers longer than about 24 days fire at once. */
+const longestTimerMs = 86_400_000;

@@ -16,6 +16,8 @@ export interface Report {
   }): void;
   loggedIn(facts: { session: string; remote: string; mechanism: string; tls: string | undefined }): void;
   loginFailed(facts: { name: string | undefined; remote: string; mechanism: string; condition: string }): void;
+  keysNotLearned(facts: { name: string; code: string }): void;
+  directoryFailed(facts: { source: string; why: string }): void;
   registered(facts: { name: string; remote: string }): void;
   unregistered(facts: { name: string }): void;
   sessionResumed(facts: { session: string; after: "detach" | "restart" | "crash" }): void;
@@ -43,6 +45,7 @@ export function openReport(log: Logger): Report {
   const streamErrors = counter("stream_errors_total", "Streams ended by a stream error", ["condition"]);
   const logins = counter("logins_total", "Logins", ["mechanism"]);
   const failedLogins = counter("failed_logins_total", "Failed logins", ["condition"]);
+  const directoryFailures = counter("directory_failures_total", "Logins that a directory did not judge", ["source"]);
   const registrations = counter("registrations_total", "Accounts made and given up by their owners", ["what"]);
   const resumed = counter("resumed_sessions_total", "Sessions resumed", ["after"]);
   const ended = counter("ended_sessions_total", "Sessions ended", ["why"]);
@@ -68,6 +71,11 @@ export function openReport(log: Logger): Report {
     loginFailed(facts) {
       failedLogins.inc({ condition: facts.condition });
       log.warn(facts, "login failed");
+    },
+    keysNotLearned: (facts) => log.warn(facts, "no SCRAM keys were made at a login"),
+    directoryFailed(facts) {
+      directoryFailures.inc({ source: facts.source });
+      log.error(facts, "a directory does not judge passwords");
     },
     registered(facts) {
       registrations.inc({ what: "made" });

@@ -3,8 +3,13 @@ import { join } from "node:path";
 import type { Logger } from "pino";
 import { openAdmin } from "./admin/http.ts";
 import { adminListenSpecs, adminProperties } from "./admin/properties.ts";
+import { directories as openDirectories } from "./auth/directories.ts";
+import { openHashCheck } from "./auth/hash-check.ts";
+import { liveCheck } from "./auth/live.ts";
+import { cacheSeconds, failuresPerMinute, liveProperties, outageSeconds } from "./auth/live-properties.ts";
+import { passwordJudge } from "./auth/passwords.ts";
 import { derivationPool } from "./auth/pool.ts";
-import { saslMechanisms, scramIterations } from "./auth/properties.ts";
+import { plainAlone, saslMechanisms, scramIterations } from "./auth/properties.ts";
 import { slowDown } from "./auth/slow-down.ts";
 import { certificateProperties } from "./certificates/properties.ts";
 import type { Clock } from "./clock.ts";
@@ -27,6 +32,7 @@ import type { Property } from "./properties/property.ts";
 import { openProperties } from "./properties/registry.ts";
 import { openReport } from "./report.ts";
 import { accountIdsMigration, accountsMigration, openAccounts } from "./routing/accounts.ts";
+import { passwordsMigration, plainNeed } from "./routing/credentials.ts";
 import { namesMigration, openNames } from "./routing/names.ts";
 import { router as openRouter } from "./routing/router.ts";
 import { highestSession, sessionsMigration } from "./routing/session-rows.ts";
@@ -65,8 +71,8 @@ export type Server = Awaited<ReturnType<typeof startServer>>;
 
 /** Every declaration of a property, of modules and of the parts below them. */
 export function allProperties(modules: readonly Module[] = allModules): readonly Property<unknown>[] {
-  const own = [saslMechanisms, scramIterations, ...certificateProperties] as const;
-  const below = [...own, ...streamProperties, ...adminProperties] as readonly unknown[];
+  const own = [saslMechanisms, scramIterations, plainAlone, ...certificateProperties] as const;
+  const below = [...own, ...liveProperties, ...streamProperties, ...adminProperties] as readonly unknown[];
   return [...(below as readonly Property<unknown>[]), ...modules.flatMap((module) => module.properties ?? [])];
 }
 
@@ -87,6 +93,7 @@ export async function startServer(options: ServerOptions) {
         migrations: [
           ...[namesMigration, accountsMigration, sessionsMigration, storedStanzasMigration, settingsMigration],
           accountIdsMigration,
+          passwordsMigration,
           ...modules.flatMap((module) => module.migrations ?? []),
         ],
         ...(options.testing === undefined ? {} : { testing: options.testing }),
@@ -120,6 +127,24 @@ export async function startServer(options: ServerOptions) {
     const externalAddresses = (): readonly string[] => settings.get("external-address")?.split(", ") ?? [];
 
     const derivations = derivationPool();
+    const hashes = life.own(openHashCheck(), (opened) => opened.close());
+    const directories = life.own(openDirectories(properties, hashes), (opened) => opened.close());
+    const live = liveCheck({
+      ...{ clock, random, directory: directories.open },
+      limits: () => ({
+        freshMs: properties.get(cacheSeconds) * 1000,
+        outageMs: properties.get(outageSeconds) * 1000,
+        failuresPerMinute: properties.get(failuresPerMinute),
+      }),
+      failed: (source, why) => report.directoryFailed({ source, why }),
+    });
+    const decoySecret = await secret(home, "decoy-salts", random);
+    const passwords = passwordJudge({
+      ...{ pool: derivations, hashes, live, clock, decoySecret },
+      iterations: () => properties.get(scramIterations),
+      mix: () => accounts.passwords(names.primary.id),
+    });
+    let control: Control | undefined;
     const { core, handlers, stop } = startModules(
       modules,
       {
@@ -135,6 +160,10 @@ export async function startServer(options: ServerOptions) {
         gate,
         rights,
         externalAddresses,
+        hostPasswords: {
+          takes: () => control?.agent()?.takesPasswords === true,
+          change: async (account, password) => control?.changePassword(account, password),
+        },
         derivations,
         archiveIds: nextArchiveId,
       },
@@ -164,7 +193,7 @@ export async function startServer(options: ServerOptions) {
       ...{ clock, random, report, properties, storage, names, accounts, sessions, router },
       auth: {
         pool: derivations,
-        decoySecret: await secret(home, "decoy-salts", random),
+        ...{ passwords, decoySecret },
         slowDown: slowDown({ clock, trusted: (address) => isTrusted({ properties }, address) }),
       },
       streamFeatures: () => [
@@ -175,7 +204,7 @@ export async function startServer(options: ServerOptions) {
       sessionHandlers: () => sessions.handlers,
       renderStored: recoveredMessages(core),
       alsoCalled: (name) => name === properties.get(fqdn) || externalAddresses().includes(name),
-      plainAlone: () => false,
+      plainNeed: (served) => plainNeed(accounts.passwords(served), properties.get(plainAlone)),
     };
     const clients = life.own(openClients(streamParts), (opened) => opened.stop());
     const listenSpecs = (get: typeof properties.get) => [
@@ -204,8 +233,8 @@ export async function startServer(options: ServerOptions) {
       ...{ revisions, listening, certificates: serving, nameNotices, startedAt, process: options.process },
       handlers: () => handlers,
       offered: core.offered,
+      auth: { passwords, live, slowDown: streamParts.auth.slowDown },
     };
-    let control: Control | undefined;
     const web = life.own(
       await openAdmin({
         ...{ clock, random, report, gate, properties, settings, storage, names, accounts, rights, sessions },

@@ -1,5 +1,5 @@
 /** Users of the host as accounts. docs/settings.md. */
-import type { AccountWanted } from "../../xmpp-core/control/contract.ts";
+import { type AccountWanted, type HashRefusal, readHash } from "../../xmpp-core/control/contract.ts";
 import type { User } from "../store/host-store.ts";
 import type { Part, Rejection } from "./desired.ts";
 import { grouped } from "./grouped.ts";
@@ -9,13 +9,18 @@ export function foldName(name: string): string {
   return name.trim().normalize("NFC").toLowerCase();
 }
 
-/** A user without a password cannot log in; one whose keys are being derived soon can. */
+/** A user without a password cannot log in; one whose keys are being derived soon can, and one whom a directory knows. */
 export function mayLogIn(user: User): boolean {
-  return user.enabled && (user.credentials !== undefined || user.deriving === true);
+  const { credentials, passwordHash, passwordFrom = "store", deriving } = user;
+  const hasPassword = credentials !== undefined || passwordHash !== undefined || passwordFrom !== "store";
+  return user.enabled && (hasPassword || deriving === true);
 }
 
-/** The snapshot's users; those the server could not tell apart are all left out and rejected by name. */
-export function wantedAccounts(users: readonly User[]): Part<AccountWanted[]> {
+/**
+ * The snapshot's users; those the server could not tell apart are all left out and rejected by name.
+ * @param allowed names (folded) of those to whom the host opens chat; undefined: everybody
+ */
+export function wantedAccounts(users: readonly User[], allowed?: ReadonlySet<string>): Part<AccountWanted[]> {
   const byName = grouped(users, (user) => foldName(user.name));
   const byId = grouped(
     users.filter((user) => user.id !== undefined),
@@ -28,12 +33,25 @@ export function wantedAccounts(users: readonly User[]): Part<AccountWanted[]> {
     const sameId = user.id === undefined ? [] : (byId.get(user.id) ?? []);
     if (sameName.length > 1) rejections.push(rejected("accounts/same-name", user, sameName));
     else if (sameId.length > 1) rejections.push(rejected("accounts/same-id", user, sameId));
-    else wanted.push(account(user));
+    else {
+      const hash = password(user).passwordHash;
+      const form = hash === undefined ? undefined : readHash(hash);
+      if (form?.is === "refused") rejections.push(refusedHash(user, form));
+      else wanted.push(account(user, allowed === undefined || allowed.has(foldName(user.name))));
+    }
   }
   return { wanted, rejections, notices: [] };
 }
 
-function account(user: User): AccountWanted {
+/** What of a user's passwords counts: a directory wins over keys, keys over a hash. */
+function password(user: User): Pick<AccountWanted, "credentials" | "passwordHash" | "passwordFrom"> {
+  const { credentials, passwordHash, passwordFrom = "store", deriving } = user;
+  if (passwordFrom !== "store") return { passwordFrom };
+  if (credentials !== undefined) return { credentials };
+  return passwordHash === undefined || deriving ? {} : { passwordHash };
+}
+
+function account(user: User, allowed: boolean): AccountWanted {
   // Clients show the name they logged in with; the host's capitals survive only as a display name.
   const displayName = user.displayName ?? (user.name === foldName(user.name) ? undefined : user.name);
   return {
@@ -41,8 +59,20 @@ function account(user: User): AccountWanted {
     ...(user.id === undefined ? {} : { id: user.id }),
     ...(displayName === undefined ? {} : { displayName }),
     ...(user.email === undefined ? {} : { email: user.email }),
-    enabled: mayLogIn(user),
-    ...(user.credentials === undefined ? {} : { credentials: user.credentials }),
+    enabled: mayLogIn(user) && allowed,
+    ...(mayLogIn(user) && !allowed ? { barred: true } : {}),
+    ...password(user),
+  };
+}
+
+function refusedHash(user: User, { kind, rule, hint }: HashRefusal): Rejection {
+  return {
+    code: "accounts/password-hash",
+    subject: { kind: "account", name: user.name },
+    key: `users: ${user.name}`,
+    value: `a password hash (${kind})`,
+    rule,
+    hint: `${hint} Until then the account stays as it was.`,
   };
 }
 

@@ -3,6 +3,7 @@ import type { DesiredState } from "../../xmpp-core/control/contract.ts";
 import type { Notice } from "../errors.ts";
 import type { Snapshot } from "../store/host-store.ts";
 import { wantedAccounts } from "./accounts.ts";
+import { allowedUsers } from "./allowed.ts";
 import { wantedGroups, wantedSupervisors } from "./roles.ts";
 import { wantedSettings } from "./settings.ts";
 
@@ -43,10 +44,11 @@ export interface Part<T> {
  */
 export function desired(snapshot: Snapshot, defaults: { readonly instance?: string | undefined }): Desired {
   const settings = wantedSettings(snapshot, defaults);
-  const accounts = wantedAccounts(snapshot.users);
+  const allowed = allowedUsers(snapshot);
+  const accounts = wantedAccounts(snapshot.users, allowed.wanted);
   const groups = wantedGroups(snapshot);
   const supervisors = wantedSupervisors(snapshot);
-  const parts = [settings, accounts, groups, supervisors];
+  const parts = [settings, allowed, accounts, groups, supervisors];
   return {
     state: {
       settings: settings.wanted,

@@ -8,7 +8,13 @@ import type { Desired, Part, Rejection } from "./desired.ts";
 
 const prefix = "sys.xmpp.";
 const propertyPrefix = "sys.xmpp.properties.";
-const scalarKeys = ["sys.xmpp.domain", "sys.xmpp.adminuser", "sys.xmpp.externalip", "sys.xmpp.java_options"];
+const scalarKeys = [
+  "sys.xmpp.domain",
+  "sys.xmpp.adminuser",
+  "sys.xmpp.allowedroles",
+  "sys.xmpp.externalip",
+  "sys.xmpp.java_options",
+];
 
 /** Every key that has a meaning of its own, and the start of those that carry a server property. */
 export const knownSettingKeys: readonly string[] = [...scalarKeys, propertyPrefix];

@@ -1,13 +1,8 @@
 /** Users of the host as accounts of the server. */
-import { createHash } from "node:crypto";
-import {
-  type AccountWanted,
-  type ActualAccount,
-  type CredentialsText,
-  canonicalCredentials,
-} from "../../xmpp-core/control/contract.ts";
+import { type AccountWanted, type ActualAccount, canonicalPassword } from "../../xmpp-core/control/contract.ts";
 import type { Rejection } from "../desired/desired.ts";
 import type { Notice } from "../errors.ts";
+import { admission, passwordChanges, plainOnly } from "./passwords.ts";
 import type { PlanInput, PlanPart } from "./plan.ts";
 import { byText, type PlannedChange } from "./types.ts";
 
@@ -61,6 +56,7 @@ export function planAccounts(input: PlanInput, frozen?: string): AccountsPlan {
     else if (account.keptUntil === undefined) changes.push(removal(account, input.keepDays));
   }
   if (locals.length > 0) notices.push(localNotice("account", locals));
+  notices.push(...plainOnly(wanted.values(), actual, input.actual.settings.passwords));
   const unsettled = new Set([...blocked.keys()].flatMap((to) => [to, renames.get(to) ?? to]));
   return { changes, rejected, notices, after: afterwards(input.actual.accounts, changes), renamed, unsettled, nameOf };
 }
@@ -124,23 +120,23 @@ export function accountChange(
 /** What differs, in words; keys are only ever "changed". */
 function differences(wanted: AccountWanted, now: ActualAccount, keepCredentials: boolean): string[] {
   const fields: string[] = [];
-  if (wanted.enabled !== now.enabled) fields.push(wanted.enabled ? "enabled" : "disabled");
+  if (wanted.enabled !== now.enabled) fields.push(wanted.enabled ? "enabled" : disabledWords(wanted));
+  else if ((wanted.barred ?? false) !== (now.barred ?? false)) fields.push(disabledWords(wanted));
   if (wanted.displayName !== now.displayName) fields.push(`display name ${wanted.displayName ?? "removed"}`);
   if (wanted.email !== now.email) fields.push(`e-mail ${wanted.email ?? "removed"}`);
   if (wanted.id !== undefined && wanted.id !== now.id) fields.push(`id ${wanted.id}`);
-  if (!keepCredentials && hash(wanted.credentials) !== now.credentialsHash) {
-    fields.push(wanted.credentials ? "password changed" : "password removed");
+  if (!keepCredentials && passwordChanges(wanted, now)) {
+    fields.push(canonicalPassword(wanted) === undefined ? "password removed" : "password changed");
   }
   return fields;
 }
 
-function hash(credentials: CredentialsText | undefined): string | undefined {
-  if (!credentials) return undefined;
-  return `sha256:${createHash("sha256").update(canonicalCredentials(credentials)).digest("hex")}`;
+function disabledWords({ barred }: Pick<AccountWanted, "barred">): string {
+  return barred ? "disabled (none of the allowed roles)" : "disabled";
 }
 
-function describe(account: Pick<AccountWanted, "enabled" | "displayName">): string {
-  return `${account.enabled ? "enabled" : "disabled"}${account.displayName ? `, ${account.displayName}` : ""}`;
+function describe(account: Pick<AccountWanted, "enabled" | "barred" | "displayName">): string {
+  return `${account.enabled ? "enabled" : disabledWords(account)}${account.displayName ? `, ${account.displayName}` : ""}`;
 }
 
 /** A host that stops telling ids has not made everybody another person. */
@@ -200,9 +196,10 @@ function preparedAccounts(input: PlanInput, nameOf: (given: string) => string | 
     untouched.add(nameOf(one.subject.name) ?? one.subject.name.normalize("NFC").toLowerCase().trim());
   }
   const wanted = new Map<string, AccountWanted>();
+  const admitting = admission(input);
   for (const [name, accounts] of claims) {
     const [only] = accounts;
-    if (only && accounts.length === 1 && !untouched.has(name)) wanted.set(name, { ...only, name });
+    if (only && accounts.length === 1 && !untouched.has(name)) wanted.set(name, admitting({ ...only, name }));
     else {
       untouched.add(name);
       for (const account of accounts) rejected.push(sameName(name, accounts, account));

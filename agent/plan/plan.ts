@@ -114,11 +114,14 @@ function inRenameOrder(changes: PlannedChange[], renames: ReadonlyMap<string, st
   return changes.map((change) => (from(change) === undefined ? change : (renaming.shift() as PlannedChange)));
 }
 
+/** Notices that tell of a weakness: they stand at the head. */
+const weakening = new Set(["plan/weakens", "plan/plain-only"]);
+
 function noticesInOrder(notices: readonly Notice[]): Notice[] {
   const seen = new Set<string>();
   const once = notices.filter((notice) => {
     const text = `${notice.code}\n${notice.message}`;
     return !seen.has(text) && seen.add(text);
   });
-  return once.sort(byText((one) => `${one.code === "plan/weakens" ? 0 : 1}\n${one.code}`));
+  return once.sort(byText((one) => `${weakening.has(one.code) ? 0 : 1}\n${one.code}`));
 }

@@ -15,7 +15,7 @@ import { blankPasswords, replacePasswords } from "./host-file-passwords.ts";
 import { type HostFile, hasEndMarker } from "./host-file-text.ts";
 import { type Clock, type HostStore, type Snapshot, StoreError, systemClock } from "./host-store.ts";
 import { type LastGood, readLastGood, writeLastGood } from "./last-good.ts";
-import { openPasswordKeys, type PasswordKeys } from "./password-keys.ts";
+import { type HeardPassword, openPasswordKeys, type PasswordKeys } from "./password-keys.ts";
 import { snapshotOf } from "./snapshot.ts";
 
 export interface FileStoreOptions {
@@ -26,6 +26,7 @@ export interface FileStoreOptions {
   readonly instance?: string | undefined;
   /** Make the file if neither it nor a copy of it exists: only where nobody named another place. */
   readonly create: boolean;
+  readonly heard?: HeardPassword;
   readonly clock?: Clock;
   /** How long the file must stay as it is. */
   readonly quietMs?: number;
@@ -61,7 +62,7 @@ export async function openFileStore(options: FileStoreOptions): Promise<FileStor
     options.create && kept === undefined && (await isMissing(path))
       ? await freshStart(path, home, instance)
       : undefined;
-  const keys = await openPasswordKeys(home);
+  const keys = await openPasswordKeys(home, options.heard);
 
   let standing: Standing | undefined;
   let own = created ? (await readText(path)).hash : undefined;
@@ -155,10 +156,12 @@ export async function openFileStore(options: FileStoreOptions): Promise<FileStor
     const ready = knownKeys({ users: clear }, keys);
     const replaced = replacePasswords(file.text, path, ready, memo);
     await writeLastGood(home, path, {
-      text: clear.length > ready.size ? blankPasswords(replaced, path, memo) : replaced,
+      text: clear.length > ready.size || hasOther(replaced) ? blankPasswords(replaced, path, memo) : replaced,
       hash: file.hash,
     });
   };
+
+  const hasOther = (text: string) => parseHostFile(text, path, memo).users.some((user) => user.otherPassword);
 
   const tell = (cause: string) => {
     for (const lookAgain of watchers) lookAgain(cause);

@@ -2,6 +2,7 @@
 import { type Document, isMap, isScalar, isSeq, type Pair, Scalar, type YAMLMap, YAMLSeq } from "yaml";
 import type { CredentialsText } from "../../xmpp-core/control/contract.ts";
 import { foldName } from "../desired/accounts.ts";
+import { chatFields } from "./chat-password.ts";
 import type { FileChange, Removals } from "./host-change.ts";
 import type { HostFile } from "./host-file-text.ts";
 import { StoreError } from "./host-store.ts";
@@ -65,18 +66,24 @@ export function user(document: Document, name: string): YAMLMap {
   return found;
 }
 
+/** In the place of whatever password stands there: that for chat, where there is one. */
 export function setCredentials(document: Document, item: YAMLMap, credentials: CredentialsText): void {
-  const password = pairOf(item, "password");
+  const chat = chatFields.some((key) => item.has(key));
+  const names = chat
+    ? { password: "chatPassword", hash: "chatPasswordHash", keys: "chatCredentials" }
+    : { password: "password", hash: "passwordHash", keys: "credentials" };
+  item.delete(names.hash);
+  const password = pairOf(item, names.password);
   const comment = isScalar(password?.value) ? password.value.comment : undefined;
   const node = document.createNode(withoutAbsent(credentials));
   if (comment) node.comment = comment;
-  if (password && !item.has("credentials")) {
-    password.key = new Scalar("credentials");
+  if (password && !item.has(names.keys)) {
+    password.key = new Scalar(names.keys);
     password.value = node;
     return;
   }
-  item.delete("password");
-  item.set("credentials", node);
+  item.delete(names.password);
+  item.set(names.keys, node);
 }
 
 function setEnabled(document: Document, item: YAMLMap, name: string, enabled: boolean): string | undefined {

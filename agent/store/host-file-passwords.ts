@@ -1,6 +1,7 @@
 /** Passwords in clear in the text of `host.yaml`: replaced by keys, or emptied. */
 import { type Document, isMap, isScalar, Scalar } from "yaml";
 import type { CredentialsText } from "../../xmpp-core/control/contract.ts";
+import { chatFields } from "./chat-password.ts";
 import { pairOf, section, setCredentials, withoutAbsent } from "./host-document.ts";
 import { type HostFileMemo, hostFileMemo, parseHostFile } from "./host-file.ts";
 import { editByPieces, type Work } from "./host-file-splice.ts";
@@ -45,10 +46,13 @@ export function blankPasswords(text: string, file: string, memo: HostFileMemo = 
 
 function blank(document: Document): void {
   for (const item of section(document, "users").items) {
-    if (!isMap(item) || !item.has("password")) continue;
-    const empty = new Scalar("");
-    empty.type = "QUOTE_DOUBLE";
-    item.set("password", empty);
+    if (!isMap(item)) continue;
+    for (const key of ["password", "chatPassword"]) {
+      if (!item.has(key)) continue;
+      const empty = new Scalar("");
+      empty.type = "QUOTE_DOUBLE";
+      item.set(key, empty);
+    }
   }
 }
 
@@ -60,8 +64,8 @@ function inPieces(
   inText: (item: string) => string | undefined = () => undefined,
 ): string | undefined {
   const { users }: HostFile = parseHostFile(text, file, memo);
-  const works = users.flatMap(({ name, password }, at): Work<void>[] => {
-    if (password === undefined || !wanted(name)) return [];
+  const works = users.flatMap(({ name, password, otherPassword }, at): Work<void>[] => {
+    if ((password === undefined && !otherPassword) || !wanted(name)) return [];
     const inPlace = (content: string) => {
       const found = inText(`users:\n${content}`);
       return found === undefined ? undefined : { text: found.slice("users:\n".length), made: undefined };
@@ -88,6 +92,7 @@ function splicePasswords(text: string, file: string, keys: ReadonlyMap<string, C
     if (!isMap(item)) return undefined;
     const credentials = keys.get(String(item.get("name")));
     if (!credentials) continue;
+    if (chatFields.some((key) => item.has(key))) return undefined;
     const pair = pairOf(item, "password");
     const [start, end] = [isScalar(pair?.key) && pair.key.range?.[0], isScalar(pair?.value) && pair.value.range?.[1]];
     const plain = isScalar(pair?.value) && !pair.value.anchor && !String(pair.value.type).startsWith("BLOCK");

@@ -18,6 +18,7 @@ import { type ZodError, z } from "zod";
 import type { CredentialsText } from "../../xmpp-core/control/contract.ts";
 import { isKeysText } from "../credentials.ts";
 import type { Notice } from "../errors.ts";
+import { withOnePassword } from "./chat-password.ts";
 import { yamlRule } from "./host-file-rules.ts";
 import { type PasswordSource, type Place, passwordSources, type Role, StoreError } from "./host-store.ts";
 import { nearestName } from "./nearest-name.ts";
@@ -39,6 +40,8 @@ export interface HostFileUser {
   readonly aliases?: readonly string[];
   /** In clear, written by hand. */
   readonly password?: string;
+  /** Beside one for chat there is another in clear, which is not for us. */
+  readonly otherPassword?: true;
   readonly line: number;
 }
 
@@ -81,9 +84,12 @@ const shapes = {
     enabled: truth.optional(),
     password: text.optional(),
     passwordHash: text.optional(),
+    chatPassword: text.optional(),
+    chatPasswordHash: text.optional(),
     passwordFrom: z.enum(passwordSources, `one of ${passwordSources.join(", ")}`).optional(),
     aliases: z.array(named, "a list of addresses, such as [a.martin]").optional(),
     credentials: scramKeys.optional(),
+    chatCredentials: scramKeys.optional(),
   }),
 };
 
@@ -152,7 +158,8 @@ export function readHostFile(content: string, file: string): { host: HostFile; d
   );
   const users = (root.users ?? []).map((item, index) => {
     const user = reading.check(shapes.user, "user", ["users", index], item);
-    if (user.credentials) reading.checkKeys("credentials", ["users", index, "credentials"], item);
+    for (const keys of ["credentials", "chatCredentials"] as const)
+      if (user[keys]) reading.checkKeys(keys, ["users", index, keys], item);
     return { ...defined(user), line: reading.place(["users", index]).line };
   });
   for (const [part, items] of Object.entries({ roles, users })) reading.refuseTwice(part, items);
@@ -169,8 +176,11 @@ export function plainRole(data: unknown): Role | undefined {
 /** As `plainRole`, for a user; the line is where the item begins. */
 export function plainUser(data: unknown, line: number): HostFileUser | undefined {
   const user = knows(shapes.user, data) ? shapes.user.safeParse(data).data : undefined;
-  if (!user || (user.credentials && !knows(shapes.credentials, (data as { credentials: unknown }).credentials)))
-    return undefined;
+  const given = data as Record<string, unknown>;
+  const strange = (["credentials", "chatCredentials"] as const).some(
+    (keys) => user?.[keys] && !knows(shapes.credentials, given[keys]),
+  );
+  if (!user || strange) return undefined;
   return { ...defined(user), line };
 }
 
@@ -333,7 +343,7 @@ function nodeAt(document: Document, path: Path): Node | undefined {
 
 /** A user without the keys the file does not give; enabled unless it says otherwise. */
 function defined(user: z.output<typeof shapes.user>): Omit<HostFileUser, "line"> {
-  const { enabled = true, credentials, ...rest } = user;
+  const { enabled = true, credentials, ...rest } = withOnePassword(user);
   const { sha1, sha256, sha512 } = credentials ?? {};
   const given = Object.entries({ sha1, sha256, sha512 }).filter(([, value]) => value !== undefined);
   const kept = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined && value !== ""));
@@ -342,6 +352,7 @@ function defined(user: z.output<typeof shapes.user>): Omit<HostFileUser, "line">
     name: user.name,
     enabled,
     ...(given.length > 0 ? { credentials: Object.fromEntries(given) } : {}),
+    ...(user.password && rest.password !== user.password ? { otherPassword: true } : {}),
   };
 }
 

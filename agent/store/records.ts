@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { credentials } from "../../xmpp-core/control/contract.ts";
 import { isKeysText } from "../credentials.ts";
+import { withOnePassword } from "./chat-password.ts";
 import { type Place, passwordSources, type Role, type Snapshot, StoreError, type StoreKind } from "./host-store.ts";
 import type { HostRecords, UserRecord } from "./record-store.ts";
 
@@ -25,6 +26,9 @@ export const userRecord = z.object({
   password: absent(text),
   credentials: absent(keys),
   passwordHash: absent(text),
+  chatPassword: absent(text),
+  chatCredentials: absent(keys),
+  chatPasswordHash: absent(text),
   passwordFrom: absent(z.enum(passwordSources, `one of ${passwordSources.join(", ")}`)),
   aliases: absent(z.array(named, "a list of addresses")),
 });
@@ -92,7 +96,7 @@ export function recordsOf(data: unknown, source: string, placeOf?: PlaceOf): Hos
 
 /** One user record as a store has it: what is empty is not given. */
 export function userOf(given: z.output<typeof userRecord>): UserRecord {
-  const { enabled = true, credentials: keysGiven, ...rest } = given;
+  const { enabled = true, credentials: keysGiven, ...rest } = withOnePassword(given);
   const present = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined && value !== ""));
   const set = Object.entries(keysGiven ?? {}).filter(([, value]) => value !== undefined);
   return {

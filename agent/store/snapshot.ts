@@ -13,7 +13,7 @@ export function snapshotOf(
   warnings: readonly Notice[] = [],
 ): Snapshot {
   const all: Notice[] = [...warnings, ...file.warnings];
-  const users = file.users.map(({ password, line, ...user }): User => {
+  const users = file.users.map(({ password, otherPassword: _, line, ...user }): User => {
     if (password === undefined) return user;
     const known = keys.known(user.name, password);
     if (known) return { ...user, credentials: known };

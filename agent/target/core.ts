@@ -138,6 +138,14 @@ class CoreTarget implements Target {
     return answer;
   }
 
+  async setPassword(wanted: Ask<"set-password">) {
+    await this.#ask("set-password", wanted);
+  }
+
+  async checkLogin(asked: Ask<"check-login">) {
+    return (await this.#ask("check-login", asked)).checks;
+  }
+
   async prove(revision: number) {
     await this.#ask("prove", { revision });
   }

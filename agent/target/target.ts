@@ -9,12 +9,15 @@ import type {
   Answer,
   ApplyAnswer,
   ApplyRequest,
+  Ask,
   CanonicalAnswer,
   ControlEvent,
   CoreStatus,
   DesiredState,
+  LoginCheck,
   SessionStatus,
 } from "../../xmpp-core/control/contract.ts";
+import type { Desired } from "../desired/desired.ts";
 
 export interface Capabilities {
   /** All changes of one apply succeed or none does. If false, the agent journals each step and undoes in reverse. */
@@ -42,6 +45,10 @@ export interface Target {
   ready(timeoutMs: number): Promise<Answer<"hello">>;
   /** Revisions as the server has them now. */
   revisions(): Promise<Revisions>;
+  /** A server without transactions: ends an apply that was cut short, at the revision before or at the one asked for. */
+  recover?(): Promise<void>;
+  /** A server that cannot take all that may be wanted: what it can, the rest as rejections and notices. */
+  adapt?(wish: Desired): Promise<Desired>;
   /** The server's own form of what is wanted, with impact or rejection for each. */
   canonical(desired: DesiredState): Promise<CanonicalAnswer>;
   /** Parts that have not changed since the last call come from memory. */
@@ -49,6 +56,10 @@ export interface Target {
   /** Rejects with a `CodedError` carrying the server's code; the connection's loss is `target/lost`: the outcome is then unknown. */
   apply(request: ApplyRequest): Promise<ApplyAnswer>;
   prove(revision: number): Promise<void>;
+  /** Gives one account another password, outside of any revision. Absent: no password comes back from this target's clients. */
+  setPassword?(wanted: Ask<"set-password">): Promise<void>;
+  /** Which check of a login fails. Absent: the target does not say. */
+  checkLogin?(asked: Ask<"check-login">): Promise<readonly LoginCheck[]>;
   restart(by: string): Promise<void>;
   stop(by: string): Promise<void>;
   status(): Promise<CoreStatus>;
@@ -73,6 +84,8 @@ export type AgentState = {
   pending: number;
   store: string;
   lastError: string | null;
+  /** Whether a password that its user changes goes back to the host store. */
+  takesPasswords?: boolean;
 };
 
 /** What a target tells unasked. */

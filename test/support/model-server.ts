@@ -6,7 +6,7 @@ import {
   type ActualSettings,
   type CanonicalAnswer,
   type Change,
-  canonicalCredentials,
+  canonicalPassword,
   type DesiredState,
   type Impact,
   type SettingAnswer,
@@ -254,10 +254,9 @@ function account(
   wanted: Extract<Change, { kind: "account-set" }>["account"],
   keptHash: string | undefined,
 ): ActualAccount {
-  const { credentials, ...rest } = wanted;
-  const hash = credentials
-    ? `sha256:${createHash("sha256").update(canonicalCredentials(credentials)).digest("hex")}`
-    : keptHash;
+  const { credentials: _c, passwordHash: _h, passwordFrom: _f, ...rest } = wanted;
+  const text = canonicalPassword(wanted);
+  const hash = text === undefined ? keptHash : `sha256:${createHash("sha256").update(text).digest("hex")}`;
   return { ...rest, origin: "host", ...(hash === undefined ? {} : { credentialsHash: hash }) };
 }
 

@@ -5,6 +5,7 @@
  * Properties that make trouble: `standin.refuse` (apply fails), `standin.break` (port closed after the apply, until
  * it is unset), `standin.forget` (applies nothing of the property but says so), `storage.engine` (restarts).
  */
+import { createHash } from "node:crypto";
 import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
 import { join } from "node:path";
@@ -16,6 +17,7 @@ import {
   type Ask,
   type ControlEvent,
   type CoreStatus,
+  canonicalPassword,
   contractVersion,
   type RequestName,
   requestLine,
@@ -116,6 +118,15 @@ export async function startStandIn(home: string, onStop: () => void = () => {}):
         hooks.afterCommit?.();
         return { revision, done: ["stored"], restarting: false };
       },
+      "set-password"({ name, ...password }) {
+        const found = stored.world.accounts.find((one) => one.name === name);
+        const text = canonicalPassword(password);
+        if (found === undefined || text === undefined) throw failure("control/unknown-account", `No ${name}.`);
+        found.credentialsHash = `sha256:${createHash("sha256").update(text).digest("hex")}`;
+        save();
+        return {};
+      },
+      "check-login": () => ({ checks: [] }),
       prove({ revision }) {
         stored.proven = revision;
         save();

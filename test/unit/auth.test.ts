@@ -7,6 +7,7 @@ import {
   type ExchangeContext,
   encodeSasl,
 } from "../../xmpp-core/auth/exchange.ts";
+import { openHashCheck } from "../../xmpp-core/auth/hash-check.ts";
 import {
   decoyKeys,
   deriveCredentials,
@@ -17,10 +18,13 @@ import {
   preparePassword,
   verifyPassword,
 } from "../../xmpp-core/auth/keys.ts";
+import { liveCheck } from "../../xmpp-core/auth/live.ts";
 import { knownMechanisms, offer, start } from "../../xmpp-core/auth/mechanisms.ts";
-import { derivationPool } from "../../xmpp-core/auth/pool.ts";
+import { passwordJudge } from "../../xmpp-core/auth/passwords.ts";
+import { type DerivationPool, derivationPool } from "../../xmpp-core/auth/pool.ts";
 import { saslMechanisms, scramIterations } from "../../xmpp-core/auth/properties.ts";
 import { defaultLimits, placesOf, slowDown } from "../../xmpp-core/auth/slow-down.ts";
+import { systemClock } from "../../xmpp-core/clock.ts";
 import { openProperties } from "../../xmpp-core/properties/registry.ts";
 
 const pool = derivationPool();
@@ -165,7 +169,7 @@ describe("what a stream offers", () => {
       "SCRAM-SHA-256",
       "SCRAM-SHA-1",
     ]);
-    expect(offer({ tls: undefined, allowed: all, plainAlone: true })).toEqual({ mechanisms: [], bindingTypes: [] });
+    expect(offer({ tls: undefined, allowed: all, plain: "alone" })).toEqual({ mechanisms: [], bindingTypes: [] });
   });
 
   test("types and -PLUS come together or not at all (XEP-0440)", () => {
@@ -176,7 +180,7 @@ describe("what a stream offers", () => {
   });
 
   test("PLAIN alone where accounts have no keys", () => {
-    expect(offer({ tls: { exporter }, allowed: all, plainAlone: true })).toEqual({
+    expect(offer({ tls: { exporter }, allowed: all, plain: "alone" })).toEqual({
       mechanisms: ["PLAIN"],
       bindingTypes: [],
     });
@@ -186,6 +190,18 @@ describe("what a stream offers", () => {
     expect(offer({ tls: {}, allowed: ["DIGEST-MD5", "ANONYMOUS", "scram-sha-1"] }).mechanisms).toEqual([]);
   });
 });
+
+/** Judges by keys, as where the host has no hashes and no directory. */
+const keysOnly = (by: DerivationPool) =>
+  passwordJudge({
+    ...{ pool: by, hashes: openHashCheck(), clock: systemClock, decoySecret: exporter, iterations: () => 4096 },
+    live: liveCheck({
+      ...{ clock: systemClock, random: randomBytes, failed: () => undefined },
+      directory: () => Promise.reject(new Error("there is none")),
+      limits: () => ({ freshMs: 0, outageMs: 0, failuresPerMinute: 1 }),
+    }),
+    mix: () => ({ keys: 1, derived: 0, hashed: new Map(), live: new Map() }),
+  });
 
 /** One account `alice`, password "pencil". */
 function plainContext(
@@ -206,7 +222,9 @@ function plainContext(
         ownAddress: (authzid) => authzid === "alice@example.org",
       }),
     },
-    pool: options.waiting === undefined ? pool : derivationPool({ parallel: 0, waiting: options.waiting }),
+    passwords: keysOnly(
+      options.waiting === undefined ? pool : derivationPool({ parallel: 0, waiting: options.waiting }),
+    ),
     decoySecret: exporter,
     iterations: 4096,
     random: randomBytes,

@@ -40,7 +40,7 @@ function server(setup: Setup = {}) {
         };
       },
     },
-    pool,
+    passwords: { judge: () => Promise.reject(new Error("no password comes in clear here")) },
     decoySecret: Buffer.alloc(32, 1),
     iterations: setup.iterations ?? 4096,
     random: randomBytes,

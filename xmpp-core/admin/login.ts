@@ -1,5 +1,4 @@
-import { decoyKeys, parseCredentials, verifyPassword } from "../auth/keys.ts";
-import { scramIterations } from "../auth/properties.ts";
+import { parseCredentials } from "../auth/keys.ts";
 import { CodedError } from "../errors.ts";
 import type { Account } from "../routing/accounts.ts";
 import { localpartOf } from "../stream/login.ts";
@@ -32,13 +31,14 @@ export async function checkLogin(
   const admin = accounts.byId(rights.admin() ?? -1);
   const keys = admin && (await accounts.credentials(admin));
   const isAdmin = admin !== undefined && admin.name === name;
-  const decoy = () => ({
-    sha256: decoyKeys("sha256", name ?? "", {
-      decoySecret: auth.decoySecret,
-      iterations: parts.properties.get(scramIterations),
-    }),
-  });
-  const right = await verifyPassword(given.password, isAdmin && keys ? parseCredentials(keys) : decoy(), auth.pool);
+  const known = isAdmin && keys ? { ...keys, credentials: parseCredentials(keys) } : undefined;
+  const verdict = await auth.passwords.judge(name ?? given.user, known, given.password);
+  if (verdict === "busy") throw new CodedError("auth/busy", "Too many passwords wait to be checked.");
+  if (verdict === "unavailable" || verdict === "throttled")
+    throw new CodedError("admin/no-verdict", "The directory that knows the passwords gives no answer.", {
+      hint: "Try again in a minute; the server's log says why.",
+    });
+  const right = verdict === "right" && admin?.enabled === true;
 
   // The right may have gone while the password was checked.
   if (isAdmin && right && rights.isAdmin(admin.id)) {

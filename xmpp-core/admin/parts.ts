@@ -1,4 +1,4 @@
-import type { DerivationPool } from "../auth/pool.ts";
+import type { PasswordJudge } from "../auth/passwords.ts";
 import type { SlowDown } from "../auth/slow-down.ts";
 import type { Clock } from "../clock.ts";
 import type { Certificates } from "../control/certificates.ts";
@@ -30,7 +30,7 @@ export interface AdminParts {
   readonly sessions: Sessions;
   readonly listening: Pick<Listening, "status">;
   readonly certificates: Pick<Certificates, "status">;
-  readonly auth: { readonly pool: DerivationPool; readonly decoySecret: Buffer; readonly slowDown: SlowDown };
+  readonly auth: { readonly passwords: PasswordJudge; readonly slowDown: SlowDown };
   /** Names besides the domain under which this machine is called. */
   readonly alsoCalled: (name: string) => boolean;
   /** Undefined until the server is open. */

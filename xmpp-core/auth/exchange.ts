@@ -3,7 +3,7 @@
  * The stream carries the bytes (RFC 6120 §6), an exchange judges them and knows nothing of XML.
  */
 import type { Credentials } from "./keys.ts";
-import type { DerivationPool } from "./pool.ts";
+import type { KnownPassword, PasswordJudge } from "./passwords.ts";
 
 /** SASL failure conditions. RFC 6120 §6.5 */
 export type SaslCondition =
@@ -49,14 +49,16 @@ export interface Exchange<Account = unknown> {
 }
 
 /** What an account provider knows of a name that a client sent. */
-export interface Claim<Account = unknown> {
-  /** Handed back in the success, untouched. Absent: there is no such account (or it has no keys and never had). */
+export interface Claim<Account = unknown> extends KnownPassword {
+  /** Handed back in the success, untouched. Absent: there is no such account, or it has no password. */
   readonly account?: Account;
   /** The prepared name. Give it for unknown names too: false salts are derived from it and must not depend on spelling. */
   readonly name: string;
-  readonly credentials?: Credentials;
-  /** Told to the client only after it proved to know the password. */
-  readonly disabled?: boolean;
+  readonly credentials?: Credentials | undefined;
+  /** Told to the client only after it proved to know the password; a text says why. */
+  readonly disabled?: boolean | string;
+  /** Called with a password that was right, before the success goes out: its account may have no keys yet. Never rejects. */
+  proved?(password: string): Promise<void>;
   /** Whether this authorization identity is the account's own bare JID under one of the live names of the domain. */
   ownAddress(authzid: string): boolean;
 }
@@ -88,7 +90,8 @@ export interface ExchangeContext<Account = unknown> {
   /** Undefined before TLS. */
   readonly tls: BindingFacts | undefined;
   readonly accounts: Accounts<Account>;
-  readonly pool: DerivationPool;
+  /** Judges passwords that come in clear. */
+  readonly passwords: PasswordJudge;
   /** Makes the salts of accounts that do not exist; at least 32 bytes, kept in secrets/. */
   readonly decoySecret: Buffer;
   /** Iteration count of new keys, shown for accounts that do not exist. */
@@ -114,6 +117,11 @@ export function failure(condition: SaslCondition, text?: string, name?: string):
     ...(text === undefined ? {} : { text }),
     ...(name === undefined ? {} : { name }),
   };
+}
+
+/** The answer to who proved the password of an account that may not be used. */
+export function disabled(why: true | string, name: string): SaslFailure {
+  return failure("account-disabled", why === true ? undefined : why, name);
 }
 
 const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;

@@ -15,28 +15,32 @@ export const knownMechanisms = [
   "PLAIN",
 ] as const;
 
+/** Whether PLAIN is needed for accounts that have no keys. */
+export type PlainNeed = "alone" | "too" | "as allowed";
+
 /**
  * What this stream may offer now.
  * @param tls undefined before TLS: then nothing is bound and PLAIN is never offered
  * @param allowed names from `sasl.mechs`, upper case
- * @param plainAlone the served domain has accounts without SCRAM keys, whose clients would never try PLAIN beside SCRAM
+ * @param plain `alone`: the served domain has accounts without SCRAM keys, whose clients would never try PLAIN beside
+ *   SCRAM; `too`: a person has decided to offer SCRAM to those who have keys, and PLAIN over TLS beside it
  */
 export function offer({
   tls,
   allowed,
-  plainAlone = false,
+  plain: plainNeeded = "as allowed",
 }: {
   tls: BindingFacts | undefined;
   allowed: readonly string[];
-  plainAlone?: boolean;
+  plain?: PlainNeed;
 }): Offer {
-  if (plainAlone) return { mechanisms: tls ? ["PLAIN"] : [], bindingTypes: [] };
+  if (plainNeeded === "alone") return { mechanisms: tls ? ["PLAIN"] : [], bindingTypes: [] };
   const types: BindingType[] = [];
   if (tls?.exporter) types.push("tls-exporter");
   if (tls?.endPoint) types.push("tls-server-end-point");
   const mechanisms = knownMechanisms.filter((name) => {
+    if (name === "PLAIN") return tls !== undefined && (plainNeeded === "too" || allowed.includes(name));
     if (!allowed.includes(name)) return false;
-    if (name === "PLAIN") return tls !== undefined;
     return types.length > 0 || !name.endsWith("-PLUS");
   });
   // XEP-0440 §3: a list of types without -PLUS, or -PLUS without a list, makes clients give up.

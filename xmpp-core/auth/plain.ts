@@ -1,7 +1,12 @@
 /** PLAIN: the password itself, over TLS only. RFC 4616. */
-import { CodedError } from "../errors.ts";
-import { decodeUtf8, type Exchange, type ExchangeContext, failure, type Step } from "./exchange.ts";
-import { decoyKeys, verifyPassword } from "./keys.ts";
+import { decodeUtf8, disabled, type Exchange, type ExchangeContext, failure, type Step } from "./exchange.ts";
+import type { Verdict } from "./passwords.ts";
+
+const untold: Partial<Record<Verdict, string>> = {
+  busy: "Too many logins at once.",
+  throttled: "Too many failed logins.",
+  unavailable: "The directory that knows the passwords does not answer.",
+};
 
 export function plain<Account>(context: ExchangeContext<Account>): Exchange<Account> {
   let over = false;
@@ -19,25 +24,23 @@ export function plain<Account>(context: ExchangeContext<Account>): Exchange<Acco
     const name = claim?.name ?? sent;
     const attempt = await context.admit(name);
     if (attempt === "refused") return failure("temporary-auth-failure", "Too many failed logins.", name);
-    const known = claim?.account === undefined ? undefined : claim.credentials;
-    // An account that does not exist, or has no keys, costs the same derivation as one that has.
-    const credentials =
-      known && Object.values(known).some(Boolean) ? known : { sha256: decoyKeys("sha256", name, context) };
-    try {
-      const right = await verifyPassword(password, credentials, context.pool);
-      if (!right || claim?.account === undefined) {
-        attempt.failed();
-        return failure("not-authorized", undefined, name);
-      }
-    } catch (error) {
-      if (!(error instanceof CodedError && error.code === "auth/busy")) throw error;
-      return failure("temporary-auth-failure", "Too many logins at once.", name);
+    const verdict = await context.passwords.judge(name, claim?.account === undefined ? undefined : claim, password);
+    const text = untold[verdict];
+    if (text !== undefined) {
+      // Guesses that are not passed on count as guesses; a directory that is away is nobody's fault.
+      if (verdict === "throttled") attempt.failed();
+      return failure("temporary-auth-failure", text, name);
+    }
+    if (verdict !== "right" || claim?.account === undefined) {
+      attempt.failed();
+      return failure("not-authorized", undefined, name);
     }
     attempt.succeeded();
     if (authzid !== "" && !claim.ownAddress(authzid)) {
       return failure("invalid-authzid", "Nobody may act under another's name.", name);
     }
-    if (claim.disabled) return failure("account-disabled", undefined, name);
+    if (claim.disabled) return disabled(claim.disabled, name);
+    await claim.proved?.(password);
     return { is: "success", name: claim.name, account: claim.account };
   }
 

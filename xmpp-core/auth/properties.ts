@@ -1,6 +1,6 @@
 /** The properties that the SASL server honours; the stream reads them for `offer` and the exchanges. */
 import { property } from "../properties/property.ts";
-import { integer, listOf } from "../properties/text-schema.ts";
+import { enumeration, integer, listOf } from "../properties/text-schema.ts";
 import { mostIterations } from "./keys.ts";
 import { knownMechanisms } from "./mechanisms.ts";
 
@@ -43,6 +43,18 @@ export const saslMechanisms = property("sasl.mechs", {
     chosen
       .filter((name) => !known.includes(name))
       .map((name) => `${name} has no effect: ${unavailable.get(name) ?? "it is not offered here"}.`),
+});
+
+/** docs/passwords.md: offering SCRAM again is for a person to decide. */
+export const plainAlone = property("firekeeper.sasl.plain-alone", {
+  schema: enumeration("auto", "never"),
+  default: "auto",
+  impact: "live",
+  doc: "auto: PLAIN alone (over TLS) is offered while the host gives a password as a hash or leaves it to a directory. never: SCRAM is offered, and PLAIN beside it to those without keys.",
+  notes: (value) =>
+    value === "never"
+      ? ["Accounts without SCRAM keys can log in only with clients that try PLAIN beside SCRAM; few do."]
+      : [],
 });
 
 /** Iterations of keys that are made from now on; keys that exist keep theirs. */

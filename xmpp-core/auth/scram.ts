@@ -1,7 +1,7 @@
 /** SCRAM on the server's side, with channel binding. RFC 5802, RFC 7677, RFC 9266, RFC 5929. */
 import { createHash, createHmac, timingSafeEqual } from "node:crypto";
 import type { BindingType, Claim, Exchange, ExchangeContext, SaslFailure, Step } from "./exchange.ts";
-import { decodeBase64, decodeUtf8, failure } from "./exchange.ts";
+import { decodeBase64, decodeUtf8, disabled, failure } from "./exchange.ts";
 import { decoyKeys, type HashName, hashes, type ScramKeys } from "./keys.ts";
 
 type Negotiation<Account> =
@@ -79,7 +79,7 @@ export function scram<Account>(
     if (first.authzid !== "" && !claim.ownAddress(first.authzid)) {
       return failure("invalid-authzid", "Nobody may act under another's name.", claim.name);
     }
-    if (claim.disabled) return failure("account-disabled", undefined, claim.name);
+    if (claim.disabled) return disabled(claim.disabled, claim.name);
     return { is: "success", name: claim.name, account: claim.account, data: Buffer.from(`v=${serverSignature}`) };
   }
 

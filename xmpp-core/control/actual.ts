@@ -1,7 +1,9 @@
 /** What the server has, part by part, each with a hash so that an unchanged part is not sent again. docs/architecture.md "A setting's way". */
 import { createHash, randomUUID } from "node:crypto";
+import { plainAlone } from "../auth/properties.ts";
 import { groups } from "../modules/points.ts";
 import type { Account } from "../routing/accounts.ts";
+import { plainNeed, sum } from "../routing/credentials.ts";
 import { held } from "./apply-accounts.ts";
 import { isFresh } from "./canonical.ts";
 import type { ActualAccount, ActualGroup, ActualParts, ActualSettings } from "./contract.ts";
@@ -82,7 +84,17 @@ function scalars(parts: ControlParts): Omit<ActualSettings, "properties"> {
     admin: scalar("admin"),
     externalAddress: scalar("external-address"),
     runtimeOptions: scalar("runtime-options"),
+    passwords: passwordCounts(parts),
   };
+}
+
+/** How passwords are checked, in numbers. */
+export function passwordCounts(
+  parts: Pick<ControlParts, "accounts" | "names" | "properties">,
+): NonNullable<ActualSettings["passwords"]> {
+  const mix = parts.accounts.passwords(parts.names.primary.id);
+  const need = plainNeed(mix, parts.properties.get(plainAlone));
+  return { hashed: sum(mix.hashed), derived: mix.derived, live: sum(mix.live), plainAlone: need === "alone" };
 }
 
 /** Every property with a stored value, sorted by key. */
@@ -140,9 +152,10 @@ function actualAccounts(parts: ControlParts): ActualAccount[] {
 }
 
 function actualAccount(account: Account): ActualAccount {
-  const { name, hostId, displayName, email, enabled, origin, credentialsHash, keptUntil } = account;
+  const { name, hostId, displayName, email, enabled, barred, origin, credentialsHash, keptUntil } = account;
   return {
     ...{ name, enabled, origin },
+    ...(barred ? { barred } : {}),
     ...(hostId === undefined ? {} : { id: hostId }),
     ...(displayName === undefined ? {} : { displayName }),
     ...(email === undefined ? {} : { email }),

@@ -4,10 +4,10 @@ import { parseCredentials } from "../auth/keys.ts";
 import { CodedError } from "../errors.ts";
 import type { SharedGroupChange } from "../modules/points.ts";
 import { groups } from "../modules/points.ts";
-import type { Account } from "../routing/accounts.ts";
+import type { Account, StoredCredentials } from "../routing/accounts.ts";
 import { localName } from "./canonical.ts";
-import { type AccountWanted, type Change, canonicalCredentials } from "./contract.ts";
-import type { ControlParts, Draft } from "./parts.ts";
+import { type AccountWanted, type Change, canonicalPassword, readHash } from "./contract.ts";
+import { type ControlParts, type Draft, newDraft, takeBack } from "./parts.ts";
 
 type AccountChange = Extract<Change, { kind: "account-set" | "account-rename" | "account-remove" }>;
 
@@ -32,7 +32,7 @@ export function checkAccounts(changes: readonly AccountChange[]): void {
           hint: "Ask for the canonical form first.",
         },
       );
-    if (change.account.credentials !== undefined) parseCredentials(change.account.credentials);
+    checkPassword(change.account);
   }
 }
 
@@ -108,7 +108,7 @@ function rename(
   draft.writes.push(...parts.accounts.save(account));
   draft.enter.push(() => tell(parts, (handlers) => handlers.renamed?.(account, from)));
   draft.enter.push(() => tell(parts, (handlers) => handlers.changed?.(account)));
-  setKeys(parts, draft, account, wanted, wanted.credentials === undefined);
+  setKeys(parts, draft, account, wanted, canonicalPassword(wanted) === undefined);
 }
 
 /** The host no longer has the person: nobody logs in, everything is kept for the case that it returns. */
@@ -120,6 +120,7 @@ function remove(parts: ControlParts, draft: Draft, change: Extract<AccountChange
     });
   remember(parts, draft, account);
   account.enabled = false;
+  account.barred = false;
   account.keptUntil = parts.clock.now() + change.keepDays * dayMs;
   draft.writes.push(...parts.accounts.save(account));
   draft.enter.push(() => tell(parts, (handlers) => handlers.changed?.(account)));
@@ -133,7 +134,8 @@ function create(parts: ControlParts, draft: Draft, wanted: AccountWanted): Accou
       names.primary,
       {
         ...{ name: wanted.name, hostId: wanted.id, displayName: wanted.displayName, email: wanted.email },
-        ...{ enabled: wanted.enabled, origin: "host", keptUntil: undefined, probe: false },
+        ...{ enabled: wanted.enabled, barred: !wanted.enabled && wanted.barred === true },
+        ...{ origin: "host", keptUntil: undefined, probe: false },
       },
       clock.now(),
     ),
@@ -162,15 +164,53 @@ function inherit(parts: ControlParts, from: Account, to: Account, inherited: Inh
   inherited.supervisors.push({ account: from, grant: false }, { account: to, grant: true });
 }
 
-function setKeys(parts: ControlParts, draft: Draft, account: Account, wanted: AccountWanted, keep: boolean): void {
+/** One password, outside of any revision. Throws control/unknown-account, control/local-account, auth/bad-keys. */
+export async function setPassword(
+  parts: ControlParts,
+  wanted: WantedPassword & { readonly name: string },
+): Promise<void> {
+  const account = required(parts, wanted.name);
+  checkPassword(wanted);
+  if (account.origin === "local")
+    throw new CodedError("control/local-account", `${wanted.name} is a local account of this server.`, {
+      fields: { name: wanted.name },
+    });
+  const draft = newDraft();
+  setKeys(parts, draft, account, wanted, false);
+  try {
+    await parts.storage.write(draft.writes);
+  } catch (error) {
+    takeBack(draft);
+    throw error;
+  }
+}
+
+type WantedPassword = Pick<AccountWanted, "credentials" | "passwordHash" | "passwordFrom">;
+
+function checkPassword({ credentials, passwordHash }: WantedPassword): void {
+  if (credentials !== undefined) parseCredentials(credentials);
+  const form = passwordHash === undefined ? undefined : readHash(passwordHash);
+  if (form?.is === "refused")
+    throw new CodedError("auth/bad-hash", `A password hash must be ${form.rule}.`, { hint: form.hint });
+}
+
+function setKeys(parts: ControlParts, draft: Draft, account: Account, wanted: WantedPassword, keep: boolean): void {
   if (keep) return;
-  const { credentials: keys } = wanted;
-  if (keys === undefined && account.credentialsHash === undefined) return;
-  const hash = keys && `sha256:${createHash("sha256").update(canonicalCredentials(keys)).digest("hex")}`;
+  const text = canonicalPassword(wanted);
+  if (text === undefined && account.credentialsHash === undefined) return;
+  const hash = text === undefined ? undefined : `sha256:${createHash("sha256").update(text).digest("hex")}`;
   if (hash !== undefined && hash === account.credentialsHash) return;
-  const { result, undo } = parts.accounts.tentatively(() => parts.accounts.setCredentials(account, keys, hash));
+  const stored = text === undefined ? undefined : storedPassword(wanted);
+  parts.auth.live.forget(account.name);
+  const { result, undo } = parts.accounts.tentatively(() => parts.accounts.setCredentials(account, stored, hash));
   draft.undo.push(undo);
   draft.writes.push(...result);
+}
+
+/** A directory wins over keys, keys over a hash, as in `canonicalPassword`. */
+function storedPassword({ credentials, passwordHash, passwordFrom }: WantedPassword): StoredCredentials {
+  if (passwordFrom !== undefined) return { passwordFrom };
+  return credentials ?? { passwordHash };
 }
 
 function fill(account: Account, wanted: AccountWanted): void {
@@ -178,12 +218,13 @@ function fill(account: Account, wanted: AccountWanted): void {
   account.displayName = wanted.displayName;
   account.email = wanted.email;
   account.enabled = wanted.enabled;
+  account.barred = !wanted.enabled && wanted.barred === true;
 }
 
 function remember(parts: ControlParts, draft: Draft, account: Account): void {
-  const { hostId, displayName, email, enabled, origin, keptUntil } = account;
+  const { hostId, displayName, email, enabled, barred, origin, keptUntil } = account;
   draft.undo.push(() => {
-    Object.assign(account, { hostId, displayName, email, enabled, origin, keptUntil });
+    Object.assign(account, { hostId, displayName, email, enabled, barred, origin, keptUntil });
     parts.accounts.touched(account.name);
   });
 }

@@ -7,7 +7,7 @@ import { CodedError, explain } from "../errors.ts";
 import { groups, rightsChanged, type SharedGroupChange } from "../modules/points.ts";
 import { writeWhole } from "../storage/files.ts";
 import { actualSupervisors } from "./actual.ts";
-import { applyAccounts, checkAccounts, type Inherited, required } from "./apply-accounts.ts";
+import { applyAccounts, checkAccounts, type Inherited, required, setPassword } from "./apply-accounts.ts";
 import { enterSettings, type PreparedSettings, prepareSettings } from "./apply-settings.ts";
 import { groupName } from "./canonical.ts";
 import type { ApplyAnswer, ApplyRequest, Change } from "./contract.ts";
@@ -23,6 +23,7 @@ type Of<K extends Change["kind"]> = Extract<Change, { kind: K }>;
 export function applying(parts: ControlParts): {
   apply(request: ApplyRequest): Promise<ApplyAnswer>;
   setLocal(changes: ReadonlyMap<string, string | null>): Promise<ApplyAnswer>;
+  setPassword(wanted: Parameters<typeof setPassword>[1]): Promise<void>;
 } {
   let last: Promise<unknown> = Promise.resolve();
   const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
@@ -33,6 +34,7 @@ export function applying(parts: ControlParts): {
   return {
     apply: (request) => inTurn(() => apply(parts, request)),
     setLocal: (changes) => inTurn(() => setLocal(parts, changes)),
+    setPassword: (wanted) => inTurn(() => setPassword(parts, wanted)),
   };
 }
 

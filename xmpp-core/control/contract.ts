@@ -4,6 +4,9 @@
  * This is the only file of xmpp-core that the agent imports. docs/architecture.md "A setting's way".
  */
 import { z } from "zod";
+import { account, actualAccount, checkLogin, origin } from "./contract-accounts.ts";
+
+export * from "./contract-accounts.ts";
 
 /** Each side understands the previous minor version; another major is refused by name. */
 export const contractVersion = { major: 1, minor: 0 } as const;
@@ -13,54 +16,6 @@ export const contractVersion = { major: 1, minor: 0 } as const;
 export const impact = z.enum(["live", "listener", "restart", "migrate"]);
 /** What a change costs: nobody notices, one port is rebound, the core process is replaced, the domain changes. */
 export type Impact = z.infer<typeof impact>;
-
-/** SCRAM keys as text, one per hash: `SCRAM-SHA-256$4096:<salt>$<StoredKey>:<ServerKey>` (base64). Never logged, never in the journal. */
-export const credentials = z.object({
-  sha1: z.string().optional(),
-  sha256: z.string().optional(),
-  sha512: z.string().optional(),
-});
-export type CredentialsText = z.infer<typeof credentials>;
-
-/** The one text of a set of keys. `credentialsHash` of an account is `sha256:` and the hex SHA-256 of it. */
-export function canonicalCredentials(keys: CredentialsText): string {
-  return [keys.sha1 ?? "", keys.sha256 ?? "", keys.sha512 ?? ""].join("\n");
-}
-
-/** What hashes of passwords the server takes, for whoever plans: a pure function. docs/passwords.md. */
-export { type HashForm, type HashRefusal, readHash } from "../auth/password-hash.ts";
-
-export const liveSource = z.enum(["ldap", "sql", "http"]);
-/** Who judges a password at each login, where neither keys nor a hash are known. */
-export type LiveSource = z.infer<typeof liveSource>;
-
-/** The one text of what a password is checked against; undefined: there is no password. Without hash and directory it is that of the keys. */
-export function canonicalPassword({
-  credentials: keys,
-  passwordHash,
-  passwordFrom,
-}: Pick<AccountWanted, "credentials" | "passwordHash" | "passwordFrom">): string | undefined {
-  if (passwordFrom !== undefined) return `from ${passwordFrom}`;
-  if (keys !== undefined) return canonicalCredentials(keys);
-  return passwordHash === undefined ? undefined : `hash ${passwordHash}`;
-}
-
-export const account = z.object({
-  name: z.string(),
-  /** The host's stable key of the person, if it has one. */
-  id: z.string().optional(),
-  displayName: z.string().optional(),
-  email: z.string().optional(),
-  enabled: z.boolean(),
-  /** With `enabled` false: the host opens chat to others only; whoever proves the password is told so. */
-  barred: z.boolean().optional(),
-  /** Without keys, hash and directory nobody can log in; a directory wins over keys, keys over a hash. */
-  credentials: credentials.optional(),
-  /** In the modular form of its kind. Never logged, never in the journal, not in `actual`. */
-  passwordHash: z.string().optional(),
-  passwordFrom: liveSource.optional(),
-});
-export type AccountWanted = z.infer<typeof account>;
 
 /** A shared roster group with Openfire's semantics (`sharedRoster.*`). */
 export const group = z.object({
@@ -150,8 +105,6 @@ export type CanonicalAnswer = z.infer<typeof canonicalAnswer>;
 
 // ---------------------------------------------------------------- actual
 
-export const origin = z.enum(["host", "local"]);
-
 export const actualSettings = z.object({
   domain: z.string(),
   aliases: z.array(
@@ -181,21 +134,6 @@ export const actualSettings = z.object({
   ),
 });
 export type ActualSettings = z.infer<typeof actualSettings>;
-
-export const actualAccount = z.object({
-  name: z.string(),
-  id: z.string().optional(),
-  displayName: z.string().optional(),
-  email: z.string().optional(),
-  enabled: z.boolean(),
-  barred: z.boolean().optional(),
-  origin,
-  /** `sha256:` of the canonical text of the password (`canonicalPassword`), or absent without one. */
-  credentialsHash: z.string().optional(),
-  /** Set when the host no longer has this person; data is kept until then (ISO time). */
-  keptUntil: z.string().optional(),
-});
-export type ActualAccount = z.infer<typeof actualAccount>;
 
 export const actualGroup = group.extend({ origin });
 export type ActualGroup = z.infer<typeof actualGroup>;
@@ -358,6 +296,11 @@ export const requests = {
   canonical: { ask: desiredState, answer: canonicalAnswer },
   actual: { ask: z.object({ known: z.record(z.string(), z.string()) }), answer: actualParts },
   apply: { ask: applyRequest, answer: applyAnswer },
+  /** Gives one account of the host another password and nothing else: no revision, since none holds passwords. */
+  "set-password": {
+    ask: account.pick({ name: true, credentials: true, passwordHash: true, passwordFrom: true }),
+    answer: empty,
+  },
   /** Verify succeeded: the revision may be booted and returned to. */
   prove: { ask: z.object({ revision: z.number() }), answer: empty },
   /** Orderly restart of the core process; connections stay. */
@@ -381,10 +324,7 @@ export const requests = {
     }),
   },
   /** Which check of a login fails; with a password it is tried, and counts as a login does. Tells no secret. */
-  "check-login": {
-    ask: z.object({ name: z.string(), password: z.string().optional() }),
-    answer: z.object({ checks: z.array(z.object({ check: z.string(), ok: z.boolean(), detail: z.string() })) }),
-  },
+  "check-login": checkLogin,
   /** The agent's answer to an event that asks (`console`, `password`). */
   answer: {
     ask: z.object({

@@ -8,6 +8,7 @@ import { programVersion } from "../version.ts";
 import { actualTeller } from "./actual.ts";
 import { applying, leaveBoot } from "./apply.ts";
 import { canonicalForm } from "./canonical.ts";
+import { checkLogin } from "./check-login.ts";
 import { type Answer, type ApplyAnswer, type Ask, type ControlEvent, contractVersion } from "./contract.ts";
 import { groupView } from "./group-view.ts";
 import type { ControlParts } from "./parts.ts";
@@ -27,6 +28,8 @@ export interface Control {
   agent(): Ask<"agent"> | undefined;
   /** Puts an admin's request to the agent. Throws control/no-agent, or the agent's own refusal. */
   askAgent(admin: string, ask: ConsoleAsk["ask"], given: Record<string, unknown>): Promise<unknown>;
+  /** Gives a password back to the host store, through the agent. Throws control/no-agent, or the store's own refusal. */
+  changePassword(account: string, password: string): Promise<void>;
   /** Sets what the host leaves to the server (null: removes it). Throws settings/owned-by-host, property/value … */
   setLocal(changes: ReadonlyMap<string, string | null>): Promise<ApplyAnswer>;
   /** Something of the actual state changed without the agent. */
@@ -74,6 +77,11 @@ export async function openControl(parts: ControlParts): Promise<Control> {
       canonical: (desired) => canonicalForm(parts, desired),
       actual: ({ known }) => actual(known),
       apply: (request) => appliesInTurn.apply(request),
+      async "set-password"(wanted) {
+        await appliesInTurn.setPassword(wanted);
+        return {};
+      },
+      "check-login": (asked) => checkLogin(parts, asked),
       async prove({ revision }) {
         if (revision !== revisions.current)
           throw new CodedError(
@@ -121,38 +129,44 @@ export async function openControl(parts: ControlParts): Promise<Control> {
   await leaveBoot(parts);
   const keeping = upkeep(parts, (part) => void socket.tell({ event: "changed", part }));
 
+  /** Puts a question to the agent, which answers by its number. */
+  const ask = (event: (number: number) => ControlEvent): Promise<unknown> =>
+    new Promise((resolve, reject) => {
+      const number = ++lastNumber;
+      const settle = (): void => {
+        waiting.delete(number);
+        late();
+      };
+      const refuse = (error: unknown): void => {
+        settle();
+        reject(error);
+      };
+      const late = clock.after(agentAnswersWithinMs, () =>
+        refuse(new CodedError("control/agent-silent", "The agent did not answer.")),
+      );
+      waiting.set(number, {
+        reject: refuse,
+        resolve(value) {
+          settle();
+          resolve(value);
+        },
+      });
+      if (!socket.tell(event(number)))
+        refuse(
+          new CodedError("control/no-agent", "No agent is connected.", {
+            hint: "Start the agent: it plans and applies what the host's settings say.",
+          }),
+        );
+    });
+
   return {
     status: () => coreStatus(parts),
     sessions: (limit) => sessionList(parts, limit),
     agent: () => agent,
-    askAgent: (admin, ask, given) =>
-      new Promise((resolve, reject) => {
-        const number = ++lastNumber;
-        const settle = (): void => {
-          waiting.delete(number);
-          late();
-        };
-        const refuse = (error: unknown): void => {
-          settle();
-          reject(error);
-        };
-        const late = clock.after(agentAnswersWithinMs, () =>
-          refuse(new CodedError("control/agent-silent", "The agent did not answer.")),
-        );
-        waiting.set(number, {
-          reject: refuse,
-          resolve(value) {
-            settle();
-            resolve(value);
-          },
-        });
-        if (!socket.tell({ event: "console", number, admin, ask, with: given }))
-          refuse(
-            new CodedError("control/no-agent", "No agent is connected.", {
-              hint: "Start the agent: it plans and applies what the host's settings say.",
-            }),
-          );
-      }),
+    askAgent: (admin, asked, given) => ask((number) => ({ event: "console", number, admin, ask: asked, with: given })),
+    async changePassword(account, password) {
+      await ask((number) => ({ event: "password", number, account, password }));
+    },
     async setLocal(changes) {
       const answer = await appliesInTurn.setLocal(changes);
       socket.tell({ event: "changed", part: "settings" });

@@ -1,3 +1,6 @@
+import type { LiveCheck } from "../auth/live.ts";
+import type { PasswordJudge } from "../auth/passwords.ts";
+import type { SlowDown } from "../auth/slow-down.ts";
 import type { Clock } from "../clock.ts";
 import type { Core } from "../modules/module.ts";
 import type { Registry } from "../properties/registry.ts";
@@ -39,6 +42,8 @@ export interface ControlParts {
   readonly handlers: () => readonly Handlers[];
   /** What modules offer at their points. */
   readonly offered: Core["offered"];
+  /** Who judges passwords, for a check of a login. */
+  readonly auth: { readonly passwords: PasswordJudge; readonly live: LiveCheck; readonly slowDown: SlowDown };
   /** ms since 1970. */
   readonly startedAt: number;
   readonly process: ProcessParts;

@@ -4,7 +4,7 @@ import type { Session } from "../routing/session.ts";
 import { clientListeners } from "../stream/listeners.ts";
 import { refuseOn } from "../stream/properties.ts";
 import { programVersion } from "../version.ts";
-import { aliases } from "./actual.ts";
+import { aliases, passwordCounts } from "./actual.ts";
 import type { CoreStatus, SessionStatus } from "./contract.ts";
 import type { ControlParts } from "./parts.ts";
 
@@ -45,6 +45,11 @@ function sayings(parts: ControlParts): Pick<CoreStatus, "weakens" | "notices"> {
   const weakens: string[] = [];
   const notices: string[] = [...parts.certificates.notices()];
   const { fellBackFrom, current } = parts.revisions;
+  const { hashed, live, plainAlone } = passwordCounts(parts);
+  if (plainAlone)
+    weakens.push(
+      `PLAIN alone is offered (over TLS): ${hashed} accounts have only a hash, ${live} are judged by a directory.`,
+    );
   if (fellBackFrom !== undefined)
     notices.push(
       `Revision ${fellBackFrom} did not start twice; revision ${current}, the last proven one, is in force.`,

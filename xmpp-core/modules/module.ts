@@ -30,6 +30,8 @@ export interface Core {
   readonly gate: Gate;
   /** `sys.xmpp.externalip` as it is now: a host name, an address, or an IPv4 and an IPv6 address; empty if it is unset. */
   readonly externalAddresses: () => readonly string[];
+  /** Where a password goes that a user of the host changes; see docs/passwords.md. */
+  readonly hostPasswords: HostPasswords;
   /** Where keys of new passwords are derived. */
   readonly derivations: DerivationPool;
   /** Sortable ids for stored stanzas, strictly rising. */
@@ -45,6 +47,13 @@ export interface Core {
   watch<T>(property: Property<T>, listener: (value: T) => void): void;
   /** Calls every `ms` until the module stops. */
   every(ms: number, work: () => void): void;
+}
+
+export interface HostPasswords {
+  /** Whether the host takes a password back now: an agent is there, and its store is writable. */
+  takes(): boolean;
+  /** Resolves once the host has it and it is in force. Rejects with the host's refusal. */
+  change(account: string, password: string): Promise<void>;
 }
 
 export interface Rights {

@@ -1,5 +1,17 @@
 import { read, type Write, write } from "../storage/statement.ts";
 import type { Storage } from "../storage/storage.ts";
+import {
+  credentialsOf,
+  credentialsOfRow,
+  dropCredentials,
+  learnKeys,
+  type PasswordMix,
+  type PasswordStanding,
+  passwordMix,
+  putCredentials,
+  type StoredCredentials,
+  standingOf,
+} from "./credentials.ts";
 import type { Served } from "./names.ts";
 import type { Session } from "./session.ts";
 
@@ -13,10 +25,14 @@ export interface Account {
   displayName: string | undefined;
   email: string | undefined;
   enabled: boolean;
+  /** Disabled because the host opens chat to others only, not as a person. */
+  barred: boolean;
   origin: "host" | "local";
   /** Set while a vanished person's data is kept: ms since 1970. */
   keptUntil: number | undefined;
   credentialsHash: string | undefined;
+  /** How the password is checked; undefined: there is none. */
+  password: PasswordStanding | undefined;
   /** Made for one verify: invisible, without rights. */
   readonly probe: boolean;
   /** Bound sessions, connected or waiting to be resumed. */
@@ -58,10 +74,18 @@ interface AccountRow {
   origin: "host" | "local";
   kept_until: number | null;
   hash: string | null;
+  barred: number;
+  sha1: string | null;
+  sha256: string | null;
+  sha512: string | null;
+  password_hash: string | null;
+  password_from: "ldap" | "sql" | "http" | null;
 }
 
 const allAccounts = read<[], AccountRow>(
-  `SELECT a.id, a.served, a.name, a.host_id, a.display_name, a.email, a.enabled, a.origin, a.kept_until, c.hash
+  `SELECT a.id, a.served, a.name, a.host_id, a.display_name, a.email, a.enabled, a.origin, a.kept_until, a.barred, c.hash,
+     c.password_hash, c.password_from, substr(c.sha1, 1, 1) AS sha1, substr(c.sha256, 1, 1) AS sha256,
+     substr(c.sha512, 1, 1) AS sha512
    FROM account a LEFT JOIN credentials c ON c.account = a.id WHERE a.set_aside = 0`,
 );
 const allAliases = read<[], { served: number; name: string; account: number }>(
@@ -73,9 +97,6 @@ const highestId = read<[], { highest: number | null }>(
 const rememberId = write<[id: number]>(
   `INSERT INTO removed_account (one, highest) VALUES (1, ?)
    ON CONFLICT (one) DO UPDATE SET highest = max(highest, excluded.highest)`,
-);
-const credentialsOf = read<[number], { sha1: string | null; sha256: string | null; sha512: string | null }>(
-  "SELECT sha1, sha256, sha512 FROM credentials WHERE account = ?",
 );
 const putAccount = write<
   [
@@ -89,29 +110,22 @@ const putAccount = write<
     origin: string,
     keptUntil: number | null,
     createdAt: number,
+    barred: number,
   ]
 >(
-  `INSERT INTO account (id, served, name, host_id, display_name, email, enabled, origin, kept_until, created_at)
-   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+  `INSERT INTO account (id, served, name, host_id, display_name, email, enabled, origin, kept_until, created_at, barred)
+   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
    ON CONFLICT (id) DO UPDATE SET name = excluded.name, host_id = excluded.host_id, display_name = excluded.display_name,
-     email = excluded.email, enabled = excluded.enabled, origin = excluded.origin, kept_until = excluded.kept_until`,
+     email = excluded.email, enabled = excluded.enabled, origin = excluded.origin, kept_until = excluded.kept_until,
+     barred = excluded.barred`,
 );
 const setAside = write<[number]>("UPDATE account SET set_aside = 1, enabled = 0 WHERE id = ?");
 const dropAccount = write<[number]>("DELETE FROM account WHERE id = ?");
 const putAlias = write<[served: number, name: string, account: number]>(
   "INSERT OR REPLACE INTO account_alias (served, name, account) VALUES (?, ?, ?)",
 );
-const putCredentials = write<[number, string | null, string | null, string | null, string]>(
-  "INSERT OR REPLACE INTO credentials (account, sha1, sha256, sha512, hash) VALUES (?, ?, ?, ?, ?)",
-);
-const dropCredentials = write<[number]>("DELETE FROM credentials WHERE account = ?");
 
-/** SCRAM keys as they are stored, one text per hash. */
-export interface StoredCredentials {
-  readonly sha1?: string | undefined;
-  readonly sha256?: string | undefined;
-  readonly sha512?: string | undefined;
-}
+export type { StoredCredentials } from "./credentials.ts";
 
 /**
  * The accounts of all served domains, by name. A change is made in two steps that one commit joins: `writes…` gives
@@ -132,12 +146,18 @@ export interface Accounts {
   credentials(account: Account): Promise<StoredCredentials | undefined>;
   create(
     served: Served,
-    facts: Omit<Account, "id" | "served" | "sessions" | "credentialsHash">,
+    facts: Omit<Account, "id" | "served" | "sessions" | "credentialsHash" | "password" | "barred"> & {
+      barred?: boolean;
+    },
     now: number,
   ): { account: Account; writes: Write[] };
   save(account: Account): Write[];
   rename(account: Account, name: string): Write[];
   setCredentials(account: Account, keys: StoredCredentials | undefined, hash: string | undefined): Write[];
+  /** Keys derived from a password that was right for the account's hash; memory follows by `enter` once they are stored. */
+  learn(account: Account, keys: StoredCredentials, from: string): { writes: Write[]; enter: () => void };
+  /** How the passwords of those who may log in to this domain are checked. */
+  passwords(served: number): PasswordMix;
   /** The name is free again; the former data is kept apart and never shown. */
   setAside(account: Account): Write[];
   remove(account: Account): Write[];
@@ -171,6 +191,8 @@ export async function openAccounts(storage: Storage): Promise<Accounts> {
       origin: row.origin,
       keptUntil: row.kept_until ?? undefined,
       credentialsHash: row.hash ?? undefined,
+      barred: row.barred === 1,
+      password: row.hash === null ? undefined : standingOf(credentialsOfRow(row)),
       probe: false,
       sessions: [],
     };
@@ -189,6 +211,7 @@ export async function openAccounts(storage: Storage): Promise<Accounts> {
   let version = 0;
   let floor = 0;
   const changedAt = new Map<string, number>();
+  const mixes = new Map<number, { version: number; counts: PasswordMix }>();
 
   function touched(name: string): void {
     changedAt.set(name, ++version);
@@ -211,6 +234,7 @@ export async function openAccounts(storage: Storage): Promise<Accounts> {
       account.origin,
       account.keptUntil ?? null,
       createdAt,
+      account.barred ? 1 : 0,
     );
   };
 
@@ -254,12 +278,13 @@ export async function openAccounts(storage: Storage): Promise<Accounts> {
     async credentials(account) {
       if (account.probe) return probes.get(account);
       const found = (await storage.read(credentialsOf, account.id))[0];
-      return (
-        found && { sha1: found.sha1 ?? undefined, sha256: found.sha256 ?? undefined, sha512: found.sha512 ?? undefined }
-      );
+      return found && credentialsOfRow(found);
     },
     create(served, facts, now) {
-      const account: Account = { ...facts, id: ++lastId, served: served.id, credentialsHash: undefined, sessions: [] };
+      const account: Account = {
+        ...{ barred: false, ...facts, id: ++lastId, served: served.id },
+        ...{ credentialsHash: undefined, password: undefined, sessions: [] },
+      };
       byId.set(account.id, account);
       byName.set(key(served.id, account.name), account);
       inverses?.push(() => {
@@ -291,15 +316,40 @@ export async function openAccounts(storage: Storage): Promise<Accounts> {
       return [row(account, 0), putAlias.with(account.served, before, account.id)];
     },
     setCredentials(account, keys, hash) {
-      const before = account.credentialsHash;
+      const { credentialsHash, password } = account;
       touched(account.name);
       inverses?.push(() => {
-        account.credentialsHash = before;
+        Object.assign(account, { credentialsHash, password });
         touched(account.name);
       });
       account.credentialsHash = keys === undefined ? undefined : hash;
+      account.password = keys && standingOf(keys);
       if (keys === undefined) return [dropCredentials.with(account.id)];
-      return [putCredentials.with(account.id, keys.sha1 ?? null, keys.sha256 ?? null, keys.sha512 ?? null, hash ?? "")];
+      const { sha1 = null, sha256 = null, sha512 = null, passwordHash = null, passwordFrom = null } = keys;
+      return [putCredentials.with(account.id, sha1, sha256, sha512, hash ?? "", passwordHash, passwordFrom)];
+    },
+    learn(account, { sha1 = null, sha256 = null, sha512 = null }, from) {
+      const { credentialsHash } = account;
+      return {
+        writes: [learnKeys.with(sha1, sha256, sha512, account.id, from)],
+        enter() {
+          const { password } = account;
+          if (password?.cost === undefined || password.hasKeys || account.credentialsHash !== credentialsHash) return;
+          account.password = { ...password, hasKeys: true };
+          // Counted on, not anew: when everybody logs in there may be 50,000 of these.
+          const mix = mixes.get(account.served);
+          if (mix === undefined || mix.version !== version) return;
+          mix.counts.derived++;
+          mix.counts.hashed.set(password.cost, (mix.counts.hashed.get(password.cost) ?? 1) - 1);
+        },
+      };
+    },
+    passwords(served) {
+      const known = mixes.get(served);
+      if (known?.version === version) return known.counts;
+      const counts = passwordMix(byId.values(), served);
+      mixes.set(served, { version, counts });
+      return counts;
     },
     setAside(account) {
       forget(account);
@@ -331,7 +381,9 @@ export async function openAccounts(storage: Storage): Promise<Accounts> {
           enabled: true,
           origin: "local",
           keptUntil: undefined,
+          barred: false,
           credentialsHash: undefined,
+          password: undefined,
           probe: true,
           sessions: [],
         },

@@ -7,9 +7,10 @@ import {
   type Offer,
   type Step,
 } from "../auth/exchange.ts";
-import { parseCredentials } from "../auth/keys.ts";
+import { deriveCredentials, formatCredentials, parseCredentials } from "../auth/keys.ts";
 import { offer, start } from "../auth/mechanisms.ts";
 import { saslMechanisms, scramIterations } from "../auth/properties.ts";
+import { CodedError } from "../errors.ts";
 import { ns } from "../formats/namespaces.ts";
 import { parseJid, prepareLocal } from "../jid/jid.ts";
 import { addressIn } from "../properties/text-schema.ts";
@@ -22,7 +23,7 @@ import { tlsPolicy, trusted } from "./properties.ts";
 /** What a stream offers at this moment; empty without a mechanism that could be used. */
 export function offered(parts: StreamParts, view: string, tls: TlsFacts | undefined): Offer {
   const served = parts.names.host(view)?.served.id ?? 0;
-  return offer({ tls, allowed: parts.properties.get(saslMechanisms), plainAlone: parts.plainAlone(served) });
+  return offer({ tls, allowed: parts.properties.get(saslMechanisms), plain: parts.plainNeed(served) });
 }
 
 /** `<mechanisms/>` and, with channel binding, XEP-0440's list. */
@@ -83,7 +84,10 @@ export function login(
         account,
         name: account.name,
         credentials: parseCredentials(keys),
-        disabled: !account.enabled,
+        passwordHash: keys.passwordHash,
+        passwordFrom: keys.passwordFrom,
+        disabled: !account.enabled && whyDisabled(account),
+        proved: (password) => learn(parts, account, keys.passwordHash, password),
         ownAddress,
       };
     },
@@ -133,7 +137,7 @@ export function login(
           offered: facts.offered,
           tls: facts.tls,
           accounts,
-          pool: parts.auth.pool,
+          passwords: parts.auth.passwords,
           decoySecret: parts.auth.decoySecret,
           iterations: parts.properties.get(scramIterations),
           random: parts.random,
@@ -151,6 +155,33 @@ export function login(
       return judged(await exchange.step(data));
     },
   };
+}
+
+function whyDisabled({ barred }: Account): string {
+  return barred ? "Chat is not enabled for you." : "This account is disabled.";
+}
+
+/** Keys from a password that was right for the host's hash, so that one day SCRAM may be offered. A failure costs nothing but that. */
+async function learn(
+  parts: Pick<StreamParts, "accounts" | "auth" | "properties" | "random" | "report" | "storage">,
+  account: Account,
+  from: string | undefined,
+  password: string,
+): Promise<void> {
+  if (from === undefined || account.password?.hasKeys !== false || account.password.from !== undefined) return;
+  try {
+    const by = { iterations: parts.properties.get(scramIterations), random: parts.random, pool: parts.auth.pool };
+    const { writes, enter } = parts.accounts.learn(
+      account,
+      formatCredentials(await deriveCredentials(password, by)),
+      from,
+    );
+    await parts.storage.write(writes);
+    enter();
+  } catch (error) {
+    const code = error instanceof CodedError ? error.code : "internal";
+    parts.report.keysNotLearned({ name: account.name, code });
+  }
 }
 
 /** `alice` or `alice@domain` under any live name of the view's domain, prepared. Undefined: no account can be meant. */

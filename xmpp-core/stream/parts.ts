@@ -1,3 +1,5 @@
+import type { PlainNeed } from "../auth/mechanisms.ts";
+import type { PasswordJudge } from "../auth/passwords.ts";
 import type { DerivationPool } from "../auth/pool.ts";
 import type { SlowDown } from "../auth/slow-down.ts";
 import type { Clock } from "../clock.ts";
@@ -22,7 +24,12 @@ export interface StreamParts {
   readonly accounts: Accounts;
   readonly sessions: Sessions;
   readonly router: Router;
-  readonly auth: { readonly pool: DerivationPool; readonly decoySecret: Buffer; readonly slowDown: SlowDown };
+  readonly auth: {
+    readonly pool: DerivationPool;
+    readonly passwords: PasswordJudge;
+    readonly decoySecret: Buffer;
+    readonly slowDown: SlowDown;
+  };
   /** What modules offer after login. */
   readonly streamFeatures: () => readonly Xml[];
   /** What modules answer before login. */
@@ -32,6 +39,6 @@ export interface StreamParts {
   readonly renderStored: RenderStored;
   /** Further names and addresses that a client may give as the host it connects to. */
   readonly alsoCalled: (name: string) => boolean;
-  /** Whether some account of the domain has no SCRAM keys, so that PLAIN alone is offered. */
-  readonly plainAlone: (served: number) => boolean;
+  /** Whether accounts of the domain need PLAIN, since they have no SCRAM keys. */
+  readonly plainNeed: (served: number) => PlainNeed;
 }

@@ -1,0 +1,97 @@
+/** Checks passwords against hashes, never on the main thread: bcrypt and SHA-crypt in threads of their own, PBKDF2 in libuv's. */
+import { createHash, pbkdf2, timingSafeEqual } from "node:crypto";
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { Worker } from "node:worker_threads";
+import type { Checked, ToCheck } from "./hash-worker.ts";
+import type { HashForm } from "./password-hash.ts";
+import { derivationPool } from "./pool.ts";
+
+const pbkdf2InPool = promisify(pbkdf2);
+
+export interface HashCheck {
+  /** Whether the password, as the client sent it, belongs to the hash. Throws `auth/busy` when too many wait. */
+  matches(password: string, form: HashForm): Promise<boolean>;
+  close(): Promise<void>;
+}
+
+/** Threads start at the first hash that needs one: a server without such hashes pays nothing. */
+export function openHashCheck({ threads = 2, waiting = 100 } = {}): HashCheck {
+  const pool = derivationPool({ parallel: threads, waiting });
+  const idle: HashThread[] = [];
+  const all = new Set<HashThread>();
+
+  async function inThread(job: Omit<ToCheck, "id">): Promise<boolean> {
+    const thread = idle.pop() ?? startThread();
+    all.add(thread);
+    try {
+      return await thread.check(job);
+    } finally {
+      if (thread.lives) idle.push(thread);
+      else all.delete(thread);
+    }
+  }
+
+  return {
+    matches: (password, form) =>
+      pool.run(async () => {
+        if (form.is === "bcrypt" || form.is === "sha-crypt")
+          return inThread({ is: form.is, text: form.text, password });
+        const { digest, salt, key } = form;
+        const computed =
+          form.is === "pbkdf2"
+            ? await pbkdf2InPool(password, salt, form.iterations, key.length, digest)
+            : createHash(digest).update(password).update(salt).digest();
+        return computed.length === key.length && timingSafeEqual(computed, key);
+      }),
+    async close() {
+      await Promise.all([...all].map((thread) => thread.end()));
+    },
+  };
+}
+
+interface HashThread {
+  readonly lives: boolean;
+  check(job: Omit<ToCheck, "id">): Promise<boolean>;
+  end(): Promise<unknown>;
+}
+
+function startThread(): HashThread {
+  const worker = startWorker();
+  let lives = true;
+  let lastId = 0;
+  let asked: { id: number; resolve(right: boolean): void; reject(error: unknown): void } | undefined;
+  const lost = (error: unknown): void => {
+    lives = false;
+    asked?.reject(error);
+  };
+  worker.on("message", ({ id, right }: Checked) => {
+    if (asked?.id === id) asked.resolve(right);
+  });
+  worker.on("error", lost);
+  worker.on("exit", () => lost(new Error("The thread that checks hashes ended.")));
+  worker.unref();
+  return {
+    get lives() {
+      return lives;
+    },
+    check: (job) =>
+      new Promise((resolve, reject) => {
+        asked = { id: ++lastId, resolve, reject };
+        worker.postMessage({ ...job, id: lastId } satisfies ToCheck);
+      }),
+    end: () => worker.terminate(),
+  };
+}
+
+/** As in storage/thread.ts: Node 20 strips no types in a worker, tsx does it for tests. */
+function startWorker(): Worker {
+  if (!import.meta.url.endsWith(".ts")) return new Worker(new URL("./hash-worker.js", import.meta.url));
+  const entry = new URL("./hash-worker.ts", import.meta.url);
+  const { typescript } = process.features as { typescript?: string | false };
+  if (typescript) return new Worker(entry);
+  const tsx = createRequire(import.meta.url).resolve("tsx/cjs/api");
+  const bootstrap = `require(${JSON.stringify(tsx)}).register(); require(${JSON.stringify(fileURLToPath(entry))})`;
+  return new Worker(bootstrap, { eval: true });
+}
