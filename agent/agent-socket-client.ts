@@ -12,10 +12,14 @@ export const agentRequest = z.object({
   ask: z.string(),
   with: z.record(z.string(), z.unknown()),
   by: z.string(),
+  /** The asker takes lines with `progress` before the one with the answer. */
+  progress: z.boolean().optional(),
 });
 
 export const agentReply = z.object({
   id: z.number(),
+  /** What is being done; the answer follows. */
+  progress: z.string().optional(),
   ok: z.unknown().optional(),
   error: z
     .object({
@@ -36,12 +40,19 @@ export function agentSocketPath(home: string): string {
  * `rollback`, `resume`, `restart`, and `edit` with a `HostChange` as `{ change }` (answered by `{ summary, changed, outcome }`).
  * Rejects with `agent/not-running`, or with what the agent answered.
  */
-export function askAgent(home: string, ask: string, params: Record<string, unknown> = {}): Promise<unknown> {
+export function askAgent(
+  home: string,
+  ask: string,
+  params: Record<string, unknown> = {},
+  progress?: (what: string) => void,
+): Promise<unknown> {
   return new Promise((resolve, reject) => {
     const socket = connect(agentSocketPath(home));
     socket.on("error", (error) => reject(notRunning(home, error)));
     socket.on("connect", () =>
-      socket.write(`${JSON.stringify({ id: 1, ask, with: params, by: userInfo().username })}\n`),
+      socket.write(
+        `${JSON.stringify({ id: 1, ask, with: params, by: userInfo().username, ...(progress ? { progress: true } : {}) })}\n`,
+      ),
     );
     socket.on("close", () =>
       reject(
@@ -55,6 +66,7 @@ export function askAgent(home: string, ask: string, params: Record<string, unkno
     lines.on("error", () => {});
     lines.on("line", (line) => {
       const reply = agentReply.parse(JSON.parse(line));
+      if (reply.progress !== undefined) return progress?.(reply.progress);
       socket.end();
       if (reply.error) {
         const { code, message, hint, fields } = reply.error;

@@ -5,8 +5,12 @@ import { createInterface } from "node:readline";
 import { agentRequest, agentSocketPath } from "./agent-socket-client.ts";
 import { CodedError } from "./errors.ts";
 
-/** `by` is ready for the journal. What it throws goes to the asker with its code. */
-export type Handler = (params: Record<string, unknown>, by: string) => Promise<unknown>;
+/** `by` is ready for the journal; `progress` tells the asker what is being done, if he wants to hear it. What it throws goes to the asker with its code. */
+export type Handler = (
+  params: Record<string, unknown>,
+  by: string,
+  progress: ((what: string) => void) | undefined,
+) => Promise<unknown>;
 
 /**
  * Serves until closed. Call it only while holding the home's lock: a socket file that is left over from a killed
@@ -60,7 +64,10 @@ async function answer(socket: Socket, line: string, handlers: ReadonlyMap<string
         hint: "Agent and command line are of different releases: restart the agent.",
       });
     }
-    const ok = await handler(request.with, `local user ${request.by} (claimed)`);
+    const progress = request.progress
+      ? (what: string) => void socket.write(`${JSON.stringify({ id, progress: what })}\n`)
+      : undefined;
+    const ok = await handler(request.with, `local user ${request.by} (claimed)`, progress);
     socket.write(`${JSON.stringify({ id, ok: ok ?? null })}\n`);
   } catch (error) {
     socket.write(`${JSON.stringify({ id, error: failureOf(error) })}\n`);

@@ -5,6 +5,7 @@ import { userInfo } from "node:os";
 import { failureOf } from "./agent-socket.ts";
 import { agentSocketPath, askAgent } from "./agent-socket-client.ts";
 import { firekeeperProgram } from "./commands/program.ts";
+import { terminalProgress } from "./commands/progress.ts";
 import { type StoreAccess, storeOnDisk, storeThroughAgent } from "./commands/store-access.ts";
 import { readEnvironment } from "./environment.ts";
 import { CodedError, explain } from "./errors.ts";
@@ -27,7 +28,9 @@ async function store(): Promise<StoreAccess> {
 }
 
 const program = firekeeperProgram({
-  ask: (what, params) => askAgent(environment().home, what, params),
+  ask: (what, params, progress) =>
+    askAgent(environment().home, what, params, progress).finally(() => progress?.(undefined)),
+  progress: terminalProgress(),
   print: (text) => console.log(text),
   exitCode: (code) => {
     process.exitCode = code;

@@ -6,8 +6,10 @@ import { z } from "zod";
 import { CodedError, type Notice } from "./errors.ts";
 import { readStunServers, type StunServer } from "./network/stun-servers.ts";
 import { readVantagePoints, type VantagePoint } from "./network/vantage.ts";
+import { windowsFault } from "./policy/window.ts";
 import { nearestName } from "./store/nearest-name.ts";
 import { isStoreUrl } from "./store/place.ts";
+import { type OpenfirePlace, openfirePlace, openfireVariables } from "./target/openfire/variables.ts";
 
 const days = z.coerce.number({ error: "a number of days" }).int("a whole number of days").min(0, "0 or more days");
 
@@ -61,6 +63,24 @@ const variables = z.object({
     .refine((text) => isCron(text), "a cron expression, such as */5 * * * *")
     .default("* * * * *")
     .describe("Cron expression of the periodic full comparison of store and server."),
+  FIREKEEPER_WINDOW: z
+    .string()
+    .superRefine((text, context) => {
+      const fault = windowsFault(text);
+      if (fault !== undefined) context.addIssue({ code: "custom", message: fault });
+    })
+    .optional()
+    .describe(
+      "Maintenance windows, `0 2 * * 1-5 for 2h` (cron expression of the opening and how long; several with `;`): changes with an impact of `FIREKEEPER_WINDOW_FOR` wait for one. Unset: they wait for none.",
+    ),
+  FIREKEEPER_WINDOW_FOR: z
+    .string()
+    .refine(isImpacts, "a list of listener, restart and migrate")
+    .default("restart,migrate")
+    .describe("Impacts that wait for a maintenance window: some of `listener`, `restart`, `migrate`."),
+  FIREKEEPER_JOURNAL_KEEP: days
+    .default(0)
+    .describe("Days after which old revisions leave the journal; 0 = never. What is in force always stays."),
   FIREKEEPER_TZ: z
     .string()
     .refine(isTimeZone, "an IANA time zone, such as Europe/Berlin")
@@ -78,6 +98,7 @@ const variables = z.object({
     .describe(
       "`embedded`: the agent starts gate and core; else the path of the control socket of a core that runs elsewhere.",
     ),
+  ...openfireVariables,
   FIREKEEPER_PROBE_HOST: z
     .string()
     .regex(/^[^\s/:@]+$|^\[?[0-9a-fA-F:]+\]?$/, "a host name or an IP address")
@@ -121,8 +142,13 @@ export interface Environment {
   /** Cron expression, read in `timeZone`. */
   readonly reconcile: string;
   readonly timeZone: string;
+  readonly windows:
+    | { readonly text: string; readonly impacts: readonly ("listener" | "restart" | "migrate")[] }
+    | undefined;
+  /** 0 = for ever. */
+  readonly journalKeepDays: number;
   readonly logLevel: z.infer<typeof variables>["FIREKEEPER_LOG_LEVEL"];
-  readonly core: { readonly kind: "embedded" } | { readonly kind: "socket"; readonly path: string };
+  readonly core: { readonly kind: "embedded" } | { readonly kind: "socket"; readonly path: string } | OpenfirePlace;
   /** Where listeners on all addresses are reached from the agent. */
   readonly probeHost: string;
   /** SOCKS5 proxies from which the external address is looked at. */
@@ -169,11 +195,17 @@ export function readEnvironment(
     autoMigrate: is.FIREKEEPER_AUTO_MIGRATE === "yes",
     reconcile: is.FIREKEEPER_RECONCILE,
     timeZone: is.FIREKEEPER_TZ,
+    windows:
+      is.FIREKEEPER_WINDOW === undefined
+        ? undefined
+        : { text: is.FIREKEEPER_WINDOW, impacts: impactsOf(is.FIREKEEPER_WINDOW_FOR) },
+    journalKeepDays: is.FIREKEEPER_JOURNAL_KEEP,
     logLevel: is.FIREKEEPER_LOG_LEVEL,
     core:
-      is.FIREKEEPER_CORE === "embedded"
+      openfirePlace(is, cwd) ??
+      (is.FIREKEEPER_CORE === "embedded"
         ? { kind: "embedded" }
-        : { kind: "socket", path: resolve(cwd, is.FIREKEEPER_CORE) },
+        : { kind: "socket", path: resolve(cwd, is.FIREKEEPER_CORE) }),
     probeHost: is.FIREKEEPER_PROBE_HOST.replace(/^\[|\]$/g, ""),
     probeFrom: readVantagePoints(is.FIREKEEPER_PROBE_FROM ?? "") ?? [],
     stun: {
@@ -236,6 +268,17 @@ function unknownNames(names: readonly string[]): Notice[] {
         ...(meant ? { hint: `Did you mean ${meant}?` } : {}),
       };
     });
+}
+
+const windowImpacts = ["listener", "restart", "migrate"] as const;
+
+function impactsOf(text: string): (typeof windowImpacts)[number][] {
+  const named = text.split(",").map((one) => one.trim());
+  return windowImpacts.filter((one) => named.includes(one));
+}
+
+function isImpacts(text: string): boolean {
+  return text.split(",").every((one) => windowImpacts.some((impact) => impact === one.trim()));
 }
 
 function isTimeZone(name: string): boolean {

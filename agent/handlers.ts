@@ -1,21 +1,34 @@
 /** What `<home>/agent.sock` answers. */
-import { type Agent, asking, number } from "./agent.ts";
+import type { Agent } from "./agent.ts";
 import type { Handler } from "./agent-socket.ts";
+import { revisionDifferences } from "./apply/revision-diff.ts";
 import { contentOf } from "./apply/revision-state.ts";
+import { asking, number, text } from "./asking.ts";
 import { answerStoreRequest, storeEdited, storeRequest } from "./commands/store-access.ts";
 import { CodedError } from "./errors.ts";
+
+const local = (by: string) => ({ by, from: "agent socket" });
 
 export function handlers(agent: Agent): ReadonlyMap<string, Handler> {
   const { journal, store, target } = agent.parts;
   return new Map<string, Handler>([
     ["ping", async () => ({})],
     ["plan", (params) => agent.plan(asking(params))],
-    ["apply", (params, by) => agent.apply(by, asking(params))],
+    ["review", (params, by) => agent.review(local(by), asking(params))],
+    ["apply", (params, by, progress) => agent.apply(local(by), asking(params), { seen: params.reviewed, progress })],
+    ["confirm", (_, by) => agent.confirm(local(by))],
+    ["freeze", (params, by) => agent.freeze(local(by), number(params, "until"), text(params, "reason"))],
+    ["unfreeze", (_, by) => agent.unfreeze(local(by))],
     ["status", () => agent.status()],
     ["sessions", (params) => target.sessions(number(params, "limit"))],
-    ["history", async (params) => journal.history(number(params, "limit") ?? 20)],
+    [
+      "history",
+      async (params) =>
+        journal.history(number(params, "limit") ?? 20, { since: number(params, "since"), by: text(params, "by") }),
+    ],
+    ["diff", async (params) => revisionDifferences(journal, number(params, "from"), number(params, "to"))],
     ["show", async (params) => shown(agent, number(params, "revision"))],
-    ["rollback", (params, by) => agent.rollBack(by, number(params, "revision"), params.accounts === true)],
+    ["rollback", (params, by) => agent.rollBack(local(by), number(params, "revision"), params.accounts === true)],
     ["resume", (_, by) => agent.resume(by)],
     ["restart", (_, by) => agent.restart(by)],
     ["store-read", () => answerStoreRequest(store, { ask: "store-read" })],

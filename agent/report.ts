@@ -25,6 +25,8 @@ export function openReport(level: string) {
     notApplied: (cause: string, code: string, why: string) => log.error({ cause, code, why }, "not applied"),
     rolledBack: (revision: number, to: number, why: string) => log.error({ revision, to, why }, "rolled back, holding"),
     unproven: (revision: number, why: string) => log.error({ revision, why }, "applied, but not proven, holding"),
+    confirmed: (revision: number, by: string) => log.info({ revision, by }, "confirmed"),
+    frozen: (by: string, until: string | null, reason: string | undefined) => log.warn({ by, until, reason }, "frozen"),
     noticed: (notice: Notice) => log.warn({ code: notice.code, hint: notice.hint }, notice.message),
     lookFailed: (cause: string, code: string, why: string) => log.error({ cause, code, why }, "could not compare"),
     storeUnreadable: (code: string, why: string) =>

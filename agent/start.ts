@@ -2,7 +2,6 @@
 import { mkdir } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
-import { schedule } from "node-cron";
 import { Agent } from "./agent.ts";
 import { serveAgentSocket } from "./agent-socket.ts";
 import { openJournal } from "./apply/journal.ts";
@@ -11,14 +10,17 @@ import { applyMode, type Environment } from "./environment.ts";
 import { type CodedError, explain } from "./errors.ts";
 import { handlers } from "./handlers.ts";
 import { type AddressResolver, externalAddress, systemResolver } from "./network/external-address.ts";
+import { reviewKey } from "./plan/review.ts";
 import { patience } from "./policy/patience.ts";
+import { openSchedules, windowsOf } from "./policy/schedules.ts";
 import type { Parts } from "./reconcile.ts";
 import type { Report } from "./report.ts";
 import { openStore } from "./store/open.ts";
 import { type EmbeddedServer, embeddedServer, runs, serverLog } from "./supervise/embedded-server.ts";
 import { lockHome } from "./supervise/home-lock.ts";
 import { lastWords } from "./supervise/last-words.ts";
-import { openCore } from "./target/core.ts";
+import { openTarget } from "./target/open.ts";
+import { clearPasswords } from "./target/openfire/clear-passwords.ts";
 import { welcome } from "./welcome.ts";
 
 export interface AgentProcess {
@@ -58,16 +60,25 @@ export async function startAgent(environment: Environment, options: StartOptions
     ending.push(await lockHome(home));
     const journal = await openJournal(home);
     ending.push(() => journal.close());
+    const clear = clearPasswords(environment.core.kind === "openfire");
     const opened = await openStore(
       { at: environment.store, config: environment.storeConfig },
-      { home, instance: environment.instance, ...(options.quietMs === undefined ? {} : { quietMs: options.quietMs }) },
+      {
+        home,
+        instance: environment.instance,
+        heard: clear.heard,
+        ...(options.quietMs === undefined ? {} : { quietMs: options.quietMs }),
+      },
     );
     ending.push(() => opened.close());
     const { store } = opened;
     let server: EmbeddedServer | undefined;
     let gatePid: number | undefined;
     let serverLost: () => void = () => {};
-    const target = openCore({
+    const target = await openTarget(environment, {
+      home,
+      journal,
+      clear,
       socket: environment.core.kind === "socket" ? environment.core.path : join(home, "control.sock"),
       agent: `process ${process.pid} on ${hostname()}`,
       ...(environment.core.kind === "embedded" ? { lastWords: () => lastWords(serverLog(home)) } : {}),
@@ -96,6 +107,7 @@ export async function startAgent(environment: Environment, options: StartOptions
         mode: applyMode(environment, store),
         autoMigrate: environment.autoMigrate,
         maxRemovePercent: environment.maxRemove,
+        windows: windowsOf(environment),
       },
       external: externalAddress({
         ...(options.leastDnsMs === undefined ? {} : { leastMs: options.leastDnsMs }),
@@ -111,6 +123,8 @@ export async function startAgent(environment: Environment, options: StartOptions
       instance: environment.instance,
       keepDays: environment.keepRemovedDays,
       memo: {},
+      now: Date.now,
+      reviewKey: await reviewKey(home),
       aliasDays: environment.aliasDays,
       restartMs: 60_000,
     };
@@ -123,16 +137,14 @@ export async function startAgent(environment: Environment, options: StartOptions
       server = embeddedServer({ home, target, report, ...(options.gate ? { program: options.gate } : {}) });
     }
     ending.push(store.watch((cause) => agent.wake(cause)));
-    const cron = schedule(environment.reconcile, () => agent.wake("the periodic look"), {
-      timezone: environment.timeZone,
-    });
-    ending.push(() => cron.stop());
+    ending.push(openSchedules(environment, parts, (cause) => agent.wake(cause)));
     await server?.ensure();
 
     const firstLook = async () => {
       await target.ready(parts.restartMs);
       const { ordered } = journal;
-      if (ordered) await agent.rollBack(ordered.by, ordered.revision, ordered.accounts);
+      if (ordered)
+        await agent.rollBack({ by: ordered.by, from: "rollback --offline" }, ordered.revision, ordered.accounts);
       else await agent.look({ text: "start", by: "agent", person: false });
     };
     const settled = firstLook().then(

@@ -2,6 +2,7 @@
 import { CodedError, explain } from "../errors.ts";
 import { planDocument } from "../plan/render.ts";
 import type { Plan } from "../plan/types.ts";
+import type { Intent } from "./journal.ts";
 import { advanced, contentOf, type RevisionState, stateOf } from "./revision-state.ts";
 import { type Settling, settle } from "./settle.ts";
 import { broken, type Probe, wrongGroups } from "./verify.ts";
@@ -11,12 +12,21 @@ export interface Applying extends Settling {
   readonly aliasDays: number;
   /** How long a core that replaces itself may take. */
   readonly restartMs: number;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
 }
 
 export interface Order {
   /** For the journal: who, and what made us look. */
   readonly by: string;
   readonly cause: string;
+  /** Where it was asked, and what besides "apply". */
+  readonly from?: string | undefined;
+  readonly asked?: Intent["asked"];
+  /** Taken back unless somebody confirms it within so many milliseconds. */
+  readonly confirmMs?: number | undefined;
+  /** Told what is being done, one clause. */
+  readonly progress?: ((what: string) => void) | undefined;
   /** Plans the same wish again; what of it is still planned was not done. */
   readonly replan: () => Promise<Plan>;
   /** Plans the return to a former state. */
@@ -24,7 +34,14 @@ export interface Order {
 }
 
 export type ApplyOutcome =
-  | { readonly is: "applied"; readonly revision: number; readonly applied: Plan; readonly done: readonly string[] }
+  | {
+      readonly is: "applied";
+      readonly revision: number;
+      readonly applied: Plan;
+      readonly done: readonly string[];
+      /** When it goes back by itself unless it is confirmed (ISO time). */
+      readonly confirmBy?: string | undefined;
+    }
   /** Nothing changed. */
   | { readonly is: "failed"; readonly error: CodedError }
   /** The revision broke something; the content of revision `to` is in force again, and the agent holds. */
@@ -34,17 +51,27 @@ export type ApplyOutcome =
 
 /** Never throws for what the server answers; throws `journal/not-written` and loss of the server in the middle. */
 export async function applyVerified(plan: Plan, applying: Applying, order: Order): Promise<ApplyOutcome> {
+  const progress = order.progress ?? (() => {});
+  progress("looking at the server as it is");
   const before = await applying.probes();
+  progress(`applying ${plan.changes.length} ${plan.changes.length === 1 ? "change" : "changes"} as one`);
   const taken = await take(plan, applying, order);
   if (taken instanceof CodedError) return { is: "failed", error: taken };
   const { revision, done } = taken;
+  progress(`revision ${revision} is in force; verifying it`);
+  const began = performance.now();
   const wrong = await whatIsWrong(plan, before, applying, order);
+  const tookMs = since(began);
   if (wrong.length === 0) {
-    await prove(revision, applying);
-    return { is: "applied", revision, applied: plan, done };
+    await prove(revision, applying, tookMs);
+    const confirmBy =
+      order.confirmMs === undefined ? undefined : new Date(applying.now() + order.confirmMs).toISOString();
+    if (confirmBy !== undefined) await applying.journal.append({ is: "awaits", revision, until: confirmBy });
+    return { is: "applied", revision, applied: plan, done, confirmBy };
   }
   const why = wrong.join("; ");
-  await applying.journal.append({ is: "broken", revision, why });
+  progress(`it broke something: ${why}`);
+  await applying.journal.append({ is: "broken", revision, why, tookMs });
   if (plan.impact === "migrate") return stays(revision, `the domain changed, and ${why}`, applying, plan);
   return back(revision, why, applying, { planBack: order.planBack, snapshot: plan.snapshot, before });
 }
@@ -53,15 +80,23 @@ export async function applyVerified(plan: Plan, applying: Applying, order: Order
 async function take(
   plan: Plan,
   applying: Applying,
-  { by, cause }: Pick<Order, "by" | "cause">,
+  { by, cause, from, asked, confirmMs }: Pick<Order, "by" | "cause" | "from" | "asked" | "confirmMs">,
 ): Promise<{ revision: number; done: readonly string[] } | CodedError> {
   const { target, journal } = applying;
   const revision = Math.max(journal.highest, plan.expected) + 1;
   const { impact, changes } = planDocument(plan);
   const state = advanced(stateOf(await target.actual()), plan.changes);
+  const confirm =
+    confirmMs === undefined || journal.revision === undefined ? undefined : { ms: confirmMs, to: journal.revision };
+  const said = {
+    ...(from === undefined ? {} : { from }),
+    ...(asked === undefined ? {} : { asked }),
+    ...(confirm === undefined ? {} : { confirm }),
+  };
   await journal.append(
-    journal.intent({ revision, by, cause, snapshot: plan.snapshot, impact, changes: [...changes] }, state),
+    journal.intent({ revision, by, cause, snapshot: plan.snapshot, impact, changes: [...changes], ...said }, state),
   );
+  const began = performance.now();
   try {
     const answer = await target.apply({
       expected: plan.expected,
@@ -70,7 +105,7 @@ async function take(
       changes: plan.changes.flatMap((change) => change.steps),
       aliasDays: applying.aliasDays,
     });
-    await journal.append({ is: "applied", revision, done: answer.done });
+    await journal.append({ is: "applied", revision, done: answer.done, tookMs: since(began) });
     if (answer.restarting) await target.ready(applying.restartMs);
     return { revision, done: answer.done };
   } catch (error) {
@@ -115,9 +150,14 @@ async function whatIsWrong(plan: Plan, before: readonly Probe[], applying: Apply
   ];
 }
 
-async function prove(revision: number, { target, journal }: Applying): Promise<void> {
+async function prove(revision: number, { target, journal }: Applying, tookMs?: number): Promise<void> {
   await target.prove(revision);
-  await journal.append({ is: "proven", revision });
+  await journal.append({ is: "proven", revision, ...(tookMs === undefined ? {} : { tookMs }) });
+}
+
+/** Whole milliseconds since then. */
+function since(began: number): number {
+  return Math.round(performance.now() - began);
 }
 
 /** Where a broken revision leads back to, and what the hold remembers. */

@@ -50,8 +50,8 @@ export const entry = z.discriminatedUnion("is", [
     /** Who asked wants to confirm it within so many milliseconds; else revision `to` returns. */
     confirm: z.object({ ms: z.number(), to: z.number() }).optional(),
   }),
-  /** A server without transactions is about to take step `n` of `of`; an interruption takes all steps back. */
-  z.object({ is: z.literal("step"), revision: z.number(), n: z.number(), of: z.number(), what: z.string() }),
+  /** A server without transactions is about to take step `step` of `of`; an interruption takes all steps back. */
+  z.object({ is: z.literal("step"), revision: z.number(), step: z.number(), of: z.number(), what: z.string() }),
   /** The server has the revision in force. */
   z.object({
     is: z.literal("applied"),

@@ -8,7 +8,7 @@ import { CodedError } from "../errors.ts";
 import { type Chain, chained, readChain } from "./journal-chain.ts";
 import { droppable } from "./journal-compaction.ts";
 import type { EditedRemovals, Intent, JournalEntry, RevisionLine, SealedEntry } from "./journal-entries.ts";
-import { type HistoryFilter, revisionLines } from "./journal-history.ts";
+import { awaitedConfirmation, type Confirmation, type HistoryFilter, revisionLines } from "./journal-history.ts";
 import { type Delta, difference, type RevisionState, withDelta } from "./revision-state.ts";
 
 export type { Intent, JournalEntry, RevisionLine, SealedEntry } from "./journal-entries.ts";
@@ -189,6 +189,11 @@ export class Journal {
     return last?.is === "held" ? last : undefined;
   }
 
+  /** The revision in force, if somebody has to confirm it. */
+  get confirmation(): Confirmation | undefined {
+    return awaitedConfirmation(this.#entries, this.revision);
+  }
+
   /** The revision in force, if verify has seen it broken and neither return nor hold followed: what a crash leaves. */
   get brokenInForce(): { revision: number; why: string; migrates: boolean; snapshot: string } | undefined {
     const last = this.#entries.findLast((one) => ["broken", "held", "resumed", "intent", "found"].includes(one.is));
@@ -209,6 +214,12 @@ export class Journal {
   confirmedRemovals(): EditedRemovals[] {
     const since = this.#entries.findLastIndex((one) => one.is === "applied");
     return this.#entries.slice(since + 1).flatMap((one) => (one.is === "edited" ? [one.removes] : []));
+  }
+
+  /** Hash of the snapshot that was applied last. */
+  get appliedSnapshot(): string | undefined {
+    const last = this.#entries.findLast((one) => one.is === "intent");
+    return last?.is === "intent" ? last.snapshot : undefined;
   }
 
   /** The revision before the one in force. */

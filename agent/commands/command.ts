@@ -5,7 +5,9 @@ import { changeLine, headline, noticeLine } from "../plan/render.ts";
 
 export interface AskingParts {
   /** Asks the running agent; rejects with `agent/not-running` when there is none. */
-  ask(what: string, params?: Record<string, unknown>): Promise<unknown>;
+  ask(what: string, params?: Record<string, unknown>, progress?: (what: string | undefined) => void): Promise<unknown>;
+  /** Shows what is being done; undefined where nobody watches, and told undefined to clear the line. */
+  readonly progress?: ((what: string | undefined) => void) | undefined;
   print(text: string): void;
   /** The process's exit code, when it is not 0. */
   exitCode(code: number): void;

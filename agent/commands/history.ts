@@ -1,7 +1,8 @@
 /** `firekeeper history` and `firekeeper show`: who changed what, when, and with what result. */
-import type { Command } from "commander";
+import { type Command, InvalidArgumentError } from "commander";
 import type { RevisionLine } from "../apply/journal.ts";
-import { changeLine } from "../plan/render.ts";
+import { changeLine, effectLine } from "../plan/render.ts";
+import { moment } from "../policy/duration.ts";
 import { wholeNumber } from "./apply.ts";
 import { type AskingParts, askingCommand } from "./command.ts";
 import { table } from "./store-command.ts";
@@ -9,10 +10,13 @@ import { table } from "./store-command.ts";
 export function historyCommand(parts: AskingParts): Command {
   return askingCommand("history", "list the revisions, newest first")
     .option("--limit <number>", "how many", wholeNumber, 20)
-    .action(async ({ json, limit }: { json?: boolean; limit: number }) => {
-      const lines = (await parts.ask("history", { limit })) as RevisionLine[];
+    .option("--since <time>", "no older than 2026-11-01, 12h, 30d", ago)
+    .option("--by <name>", "only by whom this is part of the name")
+    .action(async ({ json, ...filter }: { json?: boolean; limit: number; since?: number; by?: string }) => {
+      const lines = (await parts.ask("history", filter)) as RevisionLine[];
       if (json) parts.print(JSON.stringify(lines));
-      else if (lines.length === 0) parts.print("Nothing has been applied yet.");
+      else if (lines.length === 0)
+        parts.print(filter.since === undefined && !filter.by ? "Nothing has been applied yet." : "Nothing fits.");
       else
         parts.print(
           table(["REVISION", "WHEN", "RESULT", "IMPACT", "CHANGES", "BY", "CAUSE"], lines.map(row)).join("\n"),
@@ -20,9 +24,42 @@ export function historyCommand(parts: AskingParts): Command {
     });
 }
 
+/** A moment in the past: a length of time or a date. */
+export function ago(text: string): number {
+  const at = moment(text, Date.now(), "back");
+  if (at === undefined) throw new InvalidArgumentError("It must be a time such as 2026-11-01, 12h or 30d.");
+  return at;
+}
+
 function row(line: RevisionLine): string[] {
-  const { revision, at, result, impact, changes, by, cause } = line;
-  return [String(revision), at.replace(/\.\d+Z$/, "Z"), result, impact, String(changes.length), by, cause];
+  const { revision, at, impact, changes, by, cause } = line;
+  return [String(revision), at.replace(/\.\d+Z$/, "Z"), resultOf(line), impact, String(changes.length), by, cause];
+}
+
+/** `proven`, `proven, to be confirmed`, `taken back` */
+function resultOf({ result, confirmation }: RevisionLine): string {
+  if (confirmation === "expired") return `${result}, taken back`;
+  if (confirmation === undefined) return result;
+  return `${result}, ${confirmation === "awaited" ? "to be confirmed" : "confirmed"}`;
+}
+
+/** What was asked for besides "apply", and how long it took. */
+function particulars({ from, asked, applyMs, verifyMs }: RevisionLine): string[] {
+  const said = [
+    asked?.scope && `scope ${asked.scope}`,
+    asked?.removals !== undefined && `${asked.removals} removals confirmed`,
+    asked?.adopt && `adopting ${asked.adopt.join(", ")}`,
+    asked?.plan && `a reviewed plan (${asked.plan.slice(0, 12)})`,
+    asked?.now && "outside the maintenance window",
+  ].filter(Boolean);
+  const took = [
+    applyMs !== undefined && `applied in ${applyMs} ms`,
+    verifyMs !== undefined && `verified in ${verifyMs} ms`,
+  ].filter(Boolean);
+  return [
+    ...(from || said.length > 0 ? [`  asked ${[from && `at the ${from}`, ...said].filter(Boolean).join(", ")}`] : []),
+    ...(took.length > 0 ? [`  ${took.join(", ")}`] : []),
+  ];
 }
 
 type Shown = RevisionLine & {
@@ -50,13 +87,15 @@ export function showCommand(parts: AskingParts): Command {
 }
 
 function text(shown: Shown): string {
-  const { revision, at, by, cause, result, why, changes, content } = shown;
+  const { revision, at, by, cause, why, changes, content } = shown;
   const lines = [
-    `Revision ${revision}, ${result}, ${at}, by ${by}: ${cause}`,
+    `Revision ${revision}, ${resultOf(shown)}, ${at}, by ${by}: ${cause}`,
     ...(why ? [`  because ${why}`] : []),
-    ...changes.map(
-      (change) => `  ${change.impact.padEnd(8)} ${changeLine(change as Parameters<typeof changeLine>[0])}`,
-    ),
+    ...particulars(shown),
+    ...changes.flatMap((change) => [
+      `  ${change.impact.padEnd(8)} ${changeLine(change as Parameters<typeof changeLine>[0])}`,
+      ...(change.effects ?? []).map(effectLine),
+    ]),
   ];
   if (!content) return [...lines, "It never was in force."].join("\n");
   const { settings, groups, supervisors, accounts } = content;

@@ -1,9 +1,12 @@
 /** The whole command line as one tree: what runs it, completes it and describes it all read this. */
 import { Command } from "commander";
-import { applyCommand } from "./apply.ts";
+import { applyCommand, confirmCommand } from "./apply.ts";
 import type { AskingParts } from "./command.ts";
 import { completionCommand } from "./completion.ts";
+import { diffCommand } from "./diff.ts";
+import { freezeCommand, unfreezeCommand } from "./freeze.ts";
 import { historyCommand, showCommand } from "./history.ts";
+import { journalCommand } from "./journal.ts";
 import { planCommand } from "./plan.ts";
 import { restartCommand } from "./restart.ts";
 import { resumeCommand } from "./resume.ts";
@@ -29,11 +32,16 @@ export function firekeeperProgram(parts: ProgramParts): Command {
     .showHelpAfterError("(firekeeper --help lists the commands)")
     .addCommand(planCommand(parts))
     .addCommand(applyCommand(parts))
+    .addCommand(confirmCommand(parts))
     .addCommand(statusCommand(parts))
     .addCommand(historyCommand(parts))
     .addCommand(showCommand(parts))
+    .addCommand(diffCommand(parts))
     .addCommand(rollbackCommand(parts, parts.offline))
     .addCommand(resumeCommand(parts))
+    .addCommand(freezeCommand(parts))
+    .addCommand(unfreezeCommand(parts))
+    .addCommand(journalCommand(parts, () => parts.offline().home))
     .addCommand(restartCommand(parts))
     .addCommand(usersCommand(store))
     .addCommand(rolesCommand(store))

@@ -37,7 +37,7 @@ export function moment(text: string, now: number, direction: "back" | "ahead"): 
   return Number.isNaN(at) ? undefined : at;
 }
 
-/** `2026-11-21T02:00Z` */
-export function shortTime(at: number): string {
-  return `${new Date(at).toISOString().slice(0, 16)}Z`;
+/** `2026-11-21T02:00Z`, or with seconds. */
+export function shortTime(at: number, upTo: "m" | "s" = "m"): string {
+  return `${new Date(at).toISOString().slice(0, upTo === "m" ? 16 : 19)}Z`;
 }

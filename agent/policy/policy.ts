@@ -2,6 +2,8 @@
 import { CodedError } from "../errors.ts";
 import { type Plan, type PlannedChange, type Scope, withChanges } from "../plan/types.ts";
 import { brake, type Confirmed } from "./brake.ts";
+import { shortTime } from "./duration.ts";
+import type { Windows } from "./window.ts";
 
 export interface Policy {
   readonly mode: "auto" | "manual";
@@ -9,6 +11,8 @@ export interface Policy {
   readonly autoMigrate: boolean;
   /** Share of accounts, groups or memberships above which removals wait. Per cent. */
   readonly maxRemovePercent: number;
+  /** When changes that clients may notice go live; absent: whenever. */
+  readonly windows?: Windows | undefined;
 }
 
 /** What was asked for; the loop asks for nothing in particular. */
@@ -18,6 +22,10 @@ export interface Asked {
   readonly scope?: Scope | undefined;
   /** The number of removals that the person has seen and means. */
   readonly removals?: number | undefined;
+  /** Also outside a maintenance window. */
+  readonly now?: boolean | undefined;
+  /** Taken back unless the person confirms it within so many milliseconds. */
+  readonly confirmMs?: number | undefined;
 }
 
 export interface Facts {
@@ -26,6 +34,12 @@ export interface Facts {
   /** Nothing has ever been applied to this home. */
   readonly first: boolean;
   readonly confirmed: Confirmed;
+  /** Who froze, until when and why, one sentence. */
+  readonly frozen?: string | undefined;
+  /** Which revision waits to be confirmed until when, one sentence. */
+  readonly awaits?: string | undefined;
+  /** Milliseconds since the epoch. */
+  readonly at?: number | undefined;
 }
 
 export interface Decision {
@@ -41,11 +55,15 @@ export interface Decision {
 /**
  *  asked by | agent | mode   | change                      | outcome
  *  ---------|-------|--------|-----------------------------|-------------------------------------------
+ *  anyone   | frozen| any    | any                         | waits for `unfreeze` or the time
  *  anyone   | holds | any    | any                         | waits for `resume` or the store
+ *  anyone   | waits for `confirm` | any                    | waits for `confirm` or the return
  *  anyone   | —     | any    | removes more than the share | the whole plan waits for `apply --removals N`
+ *  person   | —     | any    | bound to a closed window    | the whole apply waits for the window or `--now`
  *  person   | —     | any    | in the scope asked for      | now
  *  person   | —     | any    | outside that scope          | waits
  *  loop     | —     | any    | migrate, no AUTO_MIGRATE    | waits for `apply`
+ *  loop     | —     | any    | bound to a closed window, not the first apply ever | waits for the window
  *  loop     | —     | auto   | any other                   | now
  *  loop     | —     | manual | any other, first apply ever | now
  *  loop     | —     | manual | a followed address moved    | now
@@ -53,15 +71,65 @@ export interface Decision {
  */
 export function decide(plan: Plan, policy: Policy, facts: Facts, asked: Asked): Decision {
   const wanted = plan.changes.filter((change) => asked.scope === undefined || change.scope === asked.scope);
-  if (facts.held !== undefined && wanted.length > 0) {
-    const why = `The agent holds: ${facts.held} It applies again when the store changes, or after firekeeper resume.`;
-    return waits(plan, [why], new CodedError("apply/held", why));
-  }
-  const ripe = wanted.filter((change) => asked.person || goesByItself(change, policy, facts));
-  const stopped = brake(ripe, plan.totals, policy.maxRemovePercent, facts.confirmed, asked.removals);
-  if (stopped) return waits(plan, [stopped.message, ...(stopped.hint ? [stopped.hint] : [])], stopped);
+  const stops = wanted.length === 0 ? undefined : stopped(facts);
+  if (stops) return waits(plan, stops);
+  const willing = wanted.filter((change) => asked.person || goesByItself(change, policy, facts));
+  const bound = new Set(asked.now || facts.first ? [] : boundToWindow(willing, policy, facts));
+  const opens = bound.size > 0 ? windowSentence(bound.size, policy, facts) : undefined;
+  if (opens !== undefined && asked.person) return waits(plan, outsideWindow(opens));
+  const ripe = willing.filter((change) => !bound.has(change));
+  const refused = brake(ripe, plan.totals, policy.maxRemovePercent, facts.confirmed, asked.removals);
+  if (refused) return waits(plan, refused);
+  const unconfirmable = asked.confirmMs === undefined ? undefined : noWayBack(ripe, facts);
+  if (unconfirmable) return waits(plan, unconfirmable);
   const waiting = plan.changes.filter((change) => !ripe.includes(change));
-  return { now: withChanges(plan, ripe), waiting, why: reasons(waiting, policy) };
+  const others = waiting.filter((change) => !bound.has(change));
+  return { now: withChanges(plan, ripe), waiting, why: [...reasons(others, policy), ...(opens ? [opens] : [])] };
+}
+
+/** What lets nothing through, whoever asks. */
+function stopped({ frozen, held, awaits }: Facts): CodedError | undefined {
+  if (frozen !== undefined)
+    return new CodedError("apply/frozen", frozen, { hint: "To apply before that: firekeeper unfreeze" });
+  if (held !== undefined) {
+    const why = `The agent holds: ${held} It applies again when the store changes, or after firekeeper resume.`;
+    return new CodedError("apply/held", why);
+  }
+  if (awaits === undefined) return undefined;
+  return new CodedError("apply/awaits-confirmation", awaits, {
+    hint: "firekeeper confirm keeps it, firekeeper rollback takes it back at once.",
+  });
+}
+
+function boundToWindow(changes: readonly PlannedChange[], { windows }: Policy, { at = 0 }: Facts): PlannedChange[] {
+  if (!windows || windows.openUntil(at) !== undefined) return [];
+  return changes.filter((change) => windows.impacts.has(change.impact));
+}
+
+function windowSentence(count: number, { windows }: Policy, { at = 0 }: Facts): string {
+  const next = windows?.nextOpening(at);
+  const opens = next === undefined ? "which never opens again" : `which opens at ${shortTime(next)}`;
+  return `${count} ${count === 1 ? "change waits" : "changes wait"} for the maintenance window ${windows?.text}, ${opens}.`;
+}
+
+function outsideWindow(sentence: string): CodedError {
+  return new CodedError("apply/outside-window", sentence, {
+    hint: "firekeeper apply --now does not wait; --scope roster applies users, roles and teams only.",
+  });
+}
+
+/** A change that is to be confirmed must be one that the agent may take back by itself. */
+function noWayBack(changes: readonly PlannedChange[], { first }: Facts): CodedError | undefined {
+  if (changes.some((change) => change.impact === "migrate"))
+    return new CodedError(
+      "apply/confirm-migrate",
+      "A change of domain is never taken back without a person, so it cannot wait to be confirmed.",
+      { hint: "Apply it without --confirm-within, or the rest first with --scope roster." },
+    );
+  if (!first) return undefined;
+  return new CodedError("apply/nothing-to-return-to", "There is no former revision that could return.", {
+    hint: "Apply it without --confirm-within.",
+  });
 }
 
 function goesByItself(change: PlannedChange, policy: Policy, facts: Facts): boolean {
@@ -69,7 +137,8 @@ function goesByItself(change: PlannedChange, policy: Policy, facts: Facts): bool
   return policy.mode === "auto" || facts.first || change.follows === true;
 }
 
-function waits(plan: Plan, why: readonly string[], refusal: CodedError): Decision {
+function waits(plan: Plan, refusal: CodedError): Decision {
+  const why = [refusal.message, ...(refusal.hint ? [refusal.hint] : [])];
   return { now: withChanges(plan, []), waiting: plan.changes, why, refusal };
 }
 
