@@ -193,6 +193,7 @@ export async function generatedPages(): Promise<ReadonlyMap<string, string>> {
   const pages = [
     ["properties.md", propertiesPage(allProperties())],
     ["xeps.md", specificationsPage()],
+    ["stores/http-host.schema.json", hostSchemaText()],
     ["settings.md", await withBlocks("settings.md", blocks)],
     ["stanza-path.md", await withBlocks("stanza-path.md", blocks)],
   ] as const;

@@ -1,6 +1,7 @@
 /** A pretend host application: a real HTTP server whose every answer the test chooses, and which remembers what it was asked. */
 import { createHash } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 
 export interface HostRequest {
@@ -39,36 +40,37 @@ export interface PretendHost {
   close(): Promise<void>;
 }
 
-export async function pretendHost(): Promise<PretendHost> {
+/** `tls`: PEM texts; without it plain HTTP. */
+export async function pretendHost(tls?: { readonly key: string; readonly cert: string }): Promise<PretendHost> {
   const requests: HostRequest[] = [];
   const responders = new Map<string, Responder>();
   let awaited: { fits: (request: HostRequest) => boolean; found: (request: HostRequest) => void }[] = [];
   let demanded: string | undefined;
 
-  const serve = (): Server =>
-    createServer((incoming, response) => {
-      let body = "";
-      incoming.setEncoding("utf8");
-      incoming.on("data", (text) => {
-        body += text;
-      });
-      incoming.on("error", () => {});
-      response.on("error", () => {});
-      incoming.on("end", () => {
-        const { method = "", url = "", headers } = incoming;
-        const request: HostRequest = { method, url, headers, body };
-        requests.push(request);
-        for (const one of awaited) if (one.fits(request)) one.found(request);
-        awaited = awaited.filter((one) => !one.fits(request));
-        response.once("finish", () => {
-          request.status = response.statusCode;
-        });
-        const respond = responders.get(url.replace(/\?.*/, ""));
-        if (demanded !== undefined && headers.authorization !== demanded) response.writeHead(401).end();
-        else if (respond) respond(request, response);
-        else response.writeHead(404).end();
-      });
+  const serve = (): Server => (tls ? createTlsServer(tls, take) : createServer(take));
+  const take = (incoming: IncomingMessage, response: ServerResponse) => {
+    let body = "";
+    incoming.setEncoding("utf8");
+    incoming.on("data", (text) => {
+      body += text;
     });
+    incoming.on("error", () => {});
+    response.on("error", () => {});
+    incoming.on("end", () => {
+      const { method = "", url = "", headers } = incoming;
+      const request: HostRequest = { method, url, headers, body };
+      requests.push(request);
+      for (const one of awaited) if (one.fits(request)) one.found(request);
+      awaited = awaited.filter((one) => !one.fits(request));
+      response.once("finish", () => {
+        request.status = response.statusCode;
+      });
+      const respond = responders.get(url.replace(/\?.*/, ""));
+      if (demanded !== undefined && headers.authorization !== demanded) response.writeHead(401).end();
+      else if (respond) respond(request, response);
+      else response.writeHead(404).end();
+    });
+  };
 
   let server = serve();
   const listen = (port: number) => new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
@@ -82,7 +84,7 @@ export async function pretendHost(): Promise<PretendHost> {
 
   const host: PretendHost = {
     port,
-    origin: `http://127.0.0.1:${port}`,
+    origin: `${tls ? "https" : "http"}://127.0.0.1:${port}`,
     requests,
     on: (path, respond) => void responders.set(path, respond),
     document(path, data, headers = {}) {

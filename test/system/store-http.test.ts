@@ -12,6 +12,7 @@ import { openReport } from "../../agent/report.ts";
 import type { HostStore, StoreError } from "../../agent/store/host-store.ts";
 import type { OpenedStore } from "../../agent/store/open.ts";
 import { openStore } from "../../agent/store/open.ts";
+import { makeCertificate } from "../protocol/gate-fixture.ts";
 import { type PretendHost, pretendHost, type Responder } from "../support/host-http.ts";
 import { agentFixture } from "./agent-fixture.ts";
 
@@ -36,8 +37,8 @@ interface Fixture {
   readonly home: string;
 }
 
-async function aHost(): Promise<PretendHost> {
-  const host = await pretendHost();
+async function aHost(tls?: { key: string; cert: string }): Promise<PretendHost> {
+  const host = await pretendHost(tls);
   ending.push(() => host.close());
   return host;
 }
@@ -256,6 +257,20 @@ test("a redirect to another host is refused, and that host hears nothing", async
   host.on("/xmpp", (_, to) => to.writeHead(302, { Location: `${other.origin}/xmpp` }).end());
   expect(await failure(store.read())).toMatchObject({ code: "store/redirected" });
   expect(other.requests).toEqual([]);
+});
+
+test("a certificate counts only if its authority is trusted, or given", async () => {
+  const { key, chain } = await makeCertificate("host.example");
+  const host = await aHost({ key, cert: chain });
+  host.document("/xmpp", world);
+  const home = await mkdtemp(join(tmpdir(), "firekeeper-http-"));
+  ending.push(() => rm(home, { recursive: true, force: true }));
+  await writeFile(join(home, "ca.pem"), chain);
+  const wary = await opening(host, home, {});
+  expect(await failure(wary.store.read())).toMatchObject({ code: "store/untrusted" });
+  expect(host.requests).toEqual([]);
+  const { store } = await opening(host, home, { ca: "ca.pem" });
+  expect((await store.read()).users).toHaveLength(2);
 });
 
 test("a host that asks for patience is left alone until then, whoever asks", async () => {
