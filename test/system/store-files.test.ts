@@ -1,6 +1,7 @@
 /** Host stores in files, from outside: every form gives the same world, none ever gives less than a whole one. */
 import { execFileSync } from "node:child_process";
-import { mkdir, mkdtemp, rename, rm, symlink, truncate, writeFile } from "node:fs/promises";
+import { renameSync, rmSync, symlinkSync } from "node:fs";
+import { mkdir, mkdtemp, rename, rm, stat, symlink, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -350,11 +351,19 @@ describe("a directory", () => {
     let swapping = true;
     const swaps = (async () => {
       for (let version = 1; version <= 200; version++) {
-        await mountConfigMap(at, String(version), world(version));
-        await rm(join(at, `..2026_11_21_${version - 1}`), { recursive: true });
+        const data = `..2026_11_21_${version}`;
+        await writeKeys(join(at, data), world(version));
+        symlinkSync(data, join(at, "..data_tmp"));
+        // In one turn, so that a reader that has just followed the link finds the former files half gone.
+        renameSync(join(at, "..data_tmp"), join(at, "..data"));
+        const former = join(at, `..2026_11_21_${version - 1}`);
+        for (const name of names.slice(2)) rmSync(join(former, name));
+        for (let turn = 0; turn < 15; turn++) await stat(former);
+        rmSync(former, { recursive: true });
       }
       swapping = false;
     })();
+    closing.push(() => swaps);
     const seen = new Set<string>();
     const look = ({ settings }: Snapshot) => {
       const values = new Set(settings.values());
