@@ -21,6 +21,8 @@ export interface TestCoreOptions {
   properties?: Record<string, string>;
   clock?: Clock;
   testing?: StorageTesting;
+  /** The program that publishes DNS records for ACME. */
+  acmeHook?: string;
   /** Deadlines of the gate, and who hears what it reports. */
   gate?: Pick<Partial<GateOptions>, "handshakeMs" | "lingerMs" | "report">;
   /** Log lines of this level go to standard error. */
@@ -90,7 +92,7 @@ export async function startTestCore(options: TestCoreOptions = {}): Promise<Test
     boot: "newest" | "proven" = "newest",
   ): Promise<Server> => {
     const server = await startServer({
-      ...{ home, gate, clock, random: randomBytes, log, firstDomain: domain, boot },
+      ...{ home, gate, clock, random: randomBytes, log, firstDomain: domain, boot, acmeHook: options.acmeHook },
       process: {
         gatePid: process.pid,
         restart() {

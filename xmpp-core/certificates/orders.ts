@@ -33,7 +33,8 @@ import * as properties from "./properties.ts";
 type Get = <T>(property: Property<T>) => T;
 
 const minute = 60_000;
-const day = 86_400_000;
+const hour = 60 * minute;
+const day = 24 * hour;
 const firstDelayMs = 10 * minute;
 const longestDelayMs = day;
 /** Against settings that change for ever: public authorities count orders by the week. */
@@ -207,11 +208,16 @@ export function acmeOrders(parts: {
     }
   }
 
-  /** An authority that sends something else than what was asked for must not get it served. */
+  /**
+   * An authority that sends something else than what was asked for must not get it served. Its clock may be ahead of
+   * ours by an hour: certificates of small ones begin at the very second.
+   */
   function checkIssued(name: string, names: readonly string[], chain: string, key: string): CertificateFacts {
     const file = issuedFile(home, name);
     const covers = names.filter((each) => !each.startsWith("*."));
-    return checkCertificate({ name, covers, chainPath: file, keyPath: file }, chain, key, new Date(clock.now()));
+    const begins = certificateFacts(chain, new Date()).validFrom.getTime();
+    const now = begins - clock.now() < hour ? Math.max(begins, clock.now()) : clock.now();
+    return checkCertificate({ name, covers, chainPath: file, keyPath: file }, chain, key, new Date(now));
   }
 
   /** When a third of its life is left, a little before, so that a fleet does not come all at once. */
