@@ -1,5 +1,6 @@
 /** What keeps the loop going: one look at a time, wakes that come meanwhile are one wake, and what people ask gets its turn. */
 import type { ControlEvent } from "../xmpp-core/control/contract.ts";
+import { failureOf } from "./agent-socket.ts";
 import { type Asker, type Asking, asking, number, text } from "./asking.ts";
 import { CodedError, explain } from "./errors.ts";
 import {
@@ -15,7 +16,7 @@ import { changeDocument, planDocument } from "./plan/render.ts";
 import { type ReviewedPlan, readReviewed, reviewed } from "./plan/review.ts";
 import { type Cause, inScope, type Outcome, type Parts, reconcile, rollBack } from "./reconcile.ts";
 import type { Report } from "./report.ts";
-import { confirmationOf, freezeOf, nextDeadline, windowOf } from "./standing.ts";
+import { confirmationOf, freezeOf, nextDeadline, standingSentences, windowOf } from "./standing.ts";
 
 export type { OutcomeDocument, StatusDocument } from "./outcome.ts";
 
@@ -209,11 +210,7 @@ export class Agent {
       const ok = event.event === "console" ? await this.#console(event) : await changePassword(this, event);
       await this.parts.target.answer(event.number, { ok });
     } catch (error) {
-      const failure = error instanceof CodedError ? error : new CodedError("agent/failed", explain(error));
-      const hint = failure.hint === undefined ? {} : { hint: failure.hint };
-      await this.parts.target.answer(event.number, {
-        error: { code: failure.code, message: failure.message, ...hint },
-      });
+      await this.parts.target.answer(event.number, { error: failureOf(error) });
     }
   }
 
@@ -224,6 +221,7 @@ export class Agent {
     const state = {
       mode: policy.mode,
       held: journal.hold?.why ?? null,
+      ...standingSentences(this.parts),
       pending: pending(this.#last).length,
       store: store.describe(),
       takesPasswords: store.writable && target.setPassword !== undefined,

@@ -10,10 +10,10 @@ import type { ExternalAddress } from "./network/external-address.ts";
 import { plan } from "./plan/plan.ts";
 import { type Reviewed, refuseStale } from "./plan/review.ts";
 import { type Plan, type Scope, withChanges } from "./plan/types.ts";
-import { durationText, shortTime } from "./policy/duration.ts";
+import { durationText } from "./policy/duration.ts";
 import type { Patience } from "./policy/patience.ts";
 import { type Asked, decide, type Policy } from "./policy/policy.ts";
-import { frozenSentence } from "./standing.ts";
+import { awaitsSentence, frozenSentence } from "./standing.ts";
 import type { HostStore, Snapshot } from "./store/host-store.ts";
 
 export interface Parts extends Applying {
@@ -239,12 +239,6 @@ async function frozenOver({ journal, now }: Parts): Promise<string | undefined> 
   if (freeze.until === null || Date.parse(freeze.until) > now()) return frozenSentence(freeze);
   await journal.append({ is: "unfrozen", why: "its time is over", by: "agent" });
   return undefined;
-}
-
-function awaitsSentence({ confirmation }: Parts["journal"]): string | undefined {
-  if (!confirmation) return undefined;
-  const { revision, to, until } = confirmation;
-  return `Revision ${revision} waits to be confirmed until ${shortTime(until, "s")}, else revision ${to} returns.`;
 }
 
 /** The part of the plan that an apply of this scope takes. */

@@ -10,6 +10,12 @@ export function frozenSentence({ by, until, reason }: { by: string; until: strin
   return `Frozen by ${by}${end}${reason === null ? "" : `: ${reason.replace(/\.$/, "")}`}. Nothing is applied.`;
 }
 
+export function awaitsSentence({ confirmation }: Pick<Parts["journal"], "confirmation">): string | undefined {
+  if (!confirmation) return undefined;
+  const { revision, to, until } = confirmation;
+  return `Revision ${revision} waits to be confirmed until ${shortTime(until, "s")}, else revision ${to} returns.`;
+}
+
 type Facts = Pick<Parts, "journal" | "policy" | "now">;
 
 export function freezeOf({ journal, now }: Facts): StatusDocument["frozen"] {
@@ -32,6 +38,27 @@ export function windowOf({ policy: { windows }, now }: Facts): StatusDocument["w
   const { text, impacts } = windows;
   const at = now();
   return { text, impacts: [...impacts], openUntil: iso(windows.openUntil(at)), opens: iso(windows.nextOpening(at)) };
+}
+
+/** The same for the console. */
+export function standingSentences(facts: Facts): {
+  frozen: string | null;
+  awaits: string | null;
+  window: string | null;
+} {
+  const freeze = freezeOf(facts);
+  const windows = windowOf(facts);
+  return {
+    frozen: freeze && frozenSentence(freeze),
+    awaits: awaitsSentence(facts.journal) ?? null,
+    window: windows && windowSentence(windows),
+  };
+}
+
+/** `maintenance window 0 2 * * * for 2h (UTC) for restart and migrate: opens at …` */
+export function windowSentence({ text, impacts, openUntil, opens }: NonNullable<StatusDocument["window"]>): string {
+  const state = openUntil === null ? `opens at ${opens ?? "no time to come"}` : `open until ${openUntil}`;
+  return `maintenance window ${text} for ${impacts.join(" and ")}: ${state}`;
 }
 
 /** When something ends by itself: ms since the epoch. */

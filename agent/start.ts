@@ -38,6 +38,8 @@ export interface StartOptions {
   readonly report: Report;
   /** Module that is the gate; another one in tests. */
   readonly gate?: string;
+  /** Milliseconds since the epoch; another clock in tests. */
+  readonly now?: () => number;
   readonly resolver?: AddressResolver;
   /** No DNS answer is asked for more often. */
   readonly leastDnsMs?: number;
@@ -123,13 +125,13 @@ export async function startAgent(environment: Environment, options: StartOptions
       instance: environment.instance,
       keepDays: environment.keepRemovedDays,
       memo: {},
-      now: Date.now,
+      now: options.now ?? Date.now,
       reviewKey: await reviewKey(home),
       aliasDays: environment.aliasDays,
       restartMs: 60_000,
     };
     ending.push(() => parts.external.close());
-    const agent = new Agent({ parts, report, now: Date.now });
+    const agent = new Agent({ parts, report, now: parts.now });
     const socket = await serveAgentSocket(home, handlers(agent));
     ending.push(() => socket.close());
     ending.push(() => agent.stop());

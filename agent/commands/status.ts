@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import type { StatusDocument } from "../agent.ts";
 import { changeLine, noticeLine } from "../plan/render.ts";
-import { frozenSentence } from "../standing.ts";
+import { frozenSentence, windowSentence } from "../standing.ts";
 import { type AskingParts, askingCommand } from "./command.ts";
 
 export function statusCommand(parts: AskingParts): Command {
@@ -31,7 +31,7 @@ export function renderStatus(status: StatusDocument): string {
           `revision ${status.confirmation.revision} goes back to ${status.confirmation.to} at ${status.confirmation.until} unless you say: firekeeper confirm`,
         ]
       : []),
-    ...(status.window ? [windowLine(status.window)] : []),
+    ...(status.window ? [windowSentence(status.window)] : []),
     ...(status.lastError ? [`error: ${status.lastError.message}`] : []),
     ...(status.pending.length > 0 ? [`${status.pending.length} changes wait:`] : []),
     ...status.pending.map((change) => `  ${change.impact.padEnd(8)} ${changeLine(change)}`),
@@ -40,11 +40,6 @@ export function renderStatus(status: StatusDocument): string {
     ...status.rejected.map((one) => `  ${one.key} = ${one.value}: must be ${one.rule}. ${one.hint}`),
     ...others.map(noticeLine),
   ].join("\n");
-}
-
-function windowLine({ text, impacts, openUntil, opens }: NonNullable<StatusDocument["window"]>): string {
-  const state = openUntil === null ? `opens at ${opens ?? "no time to come"}` : `open until ${openUntil}`;
-  return `maintenance window ${text} for ${impacts.join(" and ")}: ${state}`;
 }
 
 function serverLines(server: Exclude<StatusDocument["server"], { unreachable: string }>): string[] {

@@ -14,6 +14,7 @@ import type {
   ControlEvent,
   CoreStatus,
   DesiredState,
+  Failure,
   LoginCheck,
   SessionStatus,
 } from "../../xmpp-core/control/contract.ts";
@@ -70,10 +71,7 @@ export interface Target {
   /** Tells the server what its console shows about the agent. */
   tell(state: AgentState): Promise<void>;
   /** The reply to a `console` event of that number. */
-  answer(
-    to: number,
-    outcome: { ok: unknown } | { error: { code: string; message: string; hint?: string } },
-  ): Promise<void>;
+  answer(to: number, outcome: { ok: unknown } | { error: Failure }): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -81,6 +79,10 @@ export interface Target {
 export type AgentState = {
   mode: string;
   held: string | null;
+  /** Who froze, what waits to be confirmed, when changes that are noticed go live: a sentence each. */
+  frozen?: string | null;
+  awaits?: string | null;
+  window?: string | null;
   pending: number;
   store: string;
   lastError: string | null;

@@ -51,6 +51,8 @@ export interface Ordered {
   readonly scope?: "roster" | "settings" | undefined;
   readonly removals?: number | undefined;
   readonly adopt?: readonly string[] | undefined;
+  /** Address of the admin's browser, for the journal. */
+  readonly from?: string | undefined;
 }
 
 export async function shownPlan(control: Control, admin: string, adopt?: readonly string[]): Promise<ShownPlan> {
@@ -63,10 +65,11 @@ export async function shownPlan(control: Control, admin: string, adopt?: readonl
 export async function applyShown(control: Control, admin: string, ordered: Ordered): Promise<AgentOutcome> {
   const now = await shownPlan(control, admin, ordered.adopt);
   if (now.id !== ordered.plan) throw changed();
-  const { scope, removals, adopt } = ordered;
+  const { scope, removals, adopt, from } = ordered;
   const answer = understood(
     await control.askAgent(admin, "apply", {
       snapshot: now.plan.snapshot,
+      ...(from === undefined ? {} : { from }),
       ...(scope === undefined ? {} : { scope }),
       ...(removals === undefined ? {} : { removals }),
       ...(adopt === undefined ? {} : { adopt }),
@@ -78,7 +81,7 @@ export async function applyShown(control: Control, admin: string, ordered: Order
 export async function rolledBack(
   control: Control,
   admin: string,
-  to: { revision: number; accounts: boolean },
+  to: { revision: number; accounts: boolean; from: string },
 ): Promise<AgentOutcome> {
   return understood(await control.askAgent(admin, "rollback", to));
 }

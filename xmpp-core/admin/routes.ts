@@ -151,13 +151,15 @@ export function adminRoutes(parts: AdminParts): readonly Route[] {
     {
       method: "POST",
       path: "/api/apply",
-      answer: (asked) => applyShown(control(), admin(asked).admin, understood(order, asked.body)),
+      answer: (asked) =>
+        applyShown(control(), admin(asked).admin, { ...understood(order, asked.body), from: asked.visitor.remote }),
     },
     { method: "GET", path: "/api/history", answer: (asked) => revisionHistory(control(), admin(asked).admin) },
     {
       method: "POST",
       path: "/api/rollback",
-      answer: (asked) => rolledBack(control(), admin(asked).admin, understood(goal, asked.body)),
+      answer: (asked) =>
+        rolledBack(control(), admin(asked).admin, { ...understood(goal, asked.body), from: asked.visitor.remote }),
     },
     {
       method: "POST",

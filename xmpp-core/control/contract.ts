@@ -277,6 +277,14 @@ export type CoreStatus = z.infer<typeof coreStatus>;
 
 const empty = z.object({});
 
+export const failure = z.object({
+  code: z.string(),
+  message: z.string(),
+  hint: z.string().optional(),
+  fields: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])).optional(),
+});
+export type Failure = z.infer<typeof failure>;
+
 /** Every request the agent may send: its parameters and its answer. */
 export const requests = {
   /** First message on a connection. A core serves one agent: a second one gets `control/held` naming the holder. */
@@ -330,7 +338,7 @@ export const requests = {
     ask: z.object({
       to: z.number(),
       ok: z.unknown().optional(),
-      error: z.object({ code: z.string(), message: z.string(), hint: z.string().optional() }).optional(),
+      error: failure.optional(),
     }),
     answer: empty,
   },
@@ -339,6 +347,10 @@ export const requests = {
     ask: z.object({
       mode: z.string(),
       held: z.string().nullable(),
+      /** Who froze, until when and why; what waits to be confirmed until when; when changes that are noticed go live. A sentence each. */
+      frozen: z.string().nullable().optional(),
+      awaits: z.string().nullable().optional(),
+      window: z.string().nullable().optional(),
       pending: z.number(),
       store: z.string(),
       lastError: z.string().nullable(),
@@ -351,14 +363,6 @@ export const requests = {
 export type RequestName = keyof typeof requests;
 export type Ask<N extends RequestName> = z.infer<(typeof requests)[N]["ask"]>;
 export type Answer<N extends RequestName> = z.infer<(typeof requests)[N]["answer"]>;
-
-export const failure = z.object({
-  code: z.string(),
-  message: z.string(),
-  hint: z.string().optional(),
-  fields: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])).optional(),
-});
-export type Failure = z.infer<typeof failure>;
 
 /** Agent to core. */
 export const requestLine = z.object({ id: z.number(), ask: z.string(), with: z.unknown() });

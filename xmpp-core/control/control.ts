@@ -115,7 +115,10 @@ export async function openControl(parts: ControlParts): Promise<Control> {
         if (error === undefined) asked?.resolve(ok);
         else
           asked?.reject(
-            new CodedError(error.code, error.message, error.hint === undefined ? {} : { hint: error.hint }),
+            new CodedError(error.code, error.message, {
+              ...(error.hint === undefined ? {} : { hint: error.hint }),
+              ...(error.fields === undefined ? {} : { fields: error.fields }),
+            }),
           );
         return {};
       },
