@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { pino } from "pino";
 import { environmentTable, environmentVariables } from "../agent/environment.ts";
+import { planSchemaPage } from "../agent/plan/document.ts";
 import { systemClock } from "../xmpp-core/clock.ts";
 import { allModules } from "../xmpp-core/modules/all.ts";
 import type { Implements } from "../xmpp-core/modules/module.ts";
@@ -194,6 +195,7 @@ export async function generatedPages(): Promise<ReadonlyMap<string, string>> {
     ["properties.md", propertiesPage(allProperties())],
     ["xeps.md", specificationsPage()],
     ["stores/http-host.schema.json", hostSchemaText()],
+    ["plan.schema.json", planSchemaPage()],
     ["settings.md", await withBlocks("settings.md", blocks)],
     ["stanza-path.md", await withBlocks("stanza-path.md", blocks)],
   ] as const;

@@ -4,6 +4,7 @@ import { CodedError } from "../../agent/errors.ts";
 import type { Plan, PlannedChange, Removal } from "../../agent/plan/types.ts";
 import { patience } from "../../agent/policy/patience.ts";
 import { type Asked, decide, type Facts, type Policy } from "../../agent/policy/policy.ts";
+import { openWindows } from "../../agent/policy/window.ts";
 
 const roster = change("account alice", "roster", "live");
 const live = change("property a", "settings", "live");
@@ -116,4 +117,60 @@ test("patience: the same failed plan waits longer each time, another plan does n
   expect(patient.refuses(first)).toContain("1970-01-01T00:00:15");
   patient.saw(first, { is: "applied", revision: 1, applied: first, done: [] });
   expect(patient.refuses(first)).toBeUndefined();
+});
+
+describe("what lets nothing through", () => {
+  test.each<[string, Partial<Facts>, string]>([
+    ["a freeze", { frozen: "Frozen by alice." }, "apply/frozen"],
+    ["a confirmation that is awaited", { awaits: "Revision 3 waits." }, "apply/awaits-confirmation"],
+    ["a hold", { held: "x." }, "apply/held"],
+    ["a freeze, before all else", { held: "x.", awaits: "y.", frozen: "z." }, "apply/frozen"],
+  ])("%s, whoever asks", (_, facts, code) => {
+    for (const asked of [loop, person, { ...person, now: true, scope: "roster" as const }]) {
+      const decision = decide(planOf(roster, live), auto, { ...running, ...facts }, asked);
+      expect(decision.now.changes).toEqual([]);
+      expect(decision.refusal?.code).toBe(code);
+    }
+    expect(decide(planOf(), auto, { ...running, ...facts }, person).refusal).toBeUndefined();
+  });
+});
+
+describe("a maintenance window", () => {
+  const windows = openWindows("0 2 * * * for 1h", "UTC", new Set(["restart", "migrate"] as const));
+  const windowed = { ...auto, windows };
+  const closed = { ...running, at: Date.parse("2026-11-21T12:00:00Z") };
+  const opened = { ...running, at: Date.parse("2026-11-21T02:30:00Z") };
+
+  test.each<[string, Policy, Facts, Asked, PlannedChange[], string?]>([
+    ["closed, the loop: what is noticed waits", windowed, closed, loop, [roster, live]],
+    ["open, the loop", windowed, opened, loop, [roster, live, restart]],
+    ["closed, a person: refused as a whole", windowed, closed, person, [], "apply/outside-window"],
+    ["closed, a person who takes the roster", windowed, closed, { ...person, scope: "roster" }, [roster]],
+    ["closed, a person who will not wait", windowed, closed, { ...person, now: true }, [roster, live, restart, domain]],
+    ["open, a person", windowed, opened, person, [roster, live, restart, domain]],
+    ["closed, the first apply ever", windowed, { ...closed, first: true }, loop, [roster, live, restart]],
+    ["closed, AUTO_MIGRATE", { ...windowed, autoMigrate: true }, closed, loop, [roster, live]],
+    ["open, AUTO_MIGRATE", { ...windowed, autoMigrate: true }, opened, loop, [roster, live, restart, domain]],
+  ])("%s", (_, policy, facts, asked, now, code) => {
+    const decision = decide(planOf(roster, live, restart, domain), policy, facts, asked);
+    expect(decision.now.changes).toEqual(now);
+    expect(decision.refusal?.code).toBe(code);
+  });
+
+  test("what waits says until when", () => {
+    const { why } = decide(planOf(live, restart), windowed, closed, loop);
+    expect(why).toEqual([
+      "1 change waits for the maintenance window 0 2 * * * for 1h (UTC), which opens at 2026-11-22T02:00Z.",
+    ]);
+  });
+});
+
+test("what is to be confirmed must be one that the agent may take back", () => {
+  const within = { ...person, confirmMs: 1000 };
+  const codes = [planOf(live, domain), planOf(live)].map((one) => decide(one, auto, running, within).refusal?.code);
+  expect(codes).toEqual(["apply/confirm-migrate", undefined]);
+  expect(decide(planOf(live), auto, { ...running, first: true }, within).refusal?.code).toBe(
+    "apply/nothing-to-return-to",
+  );
+  expect(decide(planOf(roster, domain), auto, running, { ...within, scope: "roster" }).now.changes).toEqual([roster]);
 });
