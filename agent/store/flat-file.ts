@@ -7,7 +7,7 @@ import { jsonRecords } from "./flat-json.ts";
 import { parseProperties } from "./flat-properties.ts";
 import { flatRecords } from "./flat-records.ts";
 import { readSeen, writeSeen } from "./flat-seen.ts";
-import { endMarker, hasEndMarker } from "./flat-text.ts";
+import { endMarker, hasEndMarker, hasEndMarkerInside } from "./flat-text.ts";
 import { watchFiles } from "./flat-watch.ts";
 import { type Clock, StoreError, systemClock } from "./host-store.ts";
 import type { HostRecords, RecordSource } from "./record-store.ts";
@@ -49,7 +49,8 @@ export function flatFileSource(options: FlatFileOptions): RecordSource {
       await remember(false);
       return read;
     }
-    if (marked && !hasEndMarker(text)) throw halfWritten(text);
+    // Behind a marker that is still there, the parser names the line that follows it.
+    if (marked && !hasEndMarker(text) && !hasEndMarkerInside(text)) throw halfWritten(text);
     const { entries, ended } = (form === "properties" ? parseProperties : parseDotenv)(text, path);
     // A line that goes on, or a quote that is open, may have swallowed it.
     if (marked && !ended) throw halfWritten(text);

@@ -12,6 +12,11 @@ export function hasEndMarker(text: string): boolean {
   return /(^|[\r\n])[ \t\f]*# end\s*$/.test(text);
 }
 
+/** Whether a line that is no longer the last one is the end marker: something was added behind it. */
+export function hasEndMarkerInside(text: string): boolean {
+  return /(^|[\r\n])[ \t\f]*# end[ \t\f]*[\r\n]/.test(text);
+}
+
 /** A marker in the middle would make a cut right behind it look whole. */
 export function refuseAfterEnd(place: Place, marker: number): StoreError {
   return new StoreError("store/after-end", `something follows the end marker of line ${marker}.`, {

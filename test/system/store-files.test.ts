@@ -244,6 +244,8 @@ describe("a file that is cut", () => {
     expect((await store.read()).warnings).toEqual([]);
     await writeFile(path, "a=1\n");
     expect(await failure(store.read())).toMatchObject({ code: "store/half-written", place: { line: 1 } });
+    await writeFile(path, "a=1\n# end\nb=2\n");
+    expect(await failure(store.read())).toMatchObject({ code: "store/after-end", place: { line: 3 } });
     await writeFile(path, "a=1\nb=2\\\n# end\n");
     expect(await failure(store.read())).toMatchObject({ code: "store/half-written" });
   });
