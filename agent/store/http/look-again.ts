@@ -44,6 +44,8 @@ export function lookout(client: HostClient, feeds: Feeds, random: () => number =
   let gap: NodeJS.Timeout | undefined;
   const waiting = new Set<string>();
   let trouble: Notice | undefined;
+  let everRead = false;
+  let early: string | undefined;
 
   const tell = (cause: string) => {
     for (const lookAgain of watchers) lookAgain(cause);
@@ -61,6 +63,11 @@ export function lookout(client: HostClient, feeds: Feeds, random: () => number =
     }, gapMs);
     gap.unref();
     tell(cause);
+  };
+  /** What the host says before the first read is kept until then: whoever starts us reads at once, and reads the newest. */
+  const told = (cause: string) => {
+    if (everRead) look(cause);
+    else early = cause;
   };
   const later = (waitMs: number) => {
     if (watchers.size === 0) return;
@@ -109,14 +116,14 @@ export function lookout(client: HostClient, feeds: Feeds, random: () => number =
       const { longPoll, events } = feeds;
       const following = [
         ...(longPoll
-          ? [keepUp(longPoll.url, ending.signal, longPoller(client, longPoll, look, feeds, ending.signal))]
+          ? [keepUp(longPoll.url, ending.signal, longPoller(client, longPoll, told, feeds, ending.signal))]
           : []),
         ...(events
           ? [
               keepUp(
                 events.url,
                 ending.signal,
-                eventFollower(client, events, look, { ...feeds, random }, ending.signal),
+                eventFollower(client, events, told, { ...feeds, random }, ending.signal),
               ),
             ]
           : []),
@@ -142,8 +149,11 @@ export function lookout(client: HostClient, feeds: Feeds, random: () => number =
       attempts = 0;
       clearTimeout(retry);
       retry = undefined;
+      everRead = true;
+      if (early !== undefined) look(early);
+      early = undefined;
     },
-    look,
+    look: told,
     notices: () => (trouble ? [trouble] : []),
   };
 }
