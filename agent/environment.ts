@@ -218,9 +218,11 @@ export function readEnvironment(
 
 /** Whether changes go live by themselves: as asked, else by themselves with the embedded store only. */
 export function applyMode(
-  environment: Pick<Environment, "apply">,
+  environment: Pick<Environment, "apply"> & { readonly core?: { readonly kind: string } },
   store: { readonly kind: string },
 ): "auto" | "manual" {
+  // An Openfire was there before us, and other people work on it.
+  if (environment.core?.kind === "openfire") return environment.apply ?? "manual";
   return environment.apply ?? (store.kind === "file" ? "auto" : "manual");
 }
 

@@ -71,6 +71,7 @@ export async function reconcile(parts: Parts, cause: Cause): Promise<Outcome> {
   const facts = {
     held,
     first: parts.journal.revision === undefined,
+    inUse: !parts.target.capabilities.origins,
     confirmed: parts.journal.confirmedRemovals(),
     frozen: await frozenOver(parts),
     awaits: awaitsSentence(parts.journal),

@@ -33,6 +33,8 @@ export interface Facts {
   readonly held?: string | undefined;
   /** Nothing has ever been applied to this home. */
   readonly first: boolean;
+  /** The server had a life of its own before: then the first apply is no matter of course. */
+  readonly inUse?: boolean;
   readonly confirmed: Confirmed;
   /** Who froze, until when and why, one sentence. */
   readonly frozen?: string | undefined;
@@ -74,7 +76,7 @@ export function decide(plan: Plan, policy: Policy, facts: Facts, asked: Asked): 
   const stops = wanted.length === 0 ? undefined : stopped(facts);
   if (stops) return waits(plan, stops);
   const willing = wanted.filter((change) => asked.person || goesByItself(change, policy, facts));
-  const bound = new Set(asked.now || facts.first ? [] : boundToWindow(willing, policy, facts));
+  const bound = new Set(asked.now || isBirth(facts) ? [] : boundToWindow(willing, policy, facts));
   const opens = bound.size > 0 ? windowSentence(bound.size, policy, facts) : undefined;
   if (opens !== undefined && asked.person) return waits(plan, outsideWindow(opens));
   const ripe = willing.filter((change) => !bound.has(change));
@@ -134,7 +136,11 @@ function noWayBack(changes: readonly PlannedChange[], { first }: Facts): CodedEr
 
 function goesByItself(change: PlannedChange, policy: Policy, facts: Facts): boolean {
   if (change.impact === "migrate") return policy.autoMigrate;
-  return policy.mode === "auto" || facts.first || change.follows === true;
+  return policy.mode === "auto" || isBirth(facts) || change.follows === true;
+}
+
+function isBirth({ first, inUse }: Facts): boolean {
+  return first && inUse !== true;
 }
 
 function waits(plan: Plan, refusal: CodedError): Decision {

@@ -49,7 +49,7 @@ export async function applySteps(
       const step = await stepOf(change, parts);
       if (!step) continue;
       await undo.append(revision, step.undo);
-      await parts.append({ is: "step", revision, n: at + 1, of: changes.length, what: step.what });
+      await parts.append({ is: "step", revision, step: at + 1, of: changes.length, what: step.what });
       await step.run();
       done.push(step.what);
       if (change.kind === "setting" && step.undo.of === "property" && needsRestart(step.undo.key))

@@ -8,7 +8,9 @@ export const openfireVariables = {
   FIREKEEPER_TARGET: z
     .enum(["core", "openfire"], { error: "core or openfire" })
     .default("core")
-    .describe("What the agent drives: our own `core`, or a real `openfire` 5 through its REST plugin."),
+    .describe(
+      "What the agent drives: our own `core`, or a real `openfire` 5 through its REST plugin, where `FIREKEEPER_APPLY` is `manual` unless set.",
+    ),
   FIREKEEPER_OPENFIRE_URL: z
     .string()
     .refine(isConsole, "the http:// or https:// URL of Openfire's admin console, without user, path or query")
