@@ -144,15 +144,16 @@ function roleOfItem({ name, fields, parameters }: Item): Role {
 }
 
 function userOfItem({ name, fields }: Item): UserRecord {
-  const { aliases, enabled, ...texts } = textsOf(fields);
-  const parsed = userRecord.safeParse({
-    ...texts,
-    name,
-    credentials: keysOf(texts, "credentials"),
-    chatCredentials: keysOf(texts, "chatCredentials"),
-    ...(aliases === undefined ? {} : { aliases: namesIn(fields.get("aliases")) }),
-    ...(enabled === undefined ? {} : { enabled: truth(fields.get("enabled")) }),
-  });
+  const given: Record<string, unknown> = { name };
+  for (const [field, entry] of fields) {
+    const text = textIn(field, entry);
+    if (text === "") continue;
+    const [outer = "", inner] = field.split(".");
+    if (inner !== undefined) given[outer] = Object.assign(given[outer] ?? {}, { [inner]: text });
+    else if (field === "aliases") given[field] = namesIn(entry);
+    else given[field] = field === "enabled" ? truth(entry) : text;
+  }
+  const parsed = userRecord.safeParse(given);
   if (parsed.success) return userOf(parsed.data);
   const [issue] = parsed.error.issues;
   const path = (issue?.path ?? []).map(String).join(".");
@@ -160,19 +161,17 @@ function userOfItem({ name, fields }: Item): UserRecord {
   throw badValue(entry, issue?.message ?? "readable");
 }
 
-function keysOf(texts: Record<string, string | undefined>, field: string): Record<string, string | undefined> {
-  return Object.fromEntries(["sha1", "sha256", "sha512"].map((hash) => [hash, texts[`${field}.${hash}`]]));
-}
-
 function teamOfItem({ name: id, place, fields }: Item): Team {
-  const { name, kind, extension } = textsOf(fields);
-  if (name === undefined)
+  const [name = "", kind = "", extension = ""] = ["name", "kind", "extension"].map((field) =>
+    textIn(field, fields.get(field)),
+  );
+  if (name === "")
     throw new StoreError("store/bad-value", `the team ${id} has no name.`, {
       place,
       rule: "a team has a name",
       hint: `Add teams.${id}.name.`,
     });
-  const kinds = teamRecord.shape.kind.safeParse(kind);
+  const kinds = teamRecord.shape.kind.safeParse(kind || undefined);
   if (!kinds.success) throw badValue(fields.get("kind"), "queue or callgroup");
   const members = namesIn(fields.get("members")).map((user) => ({ user, dynamic: false }));
   const dynamic = namesIn(fields.get("dynamicMembers")).map((user) => ({ user, dynamic: true }));
@@ -181,19 +180,16 @@ function teamOfItem({ name: id, place, fields }: Item): Team {
   return {
     id,
     name,
-    ...(extension === undefined ? {} : { extension }),
+    ...(extension === "" ? {} : { extension }),
     kind: kinds.data ?? "queue",
     members: [...members, ...dynamic],
   };
 }
 
-/** What is empty is not given. A password is taken as it stands; the blanks around anything else mean nothing. */
-function textsOf(fields: Item["fields"]): Record<string, string | undefined> {
-  const texts = [...fields].map(([field, { value }]) => [
-    field,
-    /^(chatP|p)assword$/.test(field) ? value : value.trim(),
-  ]);
-  return Object.fromEntries(texts.filter(([, value]) => value !== ""));
+/** A password is taken as it stands; the blanks around anything else mean nothing. */
+function textIn(field: string, entry: FlatEntry | undefined): string {
+  const text = entry?.value ?? "";
+  return field === "password" || field === "chatPassword" ? text : text.trim();
 }
 
 /** Names separated by commas; in files of one key each also by line ends. */
