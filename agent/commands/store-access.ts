@@ -6,7 +6,7 @@ import { z } from "zod";
 import { desired } from "../desired/desired.ts";
 import type { Environment } from "../environment.ts";
 import { type HostChange, hostChange } from "../store/host-change.ts";
-import type { HostStore, Snapshot } from "../store/host-store.ts";
+import type { HostStore, Snapshot, User } from "../store/host-store.ts";
 import { openStore } from "../store/open.ts";
 
 export const storeRequest = z.discriminatedUnion("ask", [
@@ -114,15 +114,21 @@ function view(store: HostStore, snapshot: Snapshot): StoreView {
       types: [...types],
       members: members === "all" ? members : [...members],
     })),
-    users: snapshot.users.map(({ name, displayName, email, enabled, credentials, deriving }) => ({
+    users: snapshot.users.map(({ name, displayName, email, enabled, ...secrets }) => ({
       name,
       ...(displayName === undefined ? {} : { displayName }),
       ...(email === undefined ? {} : { email }),
       enabled,
-      hasPassword: credentials !== undefined || deriving === true,
+      hasPassword: hasPassword(secrets),
     })),
     notices: notices(snapshot),
   };
+}
+
+function hasPassword({ credentials, passwordHash, passwordFrom = "store", deriving }: Partial<User>): boolean {
+  return (
+    [credentials, passwordHash].some((given) => given !== undefined) || passwordFrom !== "store" || deriving === true
+  );
 }
 
 function notices(snapshot: Snapshot) {

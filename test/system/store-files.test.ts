@@ -196,7 +196,10 @@ describe("every form says the same", () => {
       await writeKeys(join(root, "plain"), pairs),
     ]) {
       const store = storeOnDisk({ home, store: at });
-      expect((await store.read()).users.map(({ name }) => name)).toEqual(["alice", "bob", "c.martin"]);
+      const { users } = await store.read();
+      expect(users.map(({ name }) => name)).toEqual(["alice", "bob", "c.martin"]);
+      // By keys, by a hash, by a directory.
+      expect(users.filter(({ hasPassword }) => !hasPassword)).toEqual([]);
       expect(await failure(store.edit({ kind: "user-remove", name: "bob" }))).toMatchObject({
         code: "store/read-only",
         message: expect.stringContaining(at),
