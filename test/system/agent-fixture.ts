@@ -31,7 +31,7 @@ export type AgentFixture = {
   readonly home: string;
   readonly core: StandIn;
   write(host: Host): Promise<void>;
-  start(options?: { resolver?: AddressResolver; report?: Report }): Promise<void>;
+  start(options?: { resolver?: AddressResolver; report?: Report; now?: () => number }): Promise<void>;
   stop(): Promise<void>;
   ask<T = OutcomeDocument>(what: string, params?: Record<string, unknown>): Promise<T>;
   status(): Promise<StatusDocument>;
