@@ -1,7 +1,8 @@
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, onTestFinished, test } from "vitest";
+import { connectAgent } from "../support/agent.ts";
 import { freePort, startTestCore, type TestCore } from "../support/core.ts";
 import type { XmppClient } from "../support/xmpp-client.ts";
 
@@ -75,6 +76,49 @@ test("the address is told, and follows the property at once", async () => {
   await core.set({ "xmpp.proxy.externalip": "2001:db8::7" });
   expect((await hosts())?.[0]?.host).toBe("2001:db8::7");
 });
+
+test("the external address changes during a transfer: it completes, and the next offer has the new address", async () => {
+  const hosts = async () => {
+    const answer = await alice.get(`<query xmlns='${ns}'/>`, "proxy.localhost");
+    return answer
+      .getChild("query", ns)
+      ?.getChildren("streamhost")
+      .map(({ attrs }) => attrs.host);
+  };
+  const move = (to: string) => agent.apply({ kind: "setting", setting: "external-address", to });
+  const agent = await connectAgent(core);
+  onTestFinished(() => agent.target.close());
+  await move("198.51.100.7");
+  expect(await hosts()).toEqual(["198.51.100.7"]);
+  const name = hash("moving", alice.jid, bob.jid);
+  const [target, requester] = [await socks(name), await socks(name)];
+  for (const socket of [target, requester]) await read(socket, 47);
+  expect((await activate("moving", bob.jid)).attrs.type).toBe("result");
+  const file = randomBytes(2_000_000);
+  const got: Buffer[] = [];
+  requester.write(file.subarray(0, 1_000_000));
+  const [first] = (await once(target, "data")) as [Buffer];
+  got.push(first);
+  target.on("data", (chunk) => got.push(chunk));
+  await move("203.0.113.9, 2001:db8::9");
+  // Clients try them in this order.
+  expect(await hosts()).toEqual(["203.0.113.9", "2001:db8::9"]);
+  requester.end(file.subarray(1_000_000));
+  await once(target, "end");
+  expect(Buffer.concat(got).equals(file)).toBe(true);
+  target.destroy();
+});
+
+test.each(["2001:db8::9, 203.0.113.9", "203.0.113.9, 198.51.100.7", "chat.example.org, 203.0.113.9", "auto"])(
+  "%s is no external address for the server",
+  async (text) => {
+    const agent = await connectAgent(core);
+    onTestFinished(() => agent.target.close());
+    const wish = { settings: { properties: {}, externalAddress: text }, groups: [], supervisors: [], accounts: [] };
+    const answer = (await agent.target.canonical(wish)).settings.find(({ setting }) => setting === "external-address");
+    expect(answer?.rejected?.code).toBe("settings/external-address");
+  },
+);
 
 test("nothing flows that no local session has activated", async () => {
   const lonely = await socks(hash("s2", alice.jid, bob.jid));

@@ -4,6 +4,7 @@ import { expect, onTestFinished, test } from "vitest";
 import { askStun } from "../../agent/network/stun-client.ts";
 import { bindingRequest, readBindingAnswer } from "../../agent/network/stun-message.ts";
 import { readStunServers } from "../../agent/network/stun-servers.ts";
+import { readVantagePoints } from "../../agent/network/vantage.ts";
 import { mapped, stunAnswer, stunServer } from "../support/stun-server.ts";
 
 const id = Buffer.from("b7e7a701bc34d686fa87dfae", "hex");
@@ -146,3 +147,10 @@ test.each([
 ])("FIREKEEPER_STUN=%s", (text, servers) => {
   expect(readStunServers(text)).toEqual(servers);
 });
+
+test.each([
+  ["socks5://vps.example.org", [{ name: "socks5://vps.example.org", host: "vps.example.org", port: 1080 }]],
+  ["socks5://[2001:db8::1]:99", [{ name: "socks5://[2001:db8::1]:99", host: "2001:db8::1", port: 99 }]],
+  ["http://vps.example.org", undefined],
+  ["", []],
+])("FIREKEEPER_PROBE_FROM=%s", (text, points) => expect(readVantagePoints(text)).toEqual(points));
