@@ -7,7 +7,7 @@ import { readFlag, readList, readText } from "../../agent/store/sql/cells.ts";
 import { parseSqlConfig, readSqlConfig } from "../../agent/store/sql/config.ts";
 import { statementOf } from "../../agent/store/sql/parts.ts";
 import { describePlace, sqlPlace } from "../../agent/store/sql/place.ts";
-import { recordsOfTables } from "../../agent/store/sql/rows.ts";
+import { newMemo, recordsOfTables } from "../../agent/store/sql/rows.ts";
 import { watchDatabase } from "../../agent/store/sql/watching.ts";
 import { bindNames } from "../../agent/store/sql/write-password.ts";
 
@@ -183,6 +183,21 @@ test("a key that is none, and a source that is none, are refused by row and colu
   );
   expect(users("password_from", "hunter2")).toContain("the column passwordFrom must be one of store, ldap, sql, http");
   expect(users("scram_sha256", "hunter2") + users("password_from", "hunter2")).not.toContain("hunter2");
+});
+
+test("a row that is as it was is not checked again; another column, another value or another order of columns is", () => {
+  const memo = newMemo();
+  const read = (columns: string[], ...rows: unknown[][]) =>
+    recordsOfTables({ users: { columns, rows } }, { users: { query: "…" } }, "here", memo).users;
+  const row = (): unknown[] => ["alice", ["a", "b"], Buffer.from("x")];
+  const [first] = read(["name", "aliases", "email"], row());
+  expect(read(["name", "aliases", "email"], row())[0]).toBe(first);
+  expect(read(["name", "aliases", "email"], ["alice", ["a", "c"], Buffer.from("x")])[0]?.aliases).toEqual(["a", "c"]);
+  expect(read(["name", "aliases", "email"], ["alice", ["a", "c"], Buffer.from("y")])[0]?.email).toBe("y");
+  expect(read(["name", "aliases", "display_name"], ["alice", ["a", "c"], Buffer.from("y")])[0]).toMatchObject({
+    displayName: "y",
+  });
+  expect(read(["name"])).toEqual([]);
 });
 
 test("the watch backs off while nobody answers, and tells twice: away, and back", async () => {

@@ -7,7 +7,7 @@ import type { Doing, SqlDatabase, SqlSession, Table } from "./connection.ts";
 import { mysqlDatabase } from "./mysql.ts";
 import { type PartName, partNames, sourceOf, statementOf } from "./parts.ts";
 import { postgresDatabase } from "./postgres.ts";
-import { recordsOfTables, type Tables } from "./rows.ts";
+import { newMemo, recordsOfTables, type Tables } from "./rows.ts";
 import { answerOf, watchDatabase } from "./watching.ts";
 import { bindNames, passwordValues } from "./write-password.ts";
 
@@ -37,6 +37,7 @@ export function sqlSource(config: SqlConfig): RecordSource & { close(): Promise<
   let seen: string | undefined;
   let wholeAt = 0;
   let doing: Doing = {};
+  const memo = newMemo();
 
   const drop = async () => {
     const former = session;
@@ -93,7 +94,7 @@ export function sqlSource(config: SqlConfig): RecordSource & { close(): Promise<
       const { tables, answer } = read;
       const tag = read.tag ?? contentTag(tables);
       if (answer === undefined && tag === known) return "unchanged";
-      const records = recordsOfTables(tables, parts, database.describe());
+      const records = recordsOfTables(tables, parts, database.describe(), memo);
       wholeAt = Date.now();
       seen = answer;
       return { tag, records: { ...records, warnings: [...warnings, ...records.warnings] } };
