@@ -17,6 +17,7 @@ export interface Report {
   loggedIn(facts: { session: string; remote: string; mechanism: string; tls: string | undefined }): void;
   loginFailed(facts: { name: string | undefined; remote: string; mechanism: string; condition: string }): void;
   keysNotLearned(facts: { name: string; code: string }): void;
+  passwordNotChanged(facts: { name: string; code: string }): void;
   directoryFailed(facts: { source: string; why: string }): void;
   registered(facts: { name: string; remote: string }): void;
   unregistered(facts: { name: string }): void;
@@ -73,6 +74,7 @@ export function openReport(log: Logger): Report {
       log.warn(facts, "login failed");
     },
     keysNotLearned: (facts) => log.warn(facts, "no SCRAM keys were made at a login"),
+    passwordNotChanged: (facts) => log.warn(facts, "the host did not take a user's new password"),
     directoryFailed(facts) {
       directoryFailures.inc({ source: facts.source });
       log.error(facts, "a directory does not judge passwords");

@@ -160,6 +160,7 @@ export async function startServer(options: ServerOptions) {
         gate,
         rights,
         externalAddresses,
+        passwords,
         hostPasswords: {
           takes: () => control?.agent()?.takesPasswords === true,
           change: async (account, password) => control?.changePassword(account, password),

@@ -1,7 +1,7 @@
 /** Checks passwords against hashes, never on the main thread: bcrypt and SHA-crypt in threads of their own, PBKDF2 in libuv's. */
 import { createHash, pbkdf2, timingSafeEqual } from "node:crypto";
 import { createRequire } from "node:module";
-import { fileURLToPath } from "node:url";
+import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import { Worker } from "node:worker_threads";
 import type { Checked, ToCheck } from "./hash-worker.ts";
@@ -91,7 +91,9 @@ function startWorker(): Worker {
   const entry = new URL("./hash-worker.ts", import.meta.url);
   const { typescript } = process.features as { typescript?: string | false };
   if (typescript) return new Worker(entry);
-  const tsx = createRequire(import.meta.url).resolve("tsx/cjs/api");
-  const bootstrap = `require(${JSON.stringify(tsx)}).register(); require(${JSON.stringify(fileURLToPath(entry))})`;
+  // Its libraries are ES modules, which tsx's way for CommonJS does not find.
+  const tsx = pathToFileURL(createRequire(import.meta.url).resolve("tsx/esm/api").replace(/cjs$/, "mjs")).href;
+  const load = `register(); return import(${JSON.stringify(entry.href)})`;
+  const bootstrap = `import(${JSON.stringify(tsx)}).then(({ register }) => { ${load} })`;
   return new Worker(bootstrap, { eval: true });
 }

@@ -39,7 +39,7 @@ export const adHocCommands = defineModule({
         if (node !== ns.commands) return [];
         return core
           .offered(commands)
-          .filter((command) => allowed(session, command))
+          .filter((command) => allowed(session, command) && command.shownTo?.(session) !== false)
           .map((command) => ({ jid: session.view, node: command.node, name: command.name }));
       },
       info(at, session, node) {

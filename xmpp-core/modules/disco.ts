@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { ns } from "../formats/namespaces.ts";
 import { stanzaError } from "../formats/stanza-error.ts";
 import type { IqAnswer, IqRequest } from "../routing/handlers.ts";
+import type { Session } from "../routing/session.ts";
 import { type Xml, x } from "../xml/writer.ts";
 import { type Core, defineModule, type Identity, type Module, type Service } from "./module.ts";
 import { discoExtra, presences } from "./points.ts";
@@ -34,9 +35,13 @@ export function disco(modules: readonly Module[]): Module {
     start(core) {
       let known: { features: readonly string[]; ver: string } | undefined;
       /** What the server can do at this moment, with its hash. */
+      function featuresFor(session?: Session): readonly string[] {
+        const more = core.offered(discoExtra).flatMap((each) => each.features?.(session) ?? []);
+        return more.length === 0 ? server.features : [...new Set([...server.features, ...more])].sort();
+      }
+
       function present(): { features: readonly string[]; ver: string } {
-        const more = core.offered(discoExtra).flatMap((each) => each.features?.() ?? []);
-        const all = more.length === 0 ? server.features : [...new Set([...server.features, ...more])].sort();
+        const all = featuresFor();
         if (known?.features.length !== all.length || known.features.some((feature, place) => feature !== all[place]))
           known = { features: all, ver: capsHash(server.identities, all) };
         return known;
@@ -54,7 +59,9 @@ export function disco(modules: readonly Module[]): Module {
           if (service === undefined) return request.error(stanzaError("item-not-found"));
           return request.result(infoElement(service.identities, [...discoFeatures, ...service.features], wanted));
         }
-        if (place.at === "server") return request.result(infoElement(server.identities, now.features, wanted));
+        // What is offered to this account alone is in no hash: that is told before anybody has logged in.
+        const shown = own ? now.features : featuresFor(request.session);
+        if (place.at === "server") return request.result(infoElement(server.identities, shown, wanted));
         return ifVisible(core, request, () =>
           request.result(infoElement(account.identities, account.features, wanted)),
         );

@@ -1,3 +1,4 @@
+import type { PasswordJudge } from "../auth/passwords.ts";
 import type { DerivationPool } from "../auth/pool.ts";
 import type { Clock } from "../clock.ts";
 import type { ListenSpec } from "../frames.ts";
@@ -32,6 +33,8 @@ export interface Core {
   readonly externalAddresses: () => readonly string[];
   /** Where a password goes that a user of the host changes; see docs/passwords.md. */
   readonly hostPasswords: HostPasswords;
+  /** Judges a password that comes in clear. */
+  readonly passwords: PasswordJudge;
   /** Where keys of new passwords are derived. */
   readonly derivations: DerivationPool;
   /** Sortable ids for stored stanzas, strictly rising. */

@@ -159,8 +159,8 @@ export const becameAvailable = point<BecameAvailable>("became available");
 
 /** More disco#items or disco#info than the declarations give. */
 export interface DiscoExtra {
-  /** Features of the server that come and go with properties. */
-  features?(): readonly string[];
+  /** Features of the server that come and go with properties, or are there for the session that asks; without one, for strangers. */
+  features?(session?: Session): readonly string[];
   items?(
     at: "server" | "account",
     session: Session,
@@ -179,6 +179,8 @@ export interface Command {
   readonly node: string;
   readonly name: string;
   readonly by: "anyone" | "supervisor" | "admin";
+  /** Absent: to all who may. To others it is not listed; what they send is answered by `run`. */
+  shownTo?(session: Session): boolean;
   /** One stage: no form yet → a form, or done; form → done or an error. */
   run(ask: CommandAsk): CommandStep | Promise<CommandStep>;
 }

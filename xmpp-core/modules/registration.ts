@@ -1,7 +1,5 @@
 import { LRUCache } from "lru-cache";
 import type { Element } from "ltx";
-import { deriveCredentials, formatCredentials, preparePassword } from "../auth/keys.ts";
-import { scramIterations } from "../auth/properties.ts";
 import { placesOf } from "../auth/slow-down.ts";
 import { ns } from "../formats/namespaces.ts";
 import { type StanzaError, stanzaError } from "../formats/stanza-error.ts";
@@ -10,11 +8,23 @@ import { property } from "../properties/property.ts";
 import { boolean } from "../properties/text-schema.ts";
 import type { Account } from "../routing/accounts.ts";
 import type { IqAnswer, IqRequest, StrangerRequest } from "../routing/handlers.ts";
-import type { Write } from "../storage/statement.ts";
+import type { Session } from "../routing/session.ts";
 import { isTrusted } from "../stream/login.ts";
 import { text, x } from "../xml/writer.ts";
 import { type Core, defineModule } from "./module.ts";
-import { discoExtra } from "./points.ts";
+import {
+  badPassword,
+  changeOwn,
+  hashOfOwn,
+  keysOf,
+  leastLength,
+  notStored,
+  passwordCommand,
+  passwords,
+  refusal,
+  stored,
+} from "./own-password.ts";
+import { commands, discoExtra } from "./points.ts";
 
 /** Openfire's default is true. */
 const inband = property("register.inband", {
@@ -23,13 +33,6 @@ const inband = property("register.inband", {
   impact: "live",
   doc: "Whether anybody may make an account of his own over the chat protocol; such accounts belong to the server, not to the host.",
   weakens: (open) => (open ? "Anybody who reaches this server may make an account." : undefined),
-});
-
-const passwords = property("register.password", {
-  schema: boolean,
-  default: true,
-  impact: "live",
-  doc: "Whether people may change the passwords of accounts that belong to the server; those of the host's users are changed in the host.",
 });
 
 /** Attempts of one address to make an account: so many at once, and one more each time this passes. */
@@ -45,10 +48,10 @@ export const registration = defineModule({
       spec: "XEP-0077",
       version: "2.4",
       status: "complete",
-      note: "accounts of the server; those of the host are managed there",
+      note: "accounts of the server; of the host's users the password alone, which goes back to the host store",
     },
   ],
-  properties: [inband, passwords],
+  properties: [inband, passwords, leastLength],
   start(core) {
     /** For each address the time at which its attempts are forgotten. */
     const debts = new LRUCache<string, number>({ max: rememberedAddresses });
@@ -65,7 +68,11 @@ export const registration = defineModule({
     }
 
     const open = (): boolean => core.properties.get(inband);
-    core.offer(discoExtra, { features: () => (open() ? [ns.register] : []) });
+    const mayChange = (session: Session) => refusal(core, session.account) === undefined;
+    core.offer(discoExtra, {
+      features: (session) => (open() || (session !== undefined && mayChange(session)) ? [ns.register] : []),
+    });
+    core.offer(commands, passwordCommand(core));
 
     return {
       beforeLogin: {
@@ -101,9 +108,6 @@ const hostOwned = (what: string): StanzaError =>
     text: `This account belongs to the host application that manages the users: ${what} there.`,
   });
 
-const notStored = (): StanzaError =>
-  stanzaError("resource-constraint", { text: "The server cannot store this at the moment. Please try again later." });
-
 function form() {
   const instructions = "Choose a user name and a password.";
   return x("query", { xmlns: ns.register }, x("instructions", {}, text(instructions)), x("username"), x("password"));
@@ -112,19 +116,6 @@ function form() {
 function field(element: Element, name: string): string | undefined {
   return element.getChild(name, ns.register)?.getText();
 }
-
-/** Keys for a password that may be stored, or what is wrong with it. */
-async function keysOf(core: Core, password: string | undefined) {
-  if (password === undefined || preparePassword(password) === undefined)
-    return stanzaError("not-acceptable", {
-      text: "A password is needed, without control characters and mixed writing directions.",
-    });
-  const by = { iterations: core.properties.get(scramIterations), random: core.random, pool: core.derivations };
-  return formatCredentials(await deriveCredentials(password, by));
-}
-
-/** The account's hash tells the host's credentials apart; those of the server get one that no host has. */
-const hashOfOwn = (core: Core): string => `local:${core.random(16).toString("hex")}`;
 
 async function make(core: Core, request: StrangerRequest, admitted: (remote: string) => boolean): Promise<IqAnswer> {
   const { element, served, remote } = request;
@@ -137,8 +128,10 @@ async function make(core: Core, request: StrangerRequest, admitted: (remote: str
   const taken = (): IqAnswer => request.error(stanzaError("conflict", { text: `The name ${name} is taken.` }));
   // Former names of people and names of disabled accounts lead to their bearers still.
   if (core.accounts.get(served.id, name) !== undefined) return taken();
-  const keys = await keysOf(core, field(element, "password"));
-  if ("kind" in keys) return request.error(keys);
+  const password = field(element, "password") ?? "";
+  const bad = badPassword(core, password);
+  if (bad !== undefined) return request.error(bad);
+  const keys = await keysOf(core, password);
   if (core.accounts.get(served.id, name) !== undefined) return taken();
   const { result, undo } = core.accounts.tentatively(() => {
     const facts = { name, hostId: undefined, displayName: undefined, email: undefined, enabled: true };
@@ -163,51 +156,30 @@ async function make(core: Core, request: StrangerRequest, admitted: (remote: str
   return request.result();
 }
 
-async function stored(core: Core, writes: readonly Write[]): Promise<boolean> {
-  try {
-    await core.storage.write(writes);
-    return true;
-  } catch {
-    return false; // the storage has reported it
-  }
-}
-
-/** What one's account is: XEP-0077 §3.1 for those who have one. */
+/** What one's account is: XEP-0077 §3.1 for those who have one. Without a `<password/>` it is not changed here. */
 function show(core: Core, request: IqRequest): IqAnswer {
   const { account } = request.session;
-  const own = account.origin === "local";
-  if (own ? !core.properties.get(inband) && !core.properties.get(passwords) : !core.properties.get(inband))
-    return request.error(own ? closed() : hostOwned("change the password"));
+  const refused = refusal(core, account);
+  if (refused !== undefined && !core.properties.get(inband)) return request.error(refused);
   return request.result(
     x(
       "query",
       { xmlns: ns.register },
       x("registered"),
       x("username", {}, text(account.name)),
-      own && core.properties.get(passwords) && x("password"),
+      refused === undefined && x("password"),
     ),
   );
 }
 
-/** XEP-0077 §3.3. Sessions that are open stay: they have proved who they are. */
+/** XEP-0077 §3.3. */
 async function changePassword(core: Core, request: IqRequest): Promise<IqAnswer> {
-  const { account } = request.session;
-  if (account.origin !== "local") return request.error(hostOwned("change the password"));
-  if (!core.properties.get(passwords))
-    return request.error(
-      stanzaError("not-allowed", { text: "Passwords are not changed over the chat protocol here." }),
-    );
+  const { session } = request;
   const given = field(request.element, "username");
-  if (given === undefined || prepareLocal(given.trim()) !== account.name)
-    return request.error(stanzaError("bad-request", { text: `The user name must be ${account.name}.` }));
-  const keys = await keysOf(core, field(request.element, "password"));
-  if ("kind" in keys) return request.error(keys);
-  const { result, undo } = core.accounts.tentatively(() =>
-    core.accounts.setCredentials(account, keys, hashOfOwn(core)),
-  );
-  if (await stored(core, result)) return request.result();
-  undo();
-  return request.error(notStored());
+  if (given === undefined || prepareLocal(given.trim()) !== session.account.name)
+    return request.error(stanzaError("bad-request", { text: `The user name must be ${session.account.name}.` }));
+  const failed = await changeOwn(core, session, field(request.element, "password"));
+  return failed === undefined ? request.result() : request.error(failed);
 }
 
 /** XEP-0077 §3.2: the account and everything that was kept for it is gone, and its sessions end. */
