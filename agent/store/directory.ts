@@ -1,10 +1,10 @@
 /** A host's records as a directory of one file per key: ConfigMaps and Secrets as Kubernetes mounts them, or plain. docs/stores/files.md. */
 import { basename, resolve } from "node:path";
 import { lookAtDirectory, readDirectory } from "./directory-read.ts";
-import { flatRecords } from "./flat-records.ts";
+import { type FlatEntry, flatRecords } from "./flat-records.ts";
 import { writeSeen } from "./flat-seen.ts";
 import { watchFiles } from "./flat-watch.ts";
-import { type Clock, systemClock } from "./host-store.ts";
+import { type Clock, StoreError, systemClock } from "./host-store.ts";
 import type { RecordSource } from "./record-store.ts";
 
 export interface DirectoryOptions {
@@ -39,6 +39,7 @@ export function directorySource(options: DirectoryOptions): RecordSource {
       seen = await look();
       const read = await readDirectory(path, { clock, quietMs, settled: (hash) => hash === known });
       if (read.hash === known) return "unchanged";
+      refuseDocuments(read.entries);
       const { warnings, ...records } = flatRecords(read.entries);
       if (!remembered) await writeSeen(home, { path, form: "directory", marked: false });
       remembered = true;
@@ -57,4 +58,15 @@ export function directorySource(options: DirectoryOptions): RecordSource {
         lookAgain,
       ),
   };
+}
+
+/** A whole document under one key would become one long setting, with every password in it. */
+function refuseDocuments(entries: readonly FlatEntry[]): void {
+  for (const { key, place } of entries) {
+    if (/^(sys|roles|users|teams)\./.test(key) || !/\.(ya?ml|json|properties|env)$/i.test(key)) continue;
+    throw new StoreError("store/unknown-key", `${place.file} is a document, not the value of one key.`, {
+      rule: "one file for each key",
+      hint: `If it is the store, name the file itself: FIREKEEPER_STORE=${place.file}.`,
+    });
+  }
 }

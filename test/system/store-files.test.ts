@@ -296,6 +296,7 @@ describe("a directory", () => {
       ["nowhere", () => symlink("missing", join(at, "nowhere")), "store/unreadable", "nowhere"],
       ["pipe", async () => execFileSync("mkfifo", [join(at, "pipe")]), "store/unreadable", "pipe"],
       ["secret", () => mkdir(join(at, "secret")), "store/empty", "secret"],
+      ["host.json", () => writeFile(join(at, "host.json"), "{}"), "store/unknown-key", "host.json"],
       ["roles.S.member", () => writeFile(join(at, "roles.S.member"), "x"), "store/unknown-key", "roles.S.member"],
     ];
     for (const [name, make, code, where] of refusals) {
