@@ -78,7 +78,7 @@ export function acmeOrders(parts: {
   const records = new Map<string, OrderRecord>();
   const ending = new AbortController();
   let last: Promise<unknown> = Promise.resolve();
-  let looking = false;
+  let looking: "no" | "yes" | "once more" = "no";
 
   const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
     const next = last.then(work, work);
@@ -240,28 +240,36 @@ export function acmeOrders(parts: {
     }
   }
 
+  async function orderDue(): Promise<void> {
+    if (refusalOf(parts.get, parts.hook) !== undefined) return;
+    for (const name of parts.wanted()) {
+      if (whyNotOrderable(name, authority(parts.get)) !== undefined) continue;
+      await inTurn(async () => {
+        const wished = wish(name, parts.primary(), parts.get);
+        const lost = (await readIssued(home, name)) === undefined;
+        const record = await recordOf(name);
+        const known = lost ? { ...record, issued: undefined } : record;
+        if (ending.signal.aborted || !isDue(known, wished, parts.get, true)) return;
+        if ((await attempt(name, wished, parts.get, orderMs)) === undefined) parts.changed();
+      });
+    }
+  }
+
   return {
     issued,
     async look() {
-      if (looking || refusalOf(parts.get, parts.hook) !== undefined) return;
-      looking = true;
+      if (looking !== "no") {
+        // Settings may have changed behind the name that is being ordered.
+        looking = "once more";
+        return;
+      }
       try {
-        for (const name of parts.wanted()) {
-          if (whyNotOrderable(name, authority(parts.get)) !== undefined) continue;
-          await inTurn(async () => {
-            const wished = wish(name, parts.primary(), parts.get);
-            const lost = (await readIssued(home, name)) === undefined;
-            const record = await recordOf(name);
-            if (
-              ending.signal.aborted ||
-              !isDue(lost ? { ...record, issued: undefined } : record, wished, parts.get, true)
-            )
-              return;
-            if ((await attempt(name, wished, parts.get, orderMs)) === undefined) parts.changed();
-          });
-        }
+        do {
+          looking = "yes";
+          await orderDue();
+        } while ((looking as string) === "once more");
       } finally {
-        looking = false;
+        looking = "no";
       }
     },
     async obtain(name, get, limitMs) {

@@ -1,0 +1,260 @@
+import { readFileSync } from "node:fs";
+import { connect } from "node:net";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { type Authority, startAuthority } from "../support/acme-authority.ts";
+import { connectAgent, type TestAgent } from "../support/agent.ts";
+import { freePort, startTestCore, type TestCore } from "../support/core.ts";
+import { type ManualClock, manualClock } from "../support/manual-clock.ts";
+import { XmppClient } from "../support/xmpp-client.ts";
+
+const domain = "chat.example.org";
+const hour = 3_600_000;
+
+let authority: Authority;
+let core: TestCore;
+let agent: TestAgent;
+let clock: ManualClock;
+let httpPort: number;
+
+beforeEach(async () => {
+  httpPort = await freePort();
+  authority = await startAuthority(httpPort);
+  clock = manualClock();
+  core = await startTestCore({
+    ...{ domain, users: ["alice"], clock },
+    properties: {
+      "xmpp.client.idle": "-1",
+      "firekeeper.acme.directory": authority.directory,
+      "firekeeper.acme.http-port": String(httpPort),
+      "firekeeper.acme.accept-terms": "true",
+    },
+  });
+  agent = await connectAgent(core);
+});
+afterEach(async () => {
+  await agent.target.close();
+  await core.close();
+  authority.close();
+});
+
+const turnOn = () => agent.set({ "firekeeper.acme.enabled": "true" });
+const shown = async (name = domain) => {
+  const client = await XmppClient.connect({ host: "127.0.0.1", port: core.port, domain: name });
+  client.drop();
+  return client.certificate;
+};
+type Status = ReturnType<TestCore["server"]["serving"]["status"]>[number];
+async function status(wanted: (one: Status) => boolean, name = domain): Promise<Status> {
+  let now: Status | undefined;
+  const look = (): boolean => {
+    now = core.server.serving.status().find((one) => one.name === name);
+    return now !== undefined && wanted(now);
+  };
+  await expect.poll(look, { timeout: 8000, interval: 5, message: "status" }).toBe(true);
+  return now as Status;
+}
+const metrics = () => core.server.report.metrics.metrics();
+
+describe("a certificate by ACME", () => {
+  test("is ordered once, also when nonces are refused, and replaces the one in use under open connections", async () => {
+    const alice = await core.login("alice");
+    expect((await shown())?.issuer).not.toContain("Test authority");
+    authority.behaviour.badNonces = 3;
+    await turnOn();
+    const ordered = await status(({ source }) => source === "acme");
+    expect((await shown())?.fingerprint256).toBe(ordered.sha256);
+    expect(ordered).toMatchObject({ names: [domain], selfSigned: false });
+    expect(ordered.daysLeft).toBeGreaterThan(88);
+    await alice.ping();
+    await core.server.serving.refresh();
+    clock.pass(hour);
+    expect(authority.issued).toHaveLength(1);
+    expect(await metrics()).toMatch(
+      /firekeeper_certificate_expiry_seconds\{name="chat\.example\.org",source="acme"\} 77[0-9]{5}/,
+    );
+    expect(await metrics()).toContain('firekeeper_certificate_orders_total{result="issued"} 1');
+  });
+
+  test("is due when a third of its life is left, and outlives restarts and the end of orders", async () => {
+    await turnOn();
+    const first = await status(({ source }) => source === "acme");
+    await agent.target.close();
+    await core.restart();
+    agent = await connectAgent(core);
+    expect((await shown())?.fingerprint256).toBe(first.sha256);
+    clock.pass(58 * 24 * hour);
+    await core.server.serving.refresh();
+    expect(authority.issued).toHaveLength(1);
+    authority.behaviour.days = 1000;
+    clock.pass(2 * 24 * hour);
+    const second = await status(({ sha256 }) => sha256 !== first.sha256);
+    expect(authority.accounts.size).toBe(1);
+    await agent.set({ "firekeeper.acme.enabled": null });
+    expect((await shown())?.fingerprint256).toBe(second.sha256);
+    expect(core.server.control()?.status().notices.join()).toContain("is not renewed");
+  });
+
+  test("that was refused waits as long as the authority says, over a restart, unless the settings change", async () => {
+    const before = (await shown())?.fingerprint256;
+    authority.behaviour.refuseOrders = {
+      ...{ status: 429, type: "rateLimited", detail: "too many for chat.example.org", retryAfter: "90000" },
+    };
+    await turnOn();
+    const refused = await status(({ problem }) => problem !== undefined);
+    expect(refused.problem).toContain("too many for chat.example.org");
+    expect(Date.parse(refused.renewal ?? "") - clock.now()).toBe(90_000_000);
+    expect((await shown())?.fingerprint256).toBe(before);
+    const asked = () => authority.requests.filter((what) => what === "order").length;
+    await agent.target.close();
+    await core.restart();
+    agent = await connectAgent(core);
+    clock.pass(24 * hour);
+    await core.server.serving.refresh();
+    expect(asked()).toBe(1);
+    authority.behaviour.refuseOrders = undefined;
+    await agent.set({ "firekeeper.acme.email": "ops@example.org" });
+    await status(({ source, problem }) => source === "acme" && problem === undefined);
+    expect(asked()).toBe(2);
+    expect(await metrics()).not.toContain('source="self-signed"');
+  });
+
+  test("is tried after ten minutes, then twice that, and ten times a day at most, whatever the settings do", async () => {
+    authority.behaviour.httpPort = 1;
+    await turnOn();
+    const wait = (one: Status): number => Date.parse(one.renewal ?? "") - clock.now();
+    const first = wait(await status(({ problem }) => problem !== undefined));
+    expect(first / 600_000).toBeCloseTo(1, 0);
+    clock.pass(first);
+    const second = wait(await status((one) => wait(one) > 0));
+    expect(second / 1_200_000).toBeCloseTo(1, 0);
+    const record = () => JSON.parse(readFileSync(join(core.home, "certificates", domain, "acme.json"), "utf8"));
+    for (let round = 2; round < 10; round++) {
+      await agent.set({ "firekeeper.acme.email": `ops${round}@example.org` });
+      await expect.poll(() => record().failures, { interval: 5 }).toBe(round + 1);
+    }
+    await agent.set({ "firekeeper.acme.email": "last@example.org" });
+    clock.pass(23 * hour);
+    await core.server.serving.refresh();
+    expect(record().attempts).toHaveLength(10);
+    // A reason, and nothing of the authority's that could break a line.
+    expect(record().error).toContain("The proof is not there.");
+  });
+
+  test("is not ordered for what nobody issues for, and status says so; a private authority may", async () => {
+    await agent.set({ "firekeeper.acme.names": "host.local,10.0.0.7,mobydick,a.test", fqdn: "mail.example.org" });
+    await turnOn();
+    await status(({ source }) => source === "acme");
+    expect(authority.issued.map(({ names }) => names)).toEqual([[domain, "mail.example.org"]]);
+    const notices = core.server.serving.notices().join("\n");
+    for (const name of ["host.local", "10.0.0.7", "mobydick", "a.test"])
+      expect(notices).toContain(`No certificate is ordered for ${name}.`);
+  });
+
+  test("that is for another name than asked is not served", async () => {
+    authority.behaviour.names = ["evil.example.org"];
+    await turnOn();
+    expect((await status(({ problem }) => problem !== undefined)).problem).toContain("does not cover chat.example.org");
+    expect((await shown())?.checkHost("evil.example.org")).toBeUndefined();
+  });
+
+  test("comes before a change of domain; where it cannot be had the change is made and says why", async () => {
+    await turnOn();
+    await status(({ source }) => source === "acme");
+    await agent.apply({ kind: "setting", setting: "domain", to: "new.example.org" });
+    expect((await shown("new.example.org"))?.issuer).toContain("Test authority");
+    authority.behaviour.httpPort = 1;
+    const { done } = await agent.apply({ kind: "setting", setting: "domain", to: "third.example.org" });
+    expect(done.join()).toContain("third.example.org has a self-signed certificate for now: The authority did not see");
+    expect((await shown("third.example.org"))?.checkHost("third.example.org")).toBeDefined();
+  });
+});
+
+describe("the port for challenges", () => {
+  const token = "t".repeat(43);
+  const ask = (bytes: string | Buffer): Promise<string> =>
+    new Promise((resolve) => {
+      const socket = connect(httpPort, "127.0.0.1");
+      let said = "";
+      socket.on("data", (chunk) => (said += chunk));
+      socket.on("error", () => undefined);
+      socket.on("close", () => resolve(said));
+      socket.write(bytes);
+    });
+  const get = (path: string): Promise<string> => ask(`GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`);
+
+  test("is open while an order is pending and answers for its token alone", async () => {
+    let proceed: () => void = () => undefined;
+    // The authority asks for nothing of its own: the proof stays to be looked at.
+    authority.behaviour.token = token;
+    const looked = new Promise<void>((resolve) => (proceed = resolve));
+    const proofs: string[] = [];
+    const real = authority.behaviour.httpPort;
+    const { createServer } = await import("node:http");
+    const between = createServer((_request, response) => {
+      void (async () => {
+        const path = `/.well-known/acme-challenge/${token}`;
+        proofs.push(await get(path));
+        for (const wrong of [
+          "/",
+          "/.well-known/acme-challenge/",
+          `/.well-known/acme-challenge/${"u".repeat(43)}`,
+          `/.well-known/acme-challenge/../acme-challenge/${token}`,
+          `/.well-known/acme-challenge/%2e%2e/${token}`,
+          `${path}?x=1`,
+          `${path}/`,
+          `/x${path}`,
+          `http://x${path}`,
+          "/.well-known/acme-challenge/../../../../etc/passwd",
+        ])
+          expect(await get(wrong), wrong).toMatch(/^HTTP\/1\.1 404 /);
+        for (const request of [`POST ${path} HTTP/1.1\r\n\r\n`, `HEAD ${path} HTTP/1.1\r\n\r\n`, `GET ${path}\r\n\r\n`])
+          expect(await ask(request), request).toMatch(/^HTTP\/1\.1 404 /);
+        expect(await ask(`GET ${path} HTTP/1.1\r\nX: ${"x".repeat(8000)}\r\n\r\n`)).toMatch(/^HTTP\/1\.1 431 /);
+        expect(await ask(Buffer.alloc(70_000, 0x16))).toMatch(/^HTTP\/1\.1 431 |^$/);
+        // Who sends half a request is sent away.
+        const slow = ask("GET /.well-known");
+        await expect.poll(() => clock.waits().some((ms) => ms === 10_000), { interval: 5 }).toBe(true);
+        clock.pass(10_000);
+        expect(await slow).toBe("");
+        const asked = await fetch(`http://127.0.0.1:${real}${path}`);
+        response.end(await asked.text());
+      })().then(proceed, (error: Error) => {
+        response.end("failed");
+        proofs.push(error.message);
+        proceed();
+      });
+    });
+    await new Promise<void>((done) => between.listen(0, "127.0.0.1", done));
+    authority.behaviour.httpPort = (between.address() as { port: number }).port;
+    await expect(fetch(`http://127.0.0.1:${httpPort}/`)).rejects.toThrow();
+    await turnOn();
+    await looked;
+    await status(({ source }) => source === "acme");
+    between.close();
+    expect(proofs).toHaveLength(1);
+    expect(proofs[0]).toMatch(new RegExp(`^HTTP/1\\.1 200 OK\\r\\n[^]*\\r\\n\\r\\n${token}\\.[A-Za-z0-9_-]{43}$`));
+    expect(proofs[0]).toContain("content-type: application/octet-stream");
+    await expect(fetch(`http://127.0.0.1:${httpPort}/`)).rejects.toThrow();
+  });
+
+  test("that cannot be had is said, and an apply that moves ports meanwhile is not disturbed", async () => {
+    const { createServer } = await import("node:net");
+    const holder = createServer().listen(httpPort);
+    await new Promise((done) => holder.once("listening", done));
+    await turnOn();
+    expect((await status(({ problem }) => problem !== undefined)).problem).toContain(String(httpPort));
+    await new Promise((done) => holder.close(done));
+    let release: () => void = () => undefined;
+    authority.behaviour.hold = new Promise((resolve) => (release = resolve));
+    await agent.set({ "firekeeper.acme.email": "ops@example.org" });
+    const moved = await freePort();
+    const moving = agent.set({ "xmpp.socket.plain.port": String(moved) });
+    release();
+    await moving;
+    const client = await XmppClient.connect({ host: "127.0.0.1", port: moved, domain });
+    client.drop();
+    await status(({ source }) => source === "acme");
+    await agent.set({ "xmpp.socket.plain.port": String(core.port) });
+  });
+});
