@@ -11,6 +11,7 @@ import { fileURLToPath } from "node:url";
 import { pino } from "pino";
 import { environmentTable, environmentVariables } from "../agent/environment.ts";
 import { planSchemaPage } from "../agent/plan/document.ts";
+import { hostSchemaText } from "../agent/store/http/schema.ts";
 import { systemClock } from "../xmpp-core/clock.ts";
 import { allModules } from "../xmpp-core/modules/all.ts";
 import type { Implements } from "../xmpp-core/modules/module.ts";

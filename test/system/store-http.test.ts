@@ -10,6 +10,9 @@ import { afterEach, describe, expect, test } from "vitest";
 import { stringify } from "yaml";
 import { openReport } from "../../agent/report.ts";
 import type { HostStore, StoreError } from "../../agent/store/host-store.ts";
+import { hostClient } from "../../agent/store/http/client.ts";
+import { readHttpConfiguration } from "../../agent/store/http/configuration.ts";
+import { hostReader } from "../../agent/store/http/read-host.ts";
 import type { OpenedStore } from "../../agent/store/open.ts";
 import { openStore } from "../../agent/store/open.ts";
 import { makeCertificate } from "../protocol/gate-fixture.ts";
@@ -113,6 +116,18 @@ describe("a document", () => {
     const first = await store.read();
     expect(await store.read()).toBe(first);
     expect(host.asked("/xmpp").map((one) => one.status)).toEqual([200, 200]);
+  });
+
+  test("that was read but not taken comes again whole", async () => {
+    const host = await aHost();
+    host.document("/xmpp", world);
+    const { read, ...wire } = await readHttpConfiguration({ at: `${host.origin}/xmpp`, config: undefined });
+    const client = hostClient(wire);
+    ending.push(async () => client.close());
+    const readHost = hostReader(client, { ...wire, read }, async () => {});
+    const first = await readHost(undefined);
+    expect(await readHost(undefined)).toEqual(first);
+    expect(await readHost(first === "unchanged" ? "" : first.tag)).toBe("unchanged");
   });
 
   test("that is suddenly empty is a smaller world, which is the brake's matter, and a foreign one is an error", async () => {
@@ -490,6 +505,23 @@ describe("look again", () => {
     await seen.next(/can be followed again/);
     expect((await store.read()).warnings).toEqual([]);
   });
+});
+
+test("a webhook whose port is taken is told, and opened when the port is free; without a watch nothing listens", async () => {
+  const taken = createServer();
+  const port = await freePort();
+  const webhook = { path: "/hook", secret: "the-secret-of-the-webhook", port };
+  const { store } = await fixture({ webhook, pollMs: 100 });
+  await store.read();
+  await new Promise<void>((resolve) => taken.listen(port, "127.0.0.1", resolve));
+  const seen = watching(store);
+  await seen.next(/webhook cannot listen/);
+  expect((await store.read()).warnings).toMatchObject([{ code: "store/webhook-port" }]);
+  await new Promise((resolve) => taken.close(resolve));
+  const open = () => fetch(`http://127.0.0.1:${port}/`).then(({ status }) => status);
+  await expect.poll(() => open().catch(() => 0)).toBe(404);
+  await seen.stop();
+  await expect(open()).rejects.toThrow();
 });
 
 describe("a password that a user changed", () => {
