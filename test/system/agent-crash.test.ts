@@ -35,13 +35,14 @@ async function changed(next: Host): Promise<AgentFixture> {
   return fixture;
 }
 
-function killedAgent(fixture: AgentFixture, crash: string): Child {
+function killedAgent(fixture: AgentFixture, crash: string, env: Record<string, string> = {}): Child {
   const child = startChild(process.execPath, ["--import", import.meta.resolve("tsx"), program], {
     env: {
       FIREKEEPER_HOME: fixture.home,
       FIREKEEPER_CORE: `${fixture.home}/control.sock`,
       FIREKEEPER_RECONCILE: "0 0 1 1 *",
       CRASH: crash,
+      ...env,
     },
   });
   open.push({ close: () => child.stop("SIGKILL") });
@@ -192,4 +193,51 @@ test("a server that dies in the middle of an apply and did not take it: undone, 
   expect(fixture.core.stored.revision).toBe(1);
   expect(entries(await fixture.journal()).at(-1)).toMatchObject({ is: "undone", revision: 2 });
   expect(await fixture.ask("apply")).toMatchObject({ is: "applied", revision: 3 });
+});
+
+test("killed at any line of an apply that is to be confirmed: once the time is over the old revision is in force", async () => {
+  const cases: [string, "old" | "new"][] = [
+    ["3:torn", "new"],
+    ["4:before", "new"],
+  ];
+  await Promise.all(
+    cases.map(async ([crash, left]) => {
+      const fixture = await changed(after);
+      const child = killedAgent(fixture, crash, { FIREKEEPER_APPLY: "manual" });
+      await child.printed(/^[^{\n]/m);
+      await expect(fixture.ask("apply", { confirmMs: 60_000 })).rejects.toMatchObject({ code: "agent/lost" });
+      expect(await child.exited).toBe("SIGKILL");
+      expect(content(fixture), crash).toBe(left);
+      await fixture.start({ now: () => Date.now() + 120_000 });
+      const { held, journal } = await fixture.status();
+      expect(content(fixture), crash).toBe("old");
+      expect(held, crash).toMatch(/nobody confirmed revision 2 within 1m, and revision 1 is in force again/);
+      expect(journal.proven, crash).toBe(fixture.core.stored.revision);
+    }),
+  );
+});
+
+test("a return for want of a confirmation, killed at any line, ends in order", async () => {
+  await Promise.all(
+    ["3:before", "5:torn"].map(async (crash) => {
+      const fixture = await agentFixture(before, { FIREKEEPER_APPLY: "manual" });
+      open.push(fixture);
+      // Its clock stands still at the beginning of time, so nothing is over while it runs.
+      await fixture.start({ now: () => 0 });
+      await fixture.write(after);
+      await fixture.ask("apply", { confirmMs: 1 });
+      await fixture.stop();
+      expect(await killedAgent(fixture, crash, { FIREKEEPER_APPLY: "manual" }).exited).toBe("SIGKILL");
+      await fixture.start();
+      expect(content(fixture), crash).toBe("old");
+      const kinds = entries(await fixture.journal()).map((one) => one.is);
+      expect(
+        kinds.filter((one) => one === "expired"),
+        crash,
+      ).toHaveLength(1);
+      expect(kinds.at(-1), crash).toBe("held");
+      expect((await fixture.status()).held, crash).toContain("nobody confirmed revision 2");
+      expect(fixture.core.stored.proven, crash).toBe(fixture.core.stored.revision);
+    }),
+  );
 });
