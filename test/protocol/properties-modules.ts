@@ -188,12 +188,12 @@ export const moduleProofs: Record<string, Proof> = {
   },
   async "register.inband"(world) {
     expect((await (await world.connect()).set(newcomer("first"))).attrs.type).toBe("error");
-    await world.set({ "register.inband": "true" });
+    await world.set({ "register.inband": "true", "firekeeper.password.least-length": "1" });
     expect((await (await world.connect()).set(newcomer("first"))).attrs.type).toBe("result");
     await world.login("first");
   },
   async "register.password"(world) {
-    await world.set({ "register.inband": "true" });
+    await world.set({ "register.inband": "true", "firekeeper.password.least-length": "1" });
     await (await world.connect()).set(newcomer("second"));
     const second = await world.login("second");
     await world.set({ "register.password": "false" });

@@ -2,12 +2,13 @@ import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { catalogueEntries, standingOf } from "../../xmpp-core/properties/catalogue.ts";
 import { allProperties } from "../../xmpp-core/server.ts";
 import { adminProofs } from "./properties-admin.ts";
+import { authProofs } from "./properties-auth.ts";
 import { moduleProofs } from "./properties-modules.ts";
 import { streamProofs } from "./properties-streams.ts";
 import { openWorld, type World } from "./properties-world.ts";
 
 // docs/architecture.md: for each declared key, that changing it changes behaviour.
-const proofs = { ...streamProofs, ...moduleProofs, ...adminProofs };
+const proofs = { ...streamProofs, ...moduleProofs, ...authProofs, ...adminProofs };
 
 let world: World;
 beforeAll(async () => {

@@ -50,16 +50,18 @@ function bound(query: string, place: (count: number) => string): { text: string;
 async function postgres(url: string, query: string, config: SqlConfig): Promise<Database> {
   const { default: pg } = await import("pg");
   const { password, timeoutMs, ca } = config;
+  const place = new URL(url);
+  // Given beside the URL it would lose against the empty one in it.
+  if (password !== undefined) place.password = password;
   const pool = new pg.Pool({
-    connectionString: url,
+    connectionString: place.href,
     max: connections,
     connectionTimeoutMillis: timeoutMs,
     query_timeout: timeoutMs,
     statement_timeout: timeoutMs,
     idleTimeoutMillis: 30_000,
     allowExitOnIdle: true,
-    ...(password === undefined ? {} : { password }),
-    ...(isLoopback(new URL(url).hostname) ? {} : { ssl: ca === undefined ? true : { ca } }),
+    ...(isLoopback(place.hostname) ? {} : { ssl: ca === undefined ? true : { ca } }),
   });
   // A connection that breaks while idle is replaced by the next login.
   pool.on("error", () => undefined);
