@@ -1,7 +1,8 @@
 /** The external address: literals as they are, host names followed by their TTL, failures that take nothing away. */
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import type { Desired } from "../../agent/desired/desired.ts";
 import { type AddressRecord, externalAddress } from "../../agent/network/external-address.ts";
+import { agentFixture, entries } from "./agent-fixture.ts";
 
 function wish(address: string | undefined): Desired {
   const settings = { properties: {}, ...(address === undefined ? {} : { externalAddress: address }) };
@@ -116,4 +117,45 @@ test("a name that never resolved is rejected, and what is in force stays", async
   expect(wanted.rejections).toMatchObject([
     { subject: { kind: "setting", name: "external-address" }, key: "sys.xmpp.externalip", value: "vpn.example.org" },
   ]);
+});
+
+test("in manual mode a followed address moves by itself; another setting, and another name, wait for a person", async () => {
+  const host = (externalip: string, idle: string) => ({
+    settings: {
+      "sys.xmpp.domain": "example.org",
+      "sys.xmpp.externalip": externalip,
+      "sys.xmpp.properties.xmpp.client.idle": idle,
+    },
+    users: [{ name: "admin", password: "secret" }],
+  });
+  const fixture = await agentFixture(host("vpn.example.org", "60000"), { FIREKEEPER_APPLY: "manual" });
+  onTestFinished(() => fixture.close());
+  const dns: Record<string, string> = { "vpn.example.org": "192.0.2.1", "other.example.org": "192.0.2.9" };
+  await fixture.start({
+    resolver: {
+      resolve4: async (name) => [{ address: dns[name] ?? "", ttl: 0 }],
+      resolve6: () => Promise.reject(new Error("ENODATA")),
+    },
+  });
+  const inForce = () => fixture.core.stored.world.settings.externalAddress.value;
+  const committed = () =>
+    new Promise<void>((resolve) => {
+      fixture.core.hooks.afterCommit = resolve;
+    });
+  expect(inForce()).toBe("192.0.2.1");
+
+  await fixture.write(host("vpn.example.org", "90000"));
+  dns["vpn.example.org"] = "192.0.2.2";
+  await committed();
+  expect(inForce()).toBe("192.0.2.2");
+  const { plan } = await fixture.ask("plan");
+  expect(plan.changes.map(({ subject }) => subject)).toEqual(["property xmpp.client.idle"]);
+  const intents = entries(await fixture.journal()).filter(({ is }) => is === "intent");
+  expect(JSON.stringify(intents.at(-1))).toContain("sys.xmpp.externalip (vpn.example.org)");
+
+  await fixture.write(host("other.example.org", "90000"));
+  await expect
+    .poll(async () => (await fixture.ask("plan")).plan.changes.map(({ subject, to }) => `${subject} ${to}`))
+    .toContain("external address 192.0.2.9");
+  expect(inForce()).toBe("192.0.2.2");
 });
