@@ -11,6 +11,7 @@ type Options = { json?: boolean; adopt?: string[]; scope?: string; out?: string 
 
 export function planCommand(parts: AskingParts): Command {
   return askingCommand("plan", "simulate an apply: what would change, who notices, who gains and loses what")
+    .alias("simulate")
     .option("--adopt <name...>", "as if the local account or group of this name were the host's")
     .option("--out <file>", "write the plan (0600) for firekeeper apply --plan, which applies exactly that")
     .addOption(
