@@ -4,7 +4,7 @@ import { readEnvironment } from "./environment.ts";
 import { CodedError, explain } from "./errors.ts";
 import { openReport } from "./report.ts";
 import { startAgent } from "./start.ts";
-import { tellServiceManager } from "./supervise/service-manager.ts";
+import { tellSystemd } from "./supervise/systemd.ts";
 
 process.umask(0o077);
 
@@ -20,7 +20,7 @@ try {
       process.exit(1);
     }
     stopping = true;
-    tellServiceManager("STOPPING=1");
+    tellSystemd("STOPPING=1");
     report.stopping(signal);
     agent.stop(signal).then(
       () => process.exit(0),
@@ -34,7 +34,7 @@ try {
   process.on("SIGINT", () => stop("SIGINT"));
   process.on("SIGHUP", () => agent.reload());
   const settled = await agent.settled;
-  tellServiceManager("READY=1");
+  tellSystemd("READY=1");
   console.log(settled);
 } catch (error) {
   console.error(error instanceof CodedError ? `${error.code}: ${explain(error)}` : error);

@@ -5,8 +5,8 @@ import { fileURLToPath } from "node:url";
 import { Gate } from "./gate.ts";
 import { holdLock } from "./lock.ts";
 import { openLog } from "./report.ts";
-import { tellServiceManager } from "./service-manager.ts";
 import { Supervisor } from "./supervisor.ts";
+import { tellSystemd } from "./systemd.ts";
 
 /**
  * The gate process: `node dist/xmpp-core/gate/main.js`.
@@ -49,7 +49,7 @@ const gate = new Gate({
   prepareSuccessor: () => supervisor.prepareSuccessor(),
   coreReady: () => {
     supervisor.ready();
-    tellServiceManager("READY=1");
+    tellSystemd("READY=1");
   },
   coreGone: (handedOver) => {
     if (handedOver) supervisor.handedOver();
@@ -73,7 +73,7 @@ async function stop(signal: string): Promise<void> {
     return;
   }
   stopping = true;
-  tellServiceManager("STOPPING=1");
+  tellSystemd("STOPPING=1");
   log.report("info", "gate-stopping", { signal, connections: gate.connections });
   gate.stopAccepting();
   const ended = supervisor.stopped();

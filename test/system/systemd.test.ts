@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, expect, test, vi } from "vitest";
-import { tellServiceManager as agentTells } from "../../agent/supervise/service-manager.ts";
-import { tellServiceManager as gateTells } from "../../xmpp-core/gate/service-manager.ts";
+import { tellSystemd as agentTells } from "../../agent/supervise/systemd.ts";
+import { tellSystemd as gateTells } from "../../xmpp-core/gate/systemd.ts";
 
 /** The units of docs/systemd and what they wait for. */
 
