@@ -78,6 +78,8 @@ class OpenfireTarget implements Target {
   #away: string | undefined;
   #closed = false;
   #wants: Wants = noWants;
+  /** Groups that the last wish named: only of these and of the host's are the members read. */
+  #wanted: ReadonlySet<string> = new Set();
   /** Read for `adapt`, and used up by the `actual` that follows. */
   #fresh: Look | undefined;
   #last: { look: Look; state: ActualState; basis: string } | undefined;
@@ -166,8 +168,8 @@ class OpenfireTarget implements Target {
   }
 
   async adapt(wish: Desired): Promise<Desired> {
-    const groups = wish.state.groups.map(({ name }) => groupName(name).name ?? name);
-    const look = await this.#look(new Set(groups));
+    this.#wanted = new Set(wish.state.groups.map(({ name }) => groupName(name).name ?? name));
+    const look = await this.#look();
     this.#fresh = look;
     const { desired, wants } = adapted(wish, look, this.#mine(), this.#clear);
     this.#wants = wants;
@@ -175,12 +177,12 @@ class OpenfireTarget implements Target {
   }
 
   async canonical(desired: DesiredState): Promise<CanonicalAnswer> {
-    const look = this.#last?.look ?? (await this.#look(new Set()));
+    const look = this.#last?.look ?? (await this.#look());
     return canonical(desired, look, this.#mine());
   }
 
   async actual(): Promise<ActualState> {
-    const look = this.#fresh ?? (await this.#look(new Set(this.#last?.look.groups.keys())));
+    const look = this.#fresh ?? (await this.#look());
     this.#fresh = undefined;
     const mine = this.#mine();
     const { admin, setsExternal, unsettable } = this.#wants;
@@ -193,8 +195,8 @@ class OpenfireTarget implements Target {
     return state;
   }
 
-  async #look(groups: ReadonlySet<string>): Promise<Look> {
-    const look = await lookAt(this.#rest, new Set([...groups, ...this.#mine().groups.keys()]));
+  async #look(): Promise<Look> {
+    const look = await lookAt(this.#rest, new Set([...this.#wanted, ...this.#mine().groups.keys()]));
     await hold(this.#rest, this.#holder, look.properties);
     await this.#askPending();
     this.#last = { look, state: this.#last?.state ?? emptyState(look), basis: "" };
@@ -278,7 +280,7 @@ class OpenfireTarget implements Target {
   async status() {
     const { url } = this.#rest;
     const stored = await readProperties(this.#rest);
-    const look = this.#last?.look ?? (await this.#look(new Set()));
+    const look = this.#last?.look ?? (await this.#look());
     const domain = domainOf(stored);
     const tls = url.protocol === "https:";
     const admin = { port: Number(url.port || (tls ? 443 : 80)), tls };

@@ -98,8 +98,11 @@ async function restoreProperty(rest: Rest, { key, was, beneath }: Extract<Undo, 
 async function withoutUser(rest: Rest, name: string, now: () => Date): Promise<void> {
   const user = await readUser(rest, name);
   if (!user) return;
-  const roster = await rest.find(`/users/${segment(name)}/roster`, z.object({ rosterItem: z.array(z.unknown()) }));
-  if ((roster?.rosterItem.length ?? 0) === 0) {
+  const roster = await rest.find(
+    `/users/${segment(name)}/roster`,
+    z.object({ rosterItem: z.array(z.unknown()).nullish() }),
+  );
+  if ((roster?.rosterItem?.length ?? 0) === 0) {
     await rest.send("DELETE", `/lockouts/${segment(name)}`, undefined, [404]);
     await rest.send("DELETE", `/users/${segment(name)}`, undefined, [404]);
     return;

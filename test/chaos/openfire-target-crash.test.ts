@@ -146,6 +146,35 @@ describe("an apply that is cut short", () => {
     expect([...ends]).toEqual(how === "after" ? ["0", "1"] : ["0"]);
   });
 
+  test("by deaths in the taking back, one after the other", async () => {
+    const openfire = await world();
+    const before = neutral(openfire.state.content());
+    const at = join(home, "again and again");
+    const first = await agent(openfire, at);
+    openfire.fault({ at: 17, how: "after", dies: true });
+    await expect(first.target.apply(request)).rejects.toMatchObject({ code: "target/lost" });
+    await first.target.close();
+    await first.journal.close();
+    let deaths = 0;
+    for (let death = 2; ; death++) {
+      openfire.revive();
+      const next = await again(openfire, at);
+      openfire.fault({ at: death, how: death % 2 === 0 ? "before" : "after", dies: true });
+      const done = await next.target.recover?.().then(
+        () => true,
+        () => false,
+      );
+      openfire.revive();
+      await next.target.close();
+      await next.journal.close();
+      if (done) break;
+      deaths += 1;
+    }
+    expect(deaths).toBeGreaterThan(5);
+    expect(neutral(openfire.state.content())).toBe(before);
+    await openfire.close();
+  });
+
   test("by a refusal in the middle: taken back at once, with the reason, and the steps are in the journal", async () => {
     const openfire = await world();
     const before = neutral(openfire.state.content());
