@@ -117,7 +117,7 @@ export async function listenWebhook(options: WebhookOptions): Promise<Webhook> {
     if (!socket.writable) socket.destroy();
     else socket.end(`HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`, () => socket.destroy());
   });
-  // Neither is used here; without a listener Node closes such connections.
+  // "100-continue" is Node's to answer; everything else that a caller may expect is refused.
   server.on("checkExpectation", (_, response: ServerResponse) =>
     answer(response, 417, "Not this.", { Connection: "close" }),
   );
@@ -132,6 +132,8 @@ export async function listenWebhook(options: WebhookOptions): Promise<Webhook> {
     );
     server.listen(port, address, resolve);
   });
+  // A connection that could not be accepted (no descriptors left) is the caller's loss, not ours.
+  server.on("error", () => {});
   const bound: string | AddressInfo | null = server.address();
   return {
     port: bound !== null && typeof bound === "object" ? bound.port : port,
