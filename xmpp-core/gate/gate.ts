@@ -1,22 +1,13 @@
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import {
-  type Answer,
-  type Failure,
-  FrameLink,
-  frame,
-  frameVersion,
-  type Hello,
-  type Opened,
-  type Request,
-} from "../frames.ts";
+import { type Failure, FrameLink, frame, frameVersion, type Hello, type Opened, type Request } from "../frames.ts";
 import { Client, type ClientEvents, hold } from "./client.ts";
 import { Entrance, openFileLimit } from "./entrance.ts";
-import { GateFailure } from "./failure.ts";
 import { type Listener, Listeners } from "./listeners.ts";
 import { relay } from "./relay.ts";
 import type { Report } from "./report.ts";
-import { loadContexts, type SecureContexts } from "./secure-contexts.ts";
+import { Requests } from "./requests.ts";
+import type { SecureContexts } from "./secure-contexts.ts";
 
 export interface GateOptions {
   readonly report: Report;
@@ -48,18 +39,16 @@ export class Gate implements ClientEvents {
   readonly #options: GateOptions;
   readonly #report: Report;
   readonly #listeners: Listeners;
+  readonly #requests: Requests;
   readonly #clients = new Map<number, Client>();
   readonly #deadlines = new Map<Client, number>();
   readonly #entrance: Entrance;
   readonly #sweep: NodeJS.Timeout;
   #core: Core = { at: "absent" };
-  #contexts: SecureContexts | undefined;
   #waiting = new Set<Client>();
   #touched: Client[] = [];
   #taken = new Set<Client>();
   #lagging = new Set<Client>();
-  #asked = new Set<string>();
-  #prepared = new Set<string>();
   #lastNumber = 0;
 
   constructor(options: GateOptions) {
@@ -71,6 +60,7 @@ export class Gate implements ClientEvents {
       (socket, listener) => this.#accept(socket, listener),
       () => performance.now(),
     );
+    this.#requests = new Requests(this.#listeners, options.prepareSuccessor);
     this.#sweep = setInterval(() => this.#expire(), Math.min(1000, handshakeMs / 4));
     this.#sweep.unref();
   }
@@ -133,7 +123,7 @@ export class Gate implements ClientEvents {
   }
 
   contexts(): SecureContexts | undefined {
-    return this.#contexts;
+    return this.#requests.contexts;
   }
 
   arrived(client: Client): void {
@@ -324,7 +314,7 @@ export class Gate implements ClientEvents {
       return;
     }
     this.#core = { at: "booting", link };
-    this.#asked = new Set();
+    this.#requests.begin();
     link.writer.json(frame.hello, 0, { version: frameVersion, pid: process.pid } satisfies Hello);
     for (const client of this.#clients.values()) {
       if (client.announced && client.state !== "joined" && client.state !== "closing") this.#announce(client, link);
@@ -340,40 +330,13 @@ export class Gate implements ClientEvents {
   }
 
   async #request(request: Request, link: FrameLink): Promise<void> {
-    let answer: Answer;
-    try {
-      answer = { id: request.id, ...(await this.#fulfil(request)) };
-    } catch (error) {
-      answer = { id: request.id, failure: asFailure(error) };
-    }
+    const answer = await this.#requests.answer(request);
     if (this.#link === link) this.#send(frame.answer, 0, JSON.stringify(answer));
-  }
-
-  async #fulfil(request: Request): Promise<Omit<Answer, "id">> {
-    switch (request.do) {
-      case "prepare": {
-        this.#prepared = new Set(request.specs.map(({ name }) => name));
-        return { bound: await this.#listeners.prepare(request.specs, request.without) };
-      }
-      case "switch":
-        this.#listeners.switch();
-        for (const name of this.#prepared) this.#asked.add(name);
-        return {};
-      case "cancel":
-        await this.#listeners.cancel();
-        return {};
-      case "certificates":
-        this.#contexts = loadContexts(request.set);
-        return {};
-      case "succeed":
-        await this.#options.prepareSuccessor?.();
-        return {};
-    }
   }
 
   #ready(link: FrameLink): void {
     this.#core = { at: "ready", link };
-    for (const name of this.#listeners.names()) if (!this.#asked.has(name)) this.#listeners.close(name);
+    this.#requests.closeUnasked();
     for (const client of this.#clients.values()) if (client.announced && client.state !== "joined") this.#begin(client);
     const waiting = this.#waiting;
     this.#waiting = new Set();
@@ -434,15 +397,4 @@ export class Gate implements ClientEvents {
     this.#lagging = new Set();
     for (const client of lagging) client.release(hold.link);
   }
-}
-
-function asFailure(error: unknown): Failure {
-  if (error instanceof GateFailure) return error.failure;
-  const message = error instanceof Error ? error.message : String(error);
-  return {
-    code: "gate/request-failed",
-    message: `The gate could not do that: ${message}.`,
-    fields: {},
-    hint: "See its log.",
-  };
 }
