@@ -3,7 +3,7 @@
  * three processes, and what reads cost. `npm run build && npx tsx test/bench/store-push.ts [members] [watchers] [rounds]`.
  */
 import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { askAgent } from "../../agent/agent-socket-client.ts";
 import { openStore } from "../../agent/store/open.ts";
@@ -13,6 +13,7 @@ import type { DatabaseServer } from "../stores/server-process.ts";
 import { freePorts, startChild } from "../support/child.ts";
 import { credentialsOf } from "../support/core.ts";
 import { XmppClient } from "../support/xmpp-client.ts";
+import { cpuMicroseconds, processTree } from "./proc.ts";
 
 const [members = 10_000, watchers = 50, rounds = 20] = process.argv.slice(2).map(Number);
 const { sha1, sha256, sha512 } = await credentialsOf("secret");
@@ -54,7 +55,6 @@ async function reads(name: string, server: DatabaseServer, users: number) {
   const filled = await fill(server, users, {});
   const home = await mkdtemp(join(tmpdir(), "firekeeper-reads-"));
   const { store, close } = await openStore({ at: server.url, config: undefined }, { home });
-  global.gc?.();
   const before = process.memoryUsage().rss;
   const [first] = await timed(() => store.read());
   const peak = process.resourceUsage().maxRSS / 1024;
@@ -102,11 +102,15 @@ async function pushes(server: DatabaseServer & { sessions?(): Promise<string[]> 
       clients.push(client);
     }
     const times: number[] = [];
+    const serverPids = () => processTree(agent.pid).filter((pid) => pid !== agent.pid);
+    const spent = () => ({ agent: cpuMicroseconds([agent.pid]), server: cpuMicroseconds(serverPids()) });
+    let [ofAgent, ofServer] = [0, 0];
     for (let round = 0; round < rounds; round++) {
       const name = `u${members - 1 - (round % 10)}`;
       const adding = round % 20 < 10;
       // The turn before has ended, and nothing waits.
       await askAgent(home, "plan");
+      const before = spent();
       const about = clients.map((client) => client.next("roster push", (push) => String(push).includes(`${name}@`)));
       await server.run(
         adding
@@ -116,11 +120,19 @@ async function pushes(server: DatabaseServer & { sessions?(): Promise<string[]> 
       const committed = performance.now();
       await Promise.all(about);
       times.push(performance.now() - committed);
+      await askAgent(home, "plan");
+      const after = spent();
+      ofAgent += after.agent - before.agent;
+      ofServer += after.server - before.server;
     }
     times.sort((a, b) => a - b);
     const at = (share: number) => ms(times[Math.min(times.length - 1, Math.floor(times.length * share))] ?? 0);
     console.log(
       `commit to the last of ${watchers} roster pushes, ${rounds} rounds, one member more or less of ${members - 10}: least ${at(0)}, median ${at(0.5)}, most ${at(1)}`,
+    );
+    const each = (us: number) => ms(us / 1000 / rounds);
+    console.log(
+      `CPU a round, with the verify and one plan: agent ${each(ofAgent)}, server ${each(ofServer)}; load ${loadavg()[0]?.toFixed(1)}`,
     );
   } finally {
     XmppClient.dropAll();

@@ -87,7 +87,7 @@ export async function startMysql(): Promise<MysqlServer> {
       }),
     together: (...statements) =>
       withConnection(async (open) => {
-        await open.query(["START TRANSACTION", ...statements, "COMMIT"].join(";\n"));
+        for (const statement of ["START TRANSACTION", ...statements, "COMMIT"]) await open.query(statement);
       }),
     rows: (statement) =>
       withConnection(async (open) => {

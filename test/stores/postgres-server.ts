@@ -103,7 +103,7 @@ export async function startPostgres(): Promise<PostgresServer> {
       }),
     together: (...statements) =>
       withClient(async (client) => {
-        await client.query(["BEGIN", ...statements, "COMMIT"].join(";\n"));
+        for (const statement of ["BEGIN", ...statements, "COMMIT"]) await client.query(statement);
       }),
     rows: (statement) => withClient(async (client) => (await client.query({ text: statement, rowMode: "array" })).rows),
     async empty() {
