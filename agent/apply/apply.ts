@@ -57,9 +57,8 @@ export async function applyVerified(plan: Plan, applying: Applying, order: Order
   progress(`applying ${plan.changes.length} ${plan.changes.length === 1 ? "change" : "changes"} as one`);
   const taken = await take(plan, applying, order);
   if (taken instanceof CodedError) return { is: "failed", error: taken };
-  const { revision, done } = taken;
+  const { revision, done, taken: began } = taken;
   progress(`revision ${revision} is in force; verifying it`);
-  const began = performance.now();
   const wrong = await whatIsWrong(plan, before, applying, order);
   const tookMs = since(began);
   if (wrong.length === 0) {
@@ -76,12 +75,12 @@ export async function applyVerified(plan: Plan, applying: Applying, order: Order
   return back(revision, why, applying, { planBack: order.planBack, snapshot: plan.snapshot, before });
 }
 
-/** Journal, ask, journal. A lost connection leaves open what happened: the server tells. */
+/** Journal, ask, journal; `taken` is when the server had it, from which a core that replaces itself and the verify are counted. A lost connection leaves open what happened: the server tells. */
 async function take(
   plan: Plan,
   applying: Applying,
   { by, cause, from, asked, confirmMs }: Pick<Order, "by" | "cause" | "from" | "asked" | "confirmMs">,
-): Promise<{ revision: number; done: readonly string[] } | CodedError> {
+): Promise<{ revision: number; done: readonly string[]; taken: number } | CodedError> {
   const { target, journal } = applying;
   const revision = Math.max(journal.highest, plan.expected) + 1;
   const { impact, changes } = planDocument(plan);
@@ -105,9 +104,10 @@ async function take(
       changes: plan.changes.flatMap((change) => change.steps),
       aliasDays: applying.aliasDays,
     });
+    const taken = performance.now();
     await journal.append({ is: "applied", revision, done: answer.done, tookMs: since(began) });
     if (answer.restarting) await target.ready(applying.restartMs);
-    return { revision, done: answer.done };
+    return { revision, done: answer.done, taken };
   } catch (error) {
     const failure =
       error instanceof CodedError ? error : new CodedError("apply/failed", explain(error), { cause: error });
@@ -118,7 +118,7 @@ async function take(
       if ((await target.revisions()).revision === revision) {
         if (journal.unsettled)
           await journal.append({ is: "applied", revision, done: ["found in force after a lost connection"] });
-        return { revision, done: [] };
+        return { revision, done: [], taken: performance.now() };
       }
       await settle(applying);
       return failure;

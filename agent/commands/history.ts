@@ -54,7 +54,7 @@ function particulars({ from, asked, applyMs, verifyMs }: RevisionLine): string[]
   ].filter(Boolean);
   const took = [
     applyMs !== undefined && `applied in ${applyMs} ms`,
-    verifyMs !== undefined && `verified in ${verifyMs} ms`,
+    verifyMs !== undefined && `back and verified in ${verifyMs} ms`,
   ].filter(Boolean);
   return [
     ...(from || said.length > 0 ? [`  asked ${[from && `at the ${from}`, ...said].filter(Boolean).join(", ")}`] : []),

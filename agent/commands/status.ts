@@ -33,7 +33,9 @@ export function renderStatus(status: StatusDocument): string {
       : []),
     ...(status.window ? [windowSentence(status.window)] : []),
     ...(status.lastError ? [`error: ${status.lastError.message}`] : []),
-    ...(status.pending.length > 0 ? [`${status.pending.length} changes wait:`] : []),
+    ...(status.pending.length > 0
+      ? [`${status.pending.length} ${status.pending.length === 1 ? "change waits" : "changes wait"}:`]
+      : []),
     ...status.pending.map((change) => `  ${change.impact.padEnd(8)} ${changeLine(change)}`),
     ...status.why,
     ...(status.rejected.length > 0 ? [`${status.rejected.length} rejected, what was in force stays:`] : []),

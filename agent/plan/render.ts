@@ -60,7 +60,7 @@ export function changeLine(change: PlanDocument["changes"][number]): string {
   const { subject, action, from, to } = change;
   switch (action) {
     case "members":
-      return `${subject}: ${[to && `${to} gain it`, from && `${from} lose it`].filter(Boolean).join("; ")}`;
+      return `${subject}: ${[to && `${to} ${verb("gain", to)} it`, from && `${from} ${verb("lose", from)} it`].filter(Boolean).join("; ")}`;
     case "rename":
       return `${subject}: renamed from ${from}, keeps everything`;
     case "unset":
@@ -68,7 +68,9 @@ export function changeLine(change: PlanDocument["changes"][number]): string {
     case "own":
       return `${subject}: stays ${to}, now owned by the host`;
     case "remove":
-      return subject.startsWith("group ") ? `${subject}: removed; ${from} lose it` : `${subject}: removed, data kept`;
+      return subject.startsWith("group ")
+        ? `${subject}: removed; ${from} ${verb("lose", from ?? "")} it`
+        : `${subject}: removed, data kept`;
     case "grant":
       return `${subject}: gains the right`;
     case "revoke":
@@ -76,6 +78,11 @@ export function changeLine(change: PlanDocument["changes"][number]): string {
     default:
       return `${subject}: ${action}${from === null ? "" : ` ${from} →`} ${to ?? "nothing"}`;
   }
+}
+
+/** Of one person, or of everybody, or of several. */
+function verb(word: string, who: string): string {
+  return /,| and \d/.test(who) && !who.startsWith("everybody") ? word : `${word}s`;
 }
 
 /** `+ alice, bob gain: the group Sales, 4 members` */

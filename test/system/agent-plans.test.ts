@@ -85,7 +85,7 @@ test("a roster apply of a role with three types: who gains what is printed, and 
   expect((await agent.status()).pending).toMatchObject([{ subject: "property storage.engine", impact: "restart" }]);
   const shown = await agent.fk("show");
   expect(shown.text).toContain("asked at the agent socket, scope roster");
-  expect(shown.text).toMatch(/applied in \d+ ms, verified in \d+ ms/);
+  expect(shown.text).toMatch(/applied in \d+ ms, back and verified in \d+ ms/);
   expect(shown.text).toContain("+ bob gains: the group Sales");
 });
 
@@ -125,7 +125,7 @@ describe("a reviewed plan", () => {
       "the host's settings have changed",
       "different: property xmpp.client.idle: set 6",
       "different: property plugin.restapi.secret: set (secret)",
-      "new: group Sales: bob gain it",
+      "new: group Sales: bob gains it",
     ])
       expect(refused.text).toContain(what);
     expect(agent.core.stored.revision).toBe(1);

@@ -395,7 +395,7 @@ test("a plan for people: what weakens, the total impact, each change, what is re
     "  live     account admin: add enabled  (users: admin)",
     "  live     account alice: add enabled  (users: alice)",
     '  live     group Sales: add "Sales" for its members  (roles: Sales)',
-    "  live     group Sales: alice gain it  (roles: Sales)",
+    "  live     group Sales: alice gains it  (roles: Sales)",
     "             + alice gains: the group Sales in the contact list, 1 member",
     "  live     property register.inband: set true  (sys.xmpp.properties.register.inband)",
     "",
