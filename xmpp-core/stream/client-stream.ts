@@ -2,7 +2,6 @@ import { ns } from "../formats/namespaces.ts";
 import type { StreamErrorCondition } from "../formats/stream-error.ts";
 import { streamError, streamErrorElement } from "../formats/stream-error.ts";
 import { parseJid } from "../jid/jid.ts";
-import { addressIn } from "../properties/text-schema.ts";
 import type { Account } from "../routing/accounts.ts";
 import type { Carrier, Session } from "../routing/session.ts";
 import type { Connection, ConnectionHandler, TlsFacts } from "../transport/connection.ts";
@@ -15,6 +14,7 @@ import { features, featuresAfterLogin, header, type Negotiation, startTlsFeature
 import { type Pace, pace } from "./pace.ts";
 import type { StreamParts } from "./parts.ts";
 import * as properties from "./properties.ts";
+import { refusal } from "./refusal.ts";
 import { answerStranger, strangerFeatures } from "./strangers.ts";
 import type { StreamManagement } from "./stream-management.ts";
 import { viewFor } from "./view.ts";
@@ -221,16 +221,8 @@ export class ClientStream implements Carrier, ConnectionHandler {
       return this.end("invalid-namespace", `The content namespace of this port is ${ns.client}.`);
     if (found.version === undefined || !/^[1-9]\d*\.\d+$/.test(found.version))
       return this.end("unsupported-version", "This server speaks XMPP 1.0.");
-    const { local } = this.connection;
-    const { loginBlocked, loginAllowed } = properties;
-    const allowed = this.#parts.properties.get(loginAllowed);
-    if (
-      addressIn(this.#parts.properties.get(loginBlocked), this.remote.address) ||
-      (allowed.length > 0 && !addressIn(allowed, this.remote.address))
-    )
-      return this.end("not-authorized", "Logins from this address are not allowed.");
-    if (this.state.at !== "authenticated" && addressIn(this.#parts.properties.get(properties.refuseOn), local.address))
-      return this.end("policy-violation", "Client connections are not allowed on this address.");
+    const refused = this.state.at === "authenticated" ? undefined : refusal(this.#parts, this.connection);
+    if (refused !== undefined) return this.end(refused.condition, refused.text);
     const seen = viewFor(this.#parts, found.to);
     if ("condition" in seen) return this.end(seen.condition, seen.text);
     const { view } = seen;
