@@ -89,7 +89,6 @@ export async function listenWebhook(options: WebhookOptions): Promise<Webhook> {
   const server = createServer(
     {
       maxHeaderSize: 8 * 1024,
-      headersTimeout: requestMs,
       requestTimeout: requestMs,
       keepAliveTimeout: 5000,
       connectionsCheckingInterval: Math.max(50, Math.floor(requestMs / 4)),
