@@ -99,6 +99,13 @@ const variables = z.object({
       "`embedded`: the agent starts gate and core; else the path of the control socket of a core that runs elsewhere.",
     ),
   ...openfireVariables,
+  FIREKEEPER_ACME_HOOK: z
+    .string()
+    .startsWith("/", "an absolute path")
+    .optional()
+    .describe(
+      "Program that publishes DNS records for certificates by ACME: called with `present` or `cleanup`, the record's name and its text. Read by the server.",
+    ),
   FIREKEEPER_PROBE_HOST: z
     .string()
     .regex(/^[^\s/:@]+$|^\[?[0-9a-fA-F:]+\]?$/, "a host name or an IP address")
@@ -149,6 +156,8 @@ export interface Environment {
   readonly journalKeepDays: number;
   readonly logLevel: z.infer<typeof variables>["FIREKEEPER_LOG_LEVEL"];
   readonly core: { readonly kind: "embedded" } | { readonly kind: "socket"; readonly path: string } | OpenfirePlace;
+  /** Handed to the embedded server, which runs it. */
+  readonly acmeHook: string | undefined;
   /** Where listeners on all addresses are reached from the agent. */
   readonly probeHost: string;
   /** SOCKS5 proxies from which the external address is looked at. */
@@ -206,6 +215,7 @@ export function readEnvironment(
       (is.FIREKEEPER_CORE === "embedded"
         ? { kind: "embedded" }
         : { kind: "socket", path: resolve(cwd, is.FIREKEEPER_CORE) }),
+    acmeHook: is.FIREKEEPER_ACME_HOOK,
     probeHost: is.FIREKEEPER_PROBE_HOST.replace(/^\[|\]$/g, ""),
     probeFrom: readVantagePoints(is.FIREKEEPER_PROBE_FROM ?? "") ?? [],
     stun: {

@@ -136,7 +136,8 @@ export async function startAgent(environment: Environment, options: StartOptions
     ending.push(() => socket.close());
     ending.push(() => agent.stop());
     if (environment.core.kind === "embedded") {
-      server = embeddedServer({ home, target, report, ...(options.gate ? { program: options.gate } : {}) });
+      const { acmeHook } = environment;
+      server = embeddedServer({ home, target, report, acmeHook, ...(options.gate ? { program: options.gate } : {}) });
     }
     ending.push(store.watch((cause) => agent.wake(cause)));
     ending.push(openSchedules(environment, parts, (cause) => agent.wake(cause)));

@@ -17,6 +17,8 @@ export interface EmbeddedServerOptions {
   readonly home: string;
   readonly target: Pick<Target, "ready">;
   readonly report: Pick<Report, "gateStarted" | "gateGone">;
+  /** The program that publishes DNS records for ACME; the `.env` file may name it. */
+  readonly acmeHook?: string | undefined;
   /** Module that is the gate; another one in tests. */
   readonly program?: string;
 }
@@ -64,7 +66,12 @@ export function embeddedServer(options: EmbeddedServerOptions): EmbeddedServer {
     const child = spawn(process.execPath, [...process.execArgv, program], {
       detached: true,
       stdio: ["ignore", output.fd, output.fd],
-      env: { ...inherited, FIREKEEPER_HOME: home, FIREKEEPER_GATE_LOG: serverLog(home) },
+      env: {
+        ...inherited,
+        FIREKEEPER_HOME: home,
+        FIREKEEPER_GATE_LOG: serverLog(home),
+        ...(options.acmeHook === undefined ? {} : { FIREKEEPER_ACME_HOOK: options.acmeHook }),
+      },
     });
     child.unref();
     await output.close();

@@ -3,19 +3,23 @@ import { catalogueEntries, standingOf } from "../../xmpp-core/properties/catalog
 import { allProperties } from "../../xmpp-core/server.ts";
 import { adminProofs } from "./properties-admin.ts";
 import { authProofs } from "./properties-auth.ts";
+import { certificateProofs, closeCertificateStage } from "./properties-certificates.ts";
 import { moduleProofs } from "./properties-modules.ts";
 import { streamProofs } from "./properties-streams.ts";
 import { openWorld, type World } from "./properties-world.ts";
 
 // docs/architecture.md: for each declared key, that changing it changes behaviour.
-const proofs = { ...streamProofs, ...moduleProofs, ...authProofs, ...adminProofs };
+const proofs = { ...streamProofs, ...moduleProofs, ...authProofs, ...adminProofs, ...certificateProofs };
 
 let world: World;
 beforeAll(async () => {
   world = await openWorld();
 });
 afterEach(() => world.reset());
-afterAll(() => world.close());
+afterAll(async () => {
+  await closeCertificateStage();
+  await world.close();
+});
 
 test("every declared property has its proof here, and no proof is left of one that is gone", () => {
   const declared = allProperties().map(({ key }) => key);

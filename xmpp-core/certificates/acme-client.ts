@@ -1,6 +1,7 @@
 /** One ACME order from account to certificate (RFC 8555), behind an interface of our own. Nothing here keeps state. */
 import { Agent } from "node:https";
 import { rootCertificates } from "node:tls";
+import type { InternalAxiosRequestConfig } from "axios";
 import { CodedError } from "../errors.ts";
 
 export interface AcmeAccount {
@@ -104,6 +105,7 @@ async function acmeLibrary() {
 
 async function openClient(order: AcmeOrder, accountUrl: string | undefined) {
   const { Client } = await acmeLibrary();
+  const { getAdapter } = await import("axios");
   const { directory, account, binding, roots, signal } = order;
   const client = new Client({
     ...{ directoryUrl: directory, accountKey: account.key, ...polling },
@@ -118,9 +120,17 @@ async function openClient(order: AcmeOrder, accountUrl: string | undefined) {
     signal.throwIfAborted();
     const limits = { timeout: oneRequestMs, maxContentLength: mostBytes, maxRedirects: 3, httpsAgent, signal };
     let reply: Reply;
+    let failure: unknown;
+    // The library loses why a connection failed when it is not to try again.
+    const adapter = (config: InternalAxiosRequestConfig) =>
+      getAdapter("http")(config).catch((error: unknown) => {
+        failure = error;
+        throw error;
+      });
     try {
-      reply = await plain(url, method, { ...options, ...limits });
-    } catch (cause) {
+      reply = await plain(url, method, { ...options, ...limits, adapter });
+    } catch (error) {
+      const cause = failure ?? error;
       throw new AcmeFailure(`${new URL(url).host} cannot be reached: ${reason(cause)}.`, { cause });
     }
     refusal(reply, url);

@@ -286,10 +286,11 @@ export function acmeOrders(parts: {
     prospect: (name, get) => prospectOf(name, get, parts.hook),
     state(name) {
       const record = records.get(name);
-      if (record === undefined || refusalOf(parts.get, parts.hook) !== undefined)
-        return { next: undefined, error: undefined };
-      const next = record.error === undefined ? record.issued?.renewAt : record.nextTry;
-      return { next, error: record.error };
+      const off = refusalOf(parts.get, parts.hook) !== undefined;
+      if (record === undefined || off) return { next: undefined, error: undefined };
+      // An error of other settings says nothing any more.
+      const error = record.inputs === wish(name, parts.primary(), parts.get).inputs ? record.error : undefined;
+      return { next: error === undefined ? record.issued?.renewAt : record.nextTry, error };
     },
     notices() {
       if (!parts.get(properties.acmeEnabled)) return [];
