@@ -104,7 +104,9 @@ export function settingChange(
 function followedChange(change: PlannedChange, followed: PlanInput["desired"]["followed"]): PlannedChange {
   if (followed === undefined) return change;
   const source = `${change.source} (${followed.how})`;
-  const moved = change.action === "set" && change.from !== null && followed.former.includes(change.from);
+  // A target with room for one address has the first of two.
+  const former = followed.former.flatMap((one) => [one, ...one.split(", ").slice(0, 1)]);
+  const moved = change.action === "set" && change.from !== null && former.includes(change.from);
   return { ...change, source, ...(moved ? { follows: true as const } : {}) };
 }
 

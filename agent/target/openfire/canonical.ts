@@ -51,8 +51,10 @@ function scalars({ domain, admin, externalAddress, runtimeOptions, properties }:
   }
   if (externalAddress !== undefined) {
     const covered = names.external in properties;
+    // Openfire has room for one: the IPv4 address where there are two.
+    const [first = externalAddress] = externalAddress.split(", ");
     answers.push({
-      ...answer("external-address", externalAddress),
+      ...answer("external-address", first),
       ...(covered ? { effect: "none" } : {}),
       notes: [
         covered
