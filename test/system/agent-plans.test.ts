@@ -3,6 +3,7 @@ import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { planDocumentSchema } from "../../agent/plan/document.ts";
+import { openReport } from "../../agent/report.ts";
 import { firekeeper, type Ran } from "../support/command-line.ts";
 import { type AgentFixture, agentFixture, entries, type Host } from "./agent-fixture.ts";
 
@@ -207,7 +208,10 @@ describe("apply --confirm-within", () => {
     await agent.ask("store-edit", set("xmpp.client.idle", "5"));
     await agent.ask("apply", { confirmMs: 3_600_000 });
     await agent.stop();
-    await agent.start({ now: () => Date.now() + 3_700_000 });
+    const logged: unknown[] = [];
+    const report = { ...openReport("silent"), rolledBack: (...facts: unknown[]) => void logged.push(facts) };
+    await agent.start({ now: () => Date.now() + 3_700_000, report });
+    expect(logged).toEqual([[2, 1, "nobody confirmed revision 2 within 1h"]]);
     expect(property(agent, "xmpp.client.idle")).toBeUndefined();
     expect((await agent.status()).held).toContain("nobody confirmed revision 2 within 1h");
   });

@@ -132,6 +132,9 @@ function Agent({ agent, onChanged }: Status & { onChanged: () => void }) {
           </button>
         </Alert>
       )}
+      {[agent.frozen, agent.awaits].map((sentence) =>
+        sentence ? <Alert key={sentence} tone="warning" title={sentence} /> : undefined,
+      )}
       <Facts
         list={[
           [say("mode"), name("mode", agent.mode)],
