@@ -88,53 +88,53 @@ INSERT IGNORE INTO xmpp_change (writer, revision) SELECT a.n * 8 + b.n, 0
 -- There are only triggers for each row here. They run with the rights of whoever ran this script, so that writers of the
 -- tables need no right to the counter. A DELETE that cascades is counted where it began; TRUNCATE runs no trigger.
 CREATE OR REPLACE TRIGGER xmpp_setting_insert AFTER INSERT ON xmpp_setting FOR EACH ROW
-  UPDATE xmpp_change SET revision = revision + 1 WHERE writer = CONNECTION_ID() % 64;
+  INSERT INTO xmpp_change VALUES (CONNECTION_ID() % 64, 1) ON DUPLICATE KEY UPDATE revision = revision + 1;
 CREATE OR REPLACE TRIGGER xmpp_setting_update AFTER UPDATE ON xmpp_setting FOR EACH ROW
-  UPDATE xmpp_change SET revision = revision + 1 WHERE writer = CONNECTION_ID() % 64;
+  INSERT INTO xmpp_change VALUES (CONNECTION_ID() % 64, 1) ON DUPLICATE KEY UPDATE revision = revision + 1;
 CREATE OR REPLACE TRIGGER xmpp_setting_delete AFTER DELETE ON xmpp_setting FOR EACH ROW
-  UPDATE xmpp_change SET revision = revision + 1 WHERE writer = CONNECTION_ID() % 64;
+  INSERT INTO xmpp_change VALUES (CONNECTION_ID() % 64, 1) ON DUPLICATE KEY UPDATE revision = revision + 1;
 CREATE OR REPLACE TRIGGER xmpp_user_insert AFTER INSERT ON xmpp_user FOR EACH ROW
-  UPDATE xmpp_change SET revision = revision + 1 WHERE writer = CONNECTION_ID() % 64;
+  INSERT INTO xmpp_change VALUES (CONNECTION_ID() % 64, 1) ON DUPLICATE KEY UPDATE revision = revision + 1;
 CREATE OR REPLACE TRIGGER xmpp_user_update AFTER UPDATE ON xmpp_user FOR EACH ROW
-  UPDATE xmpp_change SET revision = revision + 1 WHERE writer = CONNECTION_ID() % 64;
+  INSERT INTO xmpp_change VALUES (CONNECTION_ID() % 64, 1) ON DUPLICATE KEY UPDATE revision = revision + 1;
 CREATE OR REPLACE TRIGGER xmpp_user_delete AFTER DELETE ON xmpp_user FOR EACH ROW
-  UPDATE xmpp_change SET revision = revision + 1 WHERE writer = CONNECTION_ID() % 64;
+  INSERT INTO xmpp_change VALUES (CONNECTION_ID() % 64, 1) ON DUPLICATE KEY UPDATE revision = revision + 1;
 CREATE OR REPLACE TRIGGER xmpp_team_insert AFTER INSERT ON xmpp_team FOR EACH ROW
-  UPDATE xmpp_change SET revision = revision + 1 WHERE writer = CONNECTION_ID() % 64;
+  INSERT INTO xmpp_change VALUES (CONNECTION_ID() % 64, 1) ON DUPLICATE KEY UPDATE revision = revision + 1;
 CREATE OR REPLACE TRIGGER xmpp_team_update AFTER UPDATE ON xmpp_team FOR EACH ROW
-  UPDATE xmpp_change SET revision = revision + 1 WHERE writer = CONNECTION_ID() % 64;
+  INSERT INTO xmpp_change VALUES (CONNECTION_ID() % 64, 1) ON DUPLICATE KEY UPDATE revision = revision + 1;
 CREATE OR REPLACE TRIGGER xmpp_team_delete AFTER DELETE ON xmpp_team FOR EACH ROW
-  UPDATE xmpp_change SET revision = revision + 1 WHERE writer = CONNECTION_ID() % 64;
+  INSERT INTO xmpp_change VALUES (CONNECTION_ID() % 64, 1) ON DUPLICATE KEY UPDATE revision = revision + 1;
 CREATE OR REPLACE TRIGGER xmpp_team_member_insert AFTER INSERT ON xmpp_team_member FOR EACH ROW
-  UPDATE xmpp_change SET revision = revision + 1 WHERE writer = CONNECTION_ID() % 64;
+  INSERT INTO xmpp_change VALUES (CONNECTION_ID() % 64, 1) ON DUPLICATE KEY UPDATE revision = revision + 1;
 CREATE OR REPLACE TRIGGER xmpp_team_member_update AFTER UPDATE ON xmpp_team_member FOR EACH ROW
-  UPDATE xmpp_change SET revision = revision + 1 WHERE writer = CONNECTION_ID() % 64;
+  INSERT INTO xmpp_change VALUES (CONNECTION_ID() % 64, 1) ON DUPLICATE KEY UPDATE revision = revision + 1;
 CREATE OR REPLACE TRIGGER xmpp_team_member_delete AFTER DELETE ON xmpp_team_member FOR EACH ROW
-  UPDATE xmpp_change SET revision = revision + 1 WHERE writer = CONNECTION_ID() % 64;
+  INSERT INTO xmpp_change VALUES (CONNECTION_ID() % 64, 1) ON DUPLICATE KEY UPDATE revision = revision + 1;
 CREATE OR REPLACE TRIGGER xmpp_role_insert AFTER INSERT ON xmpp_role FOR EACH ROW
-  UPDATE xmpp_change SET revision = revision + 1 WHERE writer = CONNECTION_ID() % 64;
+  INSERT INTO xmpp_change VALUES (CONNECTION_ID() % 64, 1) ON DUPLICATE KEY UPDATE revision = revision + 1;
 CREATE OR REPLACE TRIGGER xmpp_role_update AFTER UPDATE ON xmpp_role FOR EACH ROW
-  UPDATE xmpp_change SET revision = revision + 1 WHERE writer = CONNECTION_ID() % 64;
+  INSERT INTO xmpp_change VALUES (CONNECTION_ID() % 64, 1) ON DUPLICATE KEY UPDATE revision = revision + 1;
 CREATE OR REPLACE TRIGGER xmpp_role_delete AFTER DELETE ON xmpp_role FOR EACH ROW
-  UPDATE xmpp_change SET revision = revision + 1 WHERE writer = CONNECTION_ID() % 64;
+  INSERT INTO xmpp_change VALUES (CONNECTION_ID() % 64, 1) ON DUPLICATE KEY UPDATE revision = revision + 1;
 CREATE OR REPLACE TRIGGER xmpp_role_type_insert AFTER INSERT ON xmpp_role_type FOR EACH ROW
-  UPDATE xmpp_change SET revision = revision + 1 WHERE writer = CONNECTION_ID() % 64;
+  INSERT INTO xmpp_change VALUES (CONNECTION_ID() % 64, 1) ON DUPLICATE KEY UPDATE revision = revision + 1;
 CREATE OR REPLACE TRIGGER xmpp_role_type_update AFTER UPDATE ON xmpp_role_type FOR EACH ROW
-  UPDATE xmpp_change SET revision = revision + 1 WHERE writer = CONNECTION_ID() % 64;
+  INSERT INTO xmpp_change VALUES (CONNECTION_ID() % 64, 1) ON DUPLICATE KEY UPDATE revision = revision + 1;
 CREATE OR REPLACE TRIGGER xmpp_role_type_delete AFTER DELETE ON xmpp_role_type FOR EACH ROW
-  UPDATE xmpp_change SET revision = revision + 1 WHERE writer = CONNECTION_ID() % 64;
+  INSERT INTO xmpp_change VALUES (CONNECTION_ID() % 64, 1) ON DUPLICATE KEY UPDATE revision = revision + 1;
 CREATE OR REPLACE TRIGGER xmpp_role_parameter_insert AFTER INSERT ON xmpp_role_parameter FOR EACH ROW
-  UPDATE xmpp_change SET revision = revision + 1 WHERE writer = CONNECTION_ID() % 64;
+  INSERT INTO xmpp_change VALUES (CONNECTION_ID() % 64, 1) ON DUPLICATE KEY UPDATE revision = revision + 1;
 CREATE OR REPLACE TRIGGER xmpp_role_parameter_update AFTER UPDATE ON xmpp_role_parameter FOR EACH ROW
-  UPDATE xmpp_change SET revision = revision + 1 WHERE writer = CONNECTION_ID() % 64;
+  INSERT INTO xmpp_change VALUES (CONNECTION_ID() % 64, 1) ON DUPLICATE KEY UPDATE revision = revision + 1;
 CREATE OR REPLACE TRIGGER xmpp_role_parameter_delete AFTER DELETE ON xmpp_role_parameter FOR EACH ROW
-  UPDATE xmpp_change SET revision = revision + 1 WHERE writer = CONNECTION_ID() % 64;
+  INSERT INTO xmpp_change VALUES (CONNECTION_ID() % 64, 1) ON DUPLICATE KEY UPDATE revision = revision + 1;
 CREATE OR REPLACE TRIGGER xmpp_role_member_insert AFTER INSERT ON xmpp_role_member FOR EACH ROW
-  UPDATE xmpp_change SET revision = revision + 1 WHERE writer = CONNECTION_ID() % 64;
+  INSERT INTO xmpp_change VALUES (CONNECTION_ID() % 64, 1) ON DUPLICATE KEY UPDATE revision = revision + 1;
 CREATE OR REPLACE TRIGGER xmpp_role_member_update AFTER UPDATE ON xmpp_role_member FOR EACH ROW
-  UPDATE xmpp_change SET revision = revision + 1 WHERE writer = CONNECTION_ID() % 64;
+  INSERT INTO xmpp_change VALUES (CONNECTION_ID() % 64, 1) ON DUPLICATE KEY UPDATE revision = revision + 1;
 CREATE OR REPLACE TRIGGER xmpp_role_member_delete AFTER DELETE ON xmpp_role_member FOR EACH ROW
-  UPDATE xmpp_change SET revision = revision + 1 WHERE writer = CONNECTION_ID() % 64;
+  INSERT INTO xmpp_change VALUES (CONNECTION_ID() % 64, 1) ON DUPLICATE KEY UPDATE revision = revision + 1;
 
 -- By the socket, as the system user of the same name; docs/stores/mysql.md has it with a password, and for MySQL.
 CREATE USER IF NOT EXISTS firekeeper@localhost IDENTIFIED VIA unix_socket;

@@ -84,7 +84,8 @@ INSERT INTO xmpp_change SELECT n, 0 FROM generate_series(0, 63) AS n ON CONFLICT
 -- With the rights of its owner, so that whoever may write a table needs no right to the counter.
 CREATE OR REPLACE FUNCTION xmpp_changed() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
-  UPDATE xmpp_change SET revision = revision + 1 WHERE writer = pg_backend_pid() % 64;
+  INSERT INTO xmpp_change AS counted VALUES (pg_backend_pid() % 64, 1)
+    ON CONFLICT (writer) DO UPDATE SET revision = counted.revision + 1;
   -- Sent at the commit; the same notification twice in one transaction is one.
   PERFORM pg_notify('xmpp_change', '');
   RETURN NULL;

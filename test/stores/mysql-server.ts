@@ -56,8 +56,9 @@ export async function startMysql(): Promise<MysqlServer> {
   };
   const start = async () => {
     const options = ["--bind-address=127.0.0.1", `--port=${port}`, `--socket=${socket}`, `--datadir=${data}`];
+    // 2: what is committed outlives the process, not the machine.
     const fast = [
-      "--innodb-flush-log-at-trx-commit=0",
+      "--innodb-flush-log-at-trx-commit=2",
       "--skip-log-bin",
       "--skip-name-resolve",
       `--pid-file=${join(directory, "pid")}`,

@@ -196,6 +196,21 @@ export function commonStoreTests({ kind, server, slowUsers, quote, grantee, alia
     expect(standing.roles.find(({ name }) => name === "Operators")?.members).toEqual([]);
   });
 
+  test("a counter that was emptied counts again, and a change query that says NULL is no answer", async () => {
+    await server().run(...world, "DELETE FROM xmpp_change");
+    const counting = await sqlStore(server().url);
+    const silent = await sqlStore(server().url, {
+      users: { table: "xmpp_user" },
+      changeQuery: "SELECT MAX(value) FROM xmpp_setting WHERE name = 'none'",
+    });
+    const before = [await counting.read(), await silent.read()];
+    await server().run("DELETE FROM xmpp_user WHERE name = 'carol'");
+    for (const [index, store] of [counting, silent].entries()) {
+      const { hash } = await store.read();
+      expect(hash).not.toBe(before[index]?.hash);
+    }
+  });
+
   test("a server killed at any moment: an error, the last good state stays, then look again", async () => {
     await server().run(...world);
     const home = await newHome();

@@ -57,7 +57,7 @@ export const ownScheme: PartSources = {
 };
 
 /** Grows with every change that is visible: each session counts in one of 64 rows, so that writers seldom wait for each other. */
-export const ownChangeQuery = "SELECT SUM(revision) AS revision FROM xmpp_change";
+export const ownChangeQuery = "SELECT COALESCE(SUM(revision), 0) AS revision FROM xmpp_change";
 export const ownChannel = "xmpp_change";
 
 /** The statement that reads a part; identifiers are quoted, never trusted. */

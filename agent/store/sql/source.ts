@@ -8,7 +8,7 @@ import { mysqlDatabase } from "./mysql.ts";
 import { type PartName, partNames, sourceOf, statementOf } from "./parts.ts";
 import { postgresDatabase } from "./postgres.ts";
 import { newMemo, recordsOfTables, type Tables } from "./rows.ts";
-import { answerOf, watchDatabase } from "./watching.ts";
+import { answerOf, tableText, watchDatabase } from "./watching.ts";
 import { bindNames, passwordValues } from "./write-password.ts";
 
 export interface OpenedSqlStore {
@@ -137,5 +137,5 @@ export function sqlSource(config: SqlConfig): RecordSource & { close(): Promise<
 
 /** Without a change query the content says whether anything changed. */
 function contentTag(tables: Tables): string {
-  return tagOf(...partNames.map((name) => (tables[name] ? answerOf(tables[name]) : "")));
+  return tagOf(...partNames.map((name) => (tables[name] ? tableText(tables[name]) : "")));
 }

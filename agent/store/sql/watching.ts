@@ -76,7 +76,11 @@ export function watchDatabase(watched: Watched, lookAgain: (cause: string) => vo
   };
 }
 
-/** What a change query said, whatever its shape. */
-export function answerOf({ rows }: Table): string {
+/** What a change query said, whatever its shape; undefined if nothing but NULL, which says neither yes nor no. */
+export function answerOf(table: Table): string | undefined {
+  return table.rows.some((row) => row.some((cell) => cell !== null)) ? tableText(table) : undefined;
+}
+
+export function tableText({ rows }: Table): string {
   return JSON.stringify(rows, (_key, value: unknown) => (typeof value === "bigint" ? String(value) : value));
 }
