@@ -57,7 +57,8 @@ function serverLines(server: Exclude<StatusDocument["server"], { unreachable: st
         (one) => `  ${one.name} on ${one.address} port ${one.port}: ${one.state}${one.error ? `, ${one.error}` : ""}`,
       ),
     ...server.certificates.map(
-      (one) => `  certificate for ${one.names.join(", ")} until ${one.until}${one.problem ? `: ${one.problem}` : ""}`,
+      (one) =>
+        `  certificate for ${one.names.join(", ")}${one.source ? ` (${one.source})` : ""} until ${one.until}${one.daysLeft === undefined ? "" : `, ${one.daysLeft} days`}${one.renewal ? `, ordered again ${one.renewal}` : ""}${one.problem ? `: ${one.problem}` : ""}`,
     ),
     ...(server.fellBackFrom === undefined
       ? []
