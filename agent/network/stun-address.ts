@@ -1,5 +1,5 @@
 /** `auto`: the address by which STUN servers see us, asked again and again in the background. docs/network.md */
-import type { Notice } from "../errors.ts";
+import { explain, type Notice } from "../errors.ts";
 import type { AddressResolver } from "./address-resolver.ts";
 import { type FollowReport, heldNotice, type Seen } from "./seen.ts";
 import type { SteadyAddress } from "./steady-address.ts";
@@ -110,7 +110,13 @@ export function stunAddress(options: {
       if (running?.steady !== steady) {
         running?.ending.abort();
         const ending = new AbortController();
-        const first = new Promise<void>((resolve) => void rounds(steady, ending.signal, resolve));
+        for (const family of families) heardAt.set(family, now());
+        const first = new Promise<void>((resolve) => {
+          // A fault of ours must cost the address, not the agent.
+          rounds(steady, ending.signal, resolve).catch((error: unknown) =>
+            report?.addressUnresolved("auto", explain(error)),
+          );
+        });
         running = { steady, ending, first };
       }
       const nothing = families.every((family) => steady[family].state.current === undefined);

@@ -60,6 +60,11 @@ export function askStun(
     if (signal?.aborted === true) return aborted();
     signal?.addEventListener("abort", aborted);
     // A connected socket hears nobody but the server.
-    socket.connect(server.port, server.address, send);
+    socket.connect(server.port, server.address, (error?: unknown) => {
+      if (sent < 0) return;
+      // Without a route there is no connection.
+      if (error instanceof Error) fail(`it cannot be asked: ${error.message}`);
+      else send();
+    });
   });
 }

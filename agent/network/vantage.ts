@@ -37,6 +37,7 @@ export async function connectFrom(
   timeoutMs: number,
 ): Promise<Socket> {
   const socket = connect({ host: point.host, port: point.port });
+  socket.on("error", () => {});
   const limit = setTimeout(
     () => socket.destroy(new Error(`no answer through the proxy within ${timeoutMs / 1000} s`)),
     timeoutMs,
@@ -51,7 +52,6 @@ export async function connectFrom(
     if (reply !== 0) throw new Error(refusals[reply] ?? `the proxy answers with ${reply}`);
     const length = kind === 1 ? 4 : kind === 4 ? 16 : ((await take(socket, 1))[0] ?? 0);
     await take(socket, length + 2);
-    socket.on("error", () => {});
     return socket;
   } catch (error) {
     socket.destroy();

@@ -195,6 +195,21 @@ test("IPv4 and IPv6 are both offered when both are seen", async () => {
   expect(await address()).toBe("198.51.100.7, 2001:db8:7::7");
 });
 
+test("an address family that nobody has seen for an hour is no longer offered, while the other is", async () => {
+  const { says, address, pass } = world({ servers: "192.0.2.1, [2001:db8::1]" });
+  says["192.0.2.1"] = "198.51.100.7";
+  says["2001:db8::1"] = "2001:db8:7::7";
+  await address();
+  delete says["2001:db8::1"];
+  await pass(55 * 60_000);
+  expect(await address()).toBe("198.51.100.7, 2001:db8:7::7");
+  await pass(10 * 60_000);
+  expect(await address()).toBe("198.51.100.7");
+  says["2001:db8::1"] = "2001:db8:7::7";
+  await pass(2 * 60_000);
+  expect(await address()).toBe("198.51.100.7, 2001:db8:7::7");
+});
+
 test("an address that flaps is followed ever more slowly, and is followed again when it is calm", async () => {
   const { all, address, external, pass, clock } = world();
   const start = clock.now;

@@ -129,6 +129,11 @@ test("nobody there, and an answer that is not awaited any longer", async () => {
   await expect(askStun({ address: "127.0.0.1", port: server.port })).rejects.toThrow("it cannot be asked");
 });
 
+test("a server to which there is no way is a failed question, nothing worse", async () => {
+  for (const address of ["2001:db8::1", "255.255.255.255", "fe80::1"])
+    await expect(askStun({ address, port: 3478 }, { signal: AbortSignal.timeout(200) })).rejects.toThrow(/^it /);
+});
+
 test.each([
   ["stun.example.org", [{ host: "stun.example.org", port: 3478 }]],
   [
