@@ -130,7 +130,7 @@ export async function startServer(options: ServerOptions) {
     const hashes = life.own(openHashCheck(), (opened) => opened.close());
     const directories = life.own(openDirectories(properties, hashes), (opened) => opened.close());
     const live = liveCheck({
-      ...{ clock, random, directory: directories.open },
+      ...{ clock, random, directory: directories.open, configuration: directories.configuration },
       limits: () => ({
         freshMs: properties.get(cacheSeconds) * 1000,
         outageMs: properties.get(outageSeconds) * 1000,

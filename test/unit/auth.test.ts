@@ -198,6 +198,7 @@ const keysOnly = (by: DerivationPool) =>
     live: liveCheck({
       ...{ clock: systemClock, random: randomBytes, failed: () => undefined },
       directory: () => Promise.reject(new Error("there is none")),
+      configuration: () => "",
       limits: () => ({ freshMs: 0, outageMs: 0, failuresPerMinute: 1 }),
     }),
     mix: () => ({ keys: 1, derived: 0, hashed: new Map(), live: new Map() }),

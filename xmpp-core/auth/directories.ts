@@ -22,6 +22,8 @@ import {
 } from "./live-properties.ts";
 
 export interface Directories {
+  /** The configuration of this moment as a text. It holds secrets. */
+  configuration(source: LiveSource): string;
   /** The directory as it is configured at this moment. Rejects with what is missing. */
   open(source: LiveSource): Promise<Directory>;
   close(): Promise<void>;
@@ -47,9 +49,12 @@ export function directories(properties: Pick<Registry, "get">, hashes: HashCheck
     return (await import("./http-directory.ts")).httpDirectory({ ...configs.http(), ...common });
   }
 
+  const configuration = (source: LiveSource) => JSON.stringify([configs[source](), get(liveTimeout), get(liveCa)]);
+
   return {
+    configuration,
     async open(source) {
-      const config = JSON.stringify([configs[source](), get(liveTimeout), get(liveCa)]);
+      const config = configuration(source);
       const before = standing.get(source);
       if (before?.config === config) return before.opened;
       const opened = make(source);

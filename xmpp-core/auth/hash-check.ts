@@ -92,7 +92,11 @@ function startWorker(): Worker {
   const { typescript } = process.features as { typescript?: string | false };
   if (typescript) return new Worker(entry);
   // Its libraries are ES modules, which tsx's way for CommonJS does not find.
-  const tsx = pathToFileURL(createRequire(import.meta.url).resolve("tsx/esm/api").replace(/cjs$/, "mjs")).href;
+  const tsx = pathToFileURL(
+    createRequire(import.meta.url)
+      .resolve("tsx/esm/api")
+      .replace(/cjs$/, "mjs"),
+  ).href;
   const load = `register(); return import(${JSON.stringify(entry.href)})`;
   const bootstrap = `import(${JSON.stringify(tsx)}).then(({ register }) => { ${load} })`;
   return new Worker(bootstrap, { eval: true });

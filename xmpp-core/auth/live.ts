@@ -42,6 +42,8 @@ export interface LiveParts {
   readonly random: (bytes: number) => Buffer;
   /** Opens the directory as it is configured now, or rejects with what is missing. */
   readonly directory: (source: LiveSource) => Promise<Directory>;
+  /** As a text: what another configuration said counts no more. */
+  readonly configuration: (source: LiveSource) => string;
   readonly limits: () => { freshMs: number; outageMs: number; failuresPerMinute: number };
   /** A directory does not answer; told once for each account and time. */
   readonly failed: (source: LiveSource, why: string) => void;
@@ -65,7 +67,7 @@ interface Memory {
   wrong: { mark: Buffer; at: number }[];
 }
 
-export function liveCheck({ clock, random, directory, limits, failed }: LiveParts): LiveCheck {
+export function liveCheck({ clock, random, directory, configuration, limits, failed }: LiveParts): LiveCheck {
   // Lives in memory only: a stolen core image is the only place where it could be read.
   const key = random(32);
   const memories = new LRUCache<string, Memory>({ max: remembered });
@@ -75,7 +77,7 @@ export function liveCheck({ clock, random, directory, limits, failed }: LivePart
 
   const mark = (source: LiveSource, name: string, password: string): Buffer =>
     createHmac("sha256", key)
-      .update(JSON.stringify([source, name, password]))
+      .update(JSON.stringify([source, configuration(source), name, password]))
       .digest();
 
   async function ask(source: LiveSource, name: string, password: string): Promise<boolean> {
