@@ -18,13 +18,14 @@ export function withEffects(changes: readonly PlannedChange[], actual: ActualSta
 }
 
 type Group = Omit<GroupWanted, "members"> & { members: "all" | Set<string> };
-type World = { groups: Map<string, Group>; admin: string };
+type World = { groups: Map<string, Group>; enabled: ReadonlyMap<string, boolean>; admin: string };
 
-function worldOf({ groups, settings }: ActualState): World {
+function worldOf({ groups, accounts, settings }: ActualState): World {
   return {
     groups: new Map(
       groups.map((one) => [one.name, { ...one, members: one.members === "all" ? "all" : new Set(one.members) }]),
     ),
+    enabled: new Map(accounts.filter((one) => one.keptUntil === undefined).map((one) => [one.name, one.enabled])),
     admin: settings.admin.value ?? "admin",
   };
 }
@@ -54,8 +55,12 @@ function effectsOf(step: Change, world: World): Effect[] {
       return [
         effect(step.grant, [step.name], "the rights of a supervisor: all presence, ending sessions, announcements"),
       ];
-    // Whether an account comes, goes or may log in is what its own line says.
-    case "account-set":
+    // That an account comes or goes is what its own line says; who may log in may follow from a role (sys.xmpp.allowedroles).
+    case "account-set": {
+      const { name, enabled } = step.account;
+      const was = world.enabled.get(name);
+      return was === undefined || was === enabled ? [] : [effect(enabled, [name], "the use of the service")];
+    }
     case "account-remove":
       return [];
     case "account-rename":

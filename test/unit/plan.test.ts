@@ -459,6 +459,17 @@ describe("who gains and who loses what", () => {
     ]);
   });
 
+  test("who may no longer log in, and who may again", () => {
+    const before = standing((one) => {
+      one.accounts = [host("alice"), host("bob", { enabled: false }), host("carol")];
+    });
+    const wanted = { accounts: [on("alice", { enabled: false }), on("bob"), on("dave")] };
+    expect(effects(wanted, before)).toEqual([
+      "- alice loses: the use of the service",
+      "+ bob gains: the use of the service",
+    ]);
+  });
+
   test("a rename costs nobody anything", () => {
     const before = standing((one) => {
       one.accounts = [host("alice", { id: "1" })];
