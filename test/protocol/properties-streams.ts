@@ -227,8 +227,10 @@ export const streamProofs: Record<string, Proof> = {
   },
   async "firekeeper.client.trusted-networks"(world) {
     await world.set({ "firekeeper.client.connections-per-address": "3" });
-    await world.set({ "firekeeper.client.trusted-networks": "127.0.0.0/8" });
-    expect(await admitted(world, 5)).toBe(5);
+    for (const networks of ["127.0.0.0/8", "127.0.0.1-127.0.0.9"]) {
+      await world.set({ "firekeeper.client.trusted-networks": networks });
+      expect(await admitted(world, 5)).toBe(5);
+    }
   },
   async "firekeeper.client.proxy-protocol-from"(world) {
     await world.set({ "firekeeper.client.proxy-protocol-from": "127.0.0.9" });
