@@ -12,7 +12,7 @@ import {
   loadCertificate,
   readSmall,
 } from "../transport/certificates.ts";
-import { readPkcs12 } from "./pkcs12.ts";
+import { openPkcs12 } from "./pkcs12-thread.ts";
 import { certificateDirectory, chainPath, keyPassphrase, keyPath, p12Password } from "./properties.ts";
 
 type Get = <T>(property: Property<T>) => T;
@@ -112,7 +112,7 @@ export async function readOwn(
   if (files.is === "pem")
     return loadCertificate({ ...files, name, covers }, now, (await beside(files.keyPath)) ?? get(keyPassphrase));
   const { path } = files;
-  const { chain, key } = await readPkcs12(await readSmall(path), (await beside(path)) ?? get(p12Password), path);
+  const { chain, key } = await openPkcs12(await readSmall(path), (await beside(path)) ?? get(p12Password), path);
   return {
     name,
     chain,

@@ -6,7 +6,7 @@ import { CodedError } from "../errors.ts";
 type Forge = typeof forge;
 type Asn1 = forge.asn1.Asn1;
 
-// Derivation runs on the core's own thread: 100,000 rounds take a third of a second, writers use 2,000 to 10,000.
+// 100,000 rounds take seconds; writers use 2,000 to 10,000.
 const mostRounds = 100_000;
 
 /**

@@ -1,0 +1,36 @@
+/** Opens P12 files beside the stanza path: their derivation is JavaScript and may take seconds. */
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+import { Worker } from "node:worker_threads";
+import { CodedError } from "../errors.ts";
+import type { OpenedPkcs12, ToOpen } from "./pkcs12-worker.ts";
+
+/** As `readPkcs12`, in a thread of its own. */
+export function openPkcs12(
+  bytes: Buffer,
+  password: string | undefined,
+  file: string,
+): Promise<{ chain: string; key: string }> {
+  const worker = startWorker({ bytes, password, file });
+  return new Promise((resolve, reject) => {
+    worker.once("message", (answer: OpenedPkcs12) => {
+      if (answer.is === "open") return resolve({ chain: answer.chain, key: answer.key });
+      const { code, message, fields, hint } = answer;
+      reject(new CodedError(code, message, hint === undefined ? { fields } : { fields, hint }));
+    });
+    worker.once("error", reject);
+    worker.once("exit", () => reject(new Error(`The thread that opens ${file} ended.`)));
+  });
+}
+
+/** As in storage/thread.ts: Node 20 strips no types in a worker, tsx does it for tests. */
+function startWorker(workerData: ToOpen): Worker {
+  if (!import.meta.url.endsWith(".ts"))
+    return new Worker(new URL("./pkcs12-worker.js", import.meta.url), { workerData });
+  const entry = new URL("./pkcs12-worker.ts", import.meta.url);
+  const { typescript } = process.features as { typescript?: string | false };
+  if (typescript) return new Worker(entry, { workerData });
+  const tsx = createRequire(import.meta.url).resolve("tsx/cjs/api");
+  const bootstrap = `require(${JSON.stringify(tsx)}).register(); require(${JSON.stringify(fileURLToPath(entry))})`;
+  return new Worker(bootstrap, { eval: true, workerData });
+}
