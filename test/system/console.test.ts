@@ -111,7 +111,7 @@ describe.skipIf(missing !== undefined)("the console", () => {
     await plan.getByRole("button", { name: "Apply" }).click();
     await page.getByText("Applied and verified: revision 8 is in force.").waitFor();
     await page.getByText("The server is as the host wants it.").waitFor();
-    expect(applied).toEqual({ admin: "admin@localhost", snapshot: "sha256:aaaa" });
+    expect(applied).toEqual({ admin: "admin@localhost", snapshot: "sha256:aaaa", from: "127.0.0.1" });
     expect(complaints).toEqual([]);
     await close();
   });
@@ -178,7 +178,7 @@ describe.skipIf(missing !== undefined)("the console", () => {
     await page.getByRole("button", { name: "Return to this revision 5", exact: false }).click();
     await page.getByRole("button", { name: /^Really return to 5/ }).click();
     await page.getByText("Revision 6 is in force").waitFor();
-    expect(returned).toEqual({ revision: 5, accounts: false });
+    expect(returned).toEqual({ revision: 5, accounts: false, from: "127.0.0.1" });
     // The browser itself writes down that the first value was refused.
     expect(complaints.filter((each) => !/status of 422/.test(each))).toEqual([]);
     await close();
