@@ -12,6 +12,7 @@ const statuses: Readonly<Record<string, number>> = {
   "admin/wrong-host": 421,
   "admin/too-many-failures": 429,
   "admin/agent-answer": 502,
+  "admin/no-verdict": 503,
   "admin/not-built": 503,
   "admin/starting": 503,
   "auth/busy": 503,
