@@ -194,6 +194,28 @@ test("a renamed person and another person under a known name are left alone, wit
   ]);
 });
 
+test("an Openfire that is lost in the middle of an apply comes back as it was, and the apply can be said again", async () => {
+  const { one } = await begun({
+    ...empty,
+    users: [
+      { name: "alice", password: "a1" },
+      { name: "bob", password: "b1" },
+    ],
+  });
+  const before = one.openfire.state.content();
+  // The probe account is made and deleted first, then alice is made and unlocked.
+  const died = one.openfire.fault({ at: 5, how: "after", dies: true });
+  const lost = one.ask("apply").catch((error: { code?: string }) => error.code);
+  await died;
+  expect(one.openfire.state.users.has("bob")).toBe(true);
+  one.openfire.revive();
+  expect(await lost).toBe("target/lost");
+  expect(one.openfire.state.content()).toBe(before);
+  expect((await one.journal()).map(({ is }) => is)).toEqual(["intent", "step", "step", "undone"]);
+  expect(await one.ask("apply")).toMatchObject({ is: "applied", revision: 2 });
+  expect(one.openfire.state.mayLogIn("bob", "b1")).toBe(true);
+});
+
 test("what a crash left of a probe is deleted at the next start", async () => {
   const { one } = await begun(empty, {}, ({ openfire }) => {
     openfire.state.users.set("firekeeper-probe-0a", {

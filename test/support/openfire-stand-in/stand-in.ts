@@ -26,7 +26,8 @@ export type OpenfireStandIn = {
   readonly xmpp: StandInXmpp | undefined;
   /** Method and path of every request so far. */
   readonly requests: string[];
-  fault(fault: Fault): void;
+  /** Resolves when it has come to pass. */
+  fault(fault: Fault): Promise<void>;
   /** How many requests changed something since the last fault was set. */
   changed(): number;
   revive(): void;
@@ -78,6 +79,7 @@ export async function startOpenfire(options: StandInOptions = {}): Promise<Openf
   let fault: Fault | undefined;
   let count = 0;
   let dead = false;
+  let came: () => void = () => {};
 
   const serve = async (request: IncomingMessage, response: ServerResponse) => {
     const { method = "GET" } = request;
@@ -89,11 +91,15 @@ export async function startOpenfire(options: StandInOptions = {}): Promise<Openf
     if (changes) count += 1;
     const hit = changes && fault && count === fault.at ? fault : undefined;
     if (hit?.dies) dead = true;
+    if (hit && hit.how !== "after") came();
     if (hit?.how === "hang") return;
     if (hit?.how === "before") return void request.socket.destroy();
     if (hit?.how === "refuse") return void response.writeHead(500).end();
     const answer = answered(method, request.url ?? "", pathname, searchParams, body, request);
-    if (hit?.how === "after") return void request.socket.destroy();
+    if (hit?.how === "after") {
+      came();
+      return void request.socket.destroy();
+    }
     response.writeHead(answer.status, { "content-type": answer.type, ...answer.headers }).end(answer.text);
   };
 
@@ -194,6 +200,9 @@ export async function startOpenfire(options: StandInOptions = {}): Promise<Openf
     fault(next) {
       fault = next;
       count = 0;
+      return new Promise((resolve) => {
+        came = resolve;
+      });
     },
     changed: () => count,
     revive() {
