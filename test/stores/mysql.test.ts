@@ -19,6 +19,8 @@ describe.skipIf(noMysql !== undefined)("MariaDB", () => {
     kind: "mysql",
     server: () => server,
     slowUsers: "SELECT 'x' AS name, SLEEP(30) AS email",
+    ownLimit: { errno: 1969 },
+    nap: "(SELECT SLEEP(0.3)) AS nap",
     quote: (name) => `\`${name.replaceAll("`", "``")}\``,
     grantee: "firekeeper@'127.0.0.1'",
     aliases: (...names) => `'${names.join(", ")}'`,

@@ -26,6 +26,8 @@ describe.skipIf(noPostgres !== undefined)("PostgreSQL", () => {
     kind: "postgres",
     server: () => server,
     slowUsers: "SELECT 'x' AS name FROM pg_sleep(30)",
+    ownLimit: { code: "57014" },
+    nap: "pg_sleep(0.3)",
     quote: (name) => `"${name.replaceAll('"', '""')}"`,
     grantee: "firekeeper",
     aliases: (...names) => `ARRAY[${names.map((name) => `'${name}'`).join(", ")}]`,

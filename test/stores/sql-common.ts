@@ -15,6 +15,10 @@ export interface Dialect {
   readonly server: () => DatabaseServer;
   /** A SELECT of users that takes 30 seconds. */
   readonly slowUsers: string;
+  /** How the driver tells that the server gave up. */
+  readonly ownLimit: object;
+  /** For FROM: one row after 0.3 seconds. */
+  readonly nap: string;
   readonly quote: (name: string) => string;
   /** Whom rights are given to over TCP. */
   readonly grantee: string;
@@ -75,7 +79,7 @@ export function hearing(store: HostStore) {
   };
 }
 
-export function commonStoreTests({ kind, server, slowUsers, quote, grantee, aliases }: Dialect): void {
+export function commonStoreTests({ kind, server, slowUsers, ownLimit, nap, quote, grantee, aliases }: Dialect): void {
   closeStores();
   beforeEach(() => server().empty());
 
@@ -242,7 +246,13 @@ export function commonStoreTests({ kind, server, slowUsers, quote, grantee, alia
       "INSERT INTO xmpp_setting (name, value) VALUES ('round', '')",
       ...generation(0),
     );
-    const store = await sqlStore(server().url);
+    // Commits fall between the statements of one read, since the first one takes its time.
+    const store = await sqlStore(server().url, {
+      settings: { query: `SELECT name, value FROM xmpp_setting, ${nap}` },
+      users: { table: "xmpp_user" },
+      roles: { query: "SELECT name FROM xmpp_role" },
+      members: { query: "SELECT role, user_name AS member FROM xmpp_role_member" },
+    });
     let writing = true;
     const seen = new Set<string>();
     const writer = (async () => {
@@ -330,6 +340,11 @@ export function commonStoreTests({ kind, server, slowUsers, quote, grantee, alia
     expect(error).toMatchObject({ code: expect.stringContaining(code), message: expect.stringContaining(says) });
     expect(error.message + store.describe()).not.toMatch(/open-sesame|guess/);
     expect(await server().rows("SELECT name FROM xmpp_setting")).toEqual([["kept"]]);
+  });
+
+  test("the server itself ends a statement that takes too long", async () => {
+    const store = await sqlStore(server().url, { users: { query: slowUsers }, statementTimeoutMs: 300 });
+    await expect(store.read()).rejects.toMatchObject({ code: "store/slow", cause: ownLimit });
   });
 
   describe("tables of the host's own", () => {
