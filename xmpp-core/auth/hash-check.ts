@@ -67,6 +67,7 @@ function startThread(): HashThread {
     asked?.reject(error);
   };
   worker.on("message", ({ id, right }: Checked) => {
+    worker.unref();
     if (asked?.id === id) asked.resolve(right);
   });
   worker.on("error", lost);
@@ -79,6 +80,7 @@ function startThread(): HashThread {
     check: (job) =>
       new Promise((resolve, reject) => {
         asked = { id: ++lastId, resolve, reject };
+        worker.ref();
         worker.postMessage({ ...job, id: lastId } satisfies ToCheck);
       }),
     end: () => worker.terminate(),
