@@ -1,4 +1,6 @@
+import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
@@ -214,6 +216,36 @@ test("an Openfire that is lost in the middle of an apply comes back as it was, a
   expect((await one.journal()).map(({ is }) => is)).toEqual(["intent", "step", "step", "undone"]);
   expect(await one.ask("apply")).toMatchObject({ is: "applied", revision: 2 });
   expect(one.openfire.state.mayLogIn("bob", "b1")).toBe(true);
+});
+
+test("a restart that the agent did not see shows by what Openfire says of itself, and by the ports", async () => {
+  const next = createServer((socket) => socket.destroy()).listen(0, "127.0.0.1");
+  await once(next, "listening");
+  const { port } = next.address() as AddressInfo;
+  const { one } = await begun(
+    {
+      ...empty,
+      settings: {
+        "sys.xmpp.properties.xmpp.socket.ssl.port": String(port),
+        "sys.xmpp.properties.xmpp.socket.ssl.active": "true",
+        "sys.xmpp.properties.xmpp.component.ssl.active": "false",
+      },
+    },
+    { xmpp: true },
+  );
+  const waits = async () => {
+    await one.ask("plan");
+    const { server } = await one.status();
+    return "unreachable" in server ? [server.unreachable] : server.notices.map((notice) => notice.split(" ")[0]);
+  };
+  expect(await one.ask("apply")).toMatchObject({ is: "applied" });
+  expect(await waits()).toEqual(expect.arrayContaining(["xmpp.socket.ssl.port", "xmpp.component.ssl.active"]));
+  await one.stop();
+  await one.openfire.restart();
+  await one.openfire.xmpp?.close();
+  await one.start();
+  expect(await waits()).toEqual([]);
+  next.close();
 });
 
 test("what a crash left of a probe is deleted at the next start", async () => {

@@ -31,7 +31,7 @@ import {
 import { type Owned, ownedBy } from "./owned.ts";
 import { openPending, type Pending } from "./pending.ts";
 import { type OpenfireAccess, openRest, type Rest, segment } from "./rest.ts";
-import { certificatesOf, listenersOf, sessionsOf } from "./status.ts";
+import { certificatesOf, listenersOf, movedPorts, sessionsOf } from "./status.ts";
 import { applySteps, provenKey, recoverSteps, revisionsIn } from "./stepwise.ts";
 import { type UndoLog, undoLog } from "./undo.ts";
 
@@ -198,16 +198,17 @@ class OpenfireTarget implements Target {
   async #look(): Promise<Look> {
     const look = await lookAt(this.#rest, new Set([...this.#wanted, ...this.#mine().groups.keys()]));
     await hold(this.#rest, this.#holder, look.properties);
-    await this.#askPending();
+    await this.#askPending(look.properties);
     this.#last = { look, state: this.#last?.state ?? emptyState(look), basis: "" };
     return look;
   }
 
-  /** Openfire's liveness check fails while a declared property waits for its restart. */
-  async #askPending(): Promise<void> {
+  /** Openfire's liveness check fails while a declared property waits for its restart; moved ports speak for themselves. */
+  async #askPending(properties: ReadonlyMap<string, string>): Promise<void> {
     if (this.#pending.entries.size === 0) return;
     const { status } = await this.#rest.page("/plugins/restapi/v1/system/liveness/properties");
     if (status === 200) await this.#pending.restarted("declared");
+    await this.#pending.restarted(await movedPorts(properties, this.#pending, this.#host));
   }
 
   #mine(): Owned {
@@ -284,7 +285,7 @@ class OpenfireTarget implements Target {
     const domain = domainOf(stored);
     const tls = url.protocol === "https:";
     const admin = { port: Number(url.port || (tls ? 443 : 80)), tls };
-    const host = url.hostname.replace(/^\[|\]$/g, "");
+    const host = this.#host;
     const listeners = listenersOf(stored, this.#pending, host, admin);
     const inClear = !tls && !["localhost", "127.0.0.1", "::1"].includes(host);
     return {
@@ -305,6 +306,10 @@ class OpenfireTarget implements Target {
         : [],
       notices: this.#pending.words(),
     };
+  }
+
+  get #host(): string {
+    return this.#rest.url.hostname.replace(/^\[|\]$/g, "");
   }
 
   async sessions(limit?: number) {
@@ -331,6 +336,12 @@ class OpenfireTarget implements Target {
       displayName: found?.shared ? found.name : "",
       members: found ? localMembers(found, domain).length : 0,
     };
+  }
+
+  async backup(): Promise<void> {
+    throw new CodedError("backup/not-ours", "Openfire keeps its data in a database of its own.", {
+      hint: "Back that up with its own tools.",
+    });
   }
 
   async tell() {}

@@ -19,8 +19,8 @@ export interface Pending {
   readonly entries: ReadonlyMap<string, { was: string | null; since: string }>;
   /** `was` is what Openfire goes by until it restarts; a key that waits already keeps its first. */
   add(key: string, was: string | null, is: string | null, at: Date): Promise<void>;
-  /** Openfire has been away, or says that nothing of what it watches waits: `declared` are those it watches. */
-  restarted(which: "all" | "declared"): Promise<void>;
+  /** Openfire has been away, or says that nothing of what it watches (`declared`) waits, or those keys are seen to hold. */
+  restarted(which: "all" | "declared" | readonly string[]): Promise<void>;
   /** A sentence each. */
   words(): string[];
 }
@@ -47,7 +47,9 @@ export async function openPending(home: string): Promise<Pending> {
       await save();
     },
     async restarted(which) {
-      const gone = [...entries.keys()].filter((key) => which === "all" || factOf(key)?.declared === true);
+      const is = (key: string) =>
+        which === "all" || (which === "declared" ? factOf(key)?.declared === true : which.includes(key));
+      const gone = [...entries.keys()].filter(is);
       if (gone.length === 0) return;
       for (const key of gone) entries.delete(key);
       await save();

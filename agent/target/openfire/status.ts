@@ -1,5 +1,6 @@
 /** What `status` shows of an Openfire: ports by its properties, certificates by a TLS handshake, sessions as it lists them. */
 import { X509Certificate } from "node:crypto";
+import { connect as connectPlain } from "node:net";
 import { connect } from "node:tls";
 import { z } from "zod";
 import type { CoreStatus, SessionStatus } from "../../../xmpp-core/control/contract.ts";
@@ -19,6 +20,36 @@ const session = z.object({
 export function inEffect(key: string, properties: ReadonlyMap<string, string>, pending: Pending): string | undefined {
   const waits = pending.entries.get(key);
   return (waits ? waits.was : properties.get(key)) ?? defaultText(key);
+}
+
+/** Ports that wait for a restart and have moved nevertheless: the new one answers, the former one refuses. */
+export async function movedPorts(
+  properties: ReadonlyMap<string, string>,
+  pending: Pending,
+  host: string,
+): Promise<string[]> {
+  const waiting = [names.plainPort, names.tlsPort].filter((key) => pending.entries.has(key));
+  const moved = await Promise.all(
+    waiting.map(async (key) => {
+      const former = Number(inEffect(key, properties, pending));
+      const next = Number(properties.get(key) ?? defaultText(key));
+      return former !== next && (await answers(host, next)) && !(await answers(host, former)) ? [key] : [];
+    }),
+  );
+  return moved.flat();
+}
+
+function answers(host: string, port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connectPlain({ host, port, timeout: 3000 });
+    const end = (open: boolean) => {
+      socket.destroy();
+      resolve(open);
+    };
+    socket.once("connect", () => end(true));
+    socket.once("error", () => end(false));
+    socket.once("timeout", () => end(false));
+  });
 }
 
 export function listenersOf(
