@@ -4,7 +4,8 @@ import mysql from "mysql2/promise";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type MysqlServer, noMysql, startMysql } from "./mysql-server.ts";
 import { eventually } from "./server-process.ts";
-import { commonStoreTests, hearing, sqlStore } from "./sql-common.ts";
+import { commonStoreTests } from "./sql-common.ts";
+import { hearing, sqlStore } from "./sql-fixture.ts";
 
 if (noMysql) console.warn(`MariaDB stores are not tested: ${noMysql}.`);
 

@@ -11,7 +11,8 @@ import { startAgent } from "../../agent/start.ts";
 import { credentialsOf, startTestCore } from "../support/core.ts";
 import { noPostgres, type PostgresServer, startPostgres } from "./postgres-server.ts";
 import { eventually } from "./server-process.ts";
-import { commonStoreTests, hearing, sqlStore } from "./sql-common.ts";
+import { commonStoreTests } from "./sql-common.ts";
+import { hearing, sqlStore } from "./sql-fixture.ts";
 
 if (noPostgres) console.warn(`PostgreSQL stores are not tested: ${noPostgres}.`);
 
