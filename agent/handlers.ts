@@ -4,12 +4,20 @@ import type { Handler } from "./agent-socket.ts";
 import { revisionDifferences } from "./apply/revision-diff.ts";
 import { contentOf } from "./apply/revision-state.ts";
 import { asking, number, text } from "./asking.ts";
+import { stage } from "./backup/stage.ts";
 import { answerStoreRequest, storeEdited, storeRequest } from "./commands/store-access.ts";
 import { CodedError } from "./errors.ts";
+import { checkLogin } from "./login-check.ts";
 
 const local = (by: string) => ({ by, from: "agent socket" });
 
-export function handlers(agent: Agent): ReadonlyMap<string, Handler> {
+export interface Places {
+  readonly home: string;
+  /** Absolute path of the host file, if the store is one. */
+  readonly hostFile: string | undefined;
+}
+
+export function handlers(agent: Agent, places: Places): ReadonlyMap<string, Handler> {
   const { journal, store, target } = agent.parts;
   return new Map<string, Handler>([
     ["ping", async () => ({})],
@@ -20,6 +28,10 @@ export function handlers(agent: Agent): ReadonlyMap<string, Handler> {
     ["freeze", (params, by) => agent.freeze(local(by), number(params, "until"), text(params, "reason"))],
     ["unfreeze", (_, by) => agent.unfreeze(local(by))],
     ["status", () => agent.status()],
+    [
+      "check-login",
+      (params) => checkLogin(agent.parts, { name: String(params.name ?? ""), ...passwordGiven(params.password) }),
+    ],
     ["sessions", (params) => target.sessions(number(params, "limit"))],
     [
       "history",
@@ -31,6 +43,7 @@ export function handlers(agent: Agent): ReadonlyMap<string, Handler> {
     ["rollback", (params, by) => agent.rollBack(local(by), number(params, "revision"), params.accounts === true)],
     ["resume", (_, by) => agent.resume(by)],
     ["restart", (_, by) => agent.restart(by)],
+    ["backup-stage", () => agent.alone(() => stage({ ...agent.parts, ...places }))],
     ["store-read", () => answerStoreRequest(store, { ask: "store-read" })],
     [
       "store-edit",
@@ -56,4 +69,8 @@ function shown({ parts: { journal } }: Agent, revision: number | undefined) {
   if (!state) return { ...line, content: null };
   const { accounts, ...content } = contentOf(state);
   return { ...line, content: { ...content, accounts: [...accounts].map(([name, account]) => ({ name, ...account })) } };
+}
+
+function passwordGiven(given: unknown): { password?: string } {
+  return typeof given === "string" ? { password: given } : {};
 }

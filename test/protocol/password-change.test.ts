@@ -8,6 +8,7 @@ import { askAgent } from "../../agent/agent-socket-client.ts";
 import { readEnvironment } from "../../agent/environment.ts";
 import { openReport } from "../../agent/report.ts";
 import { type AgentProcess, startAgent } from "../../agent/start.ts";
+import type { LoginCheck } from "../../xmpp-core/control/contract.ts";
 import { credentialsOf, startTestCore, type TestCore } from "../support/core.ts";
 import { errorCondition, ns } from "../support/stanzas.ts";
 import type { LoginRefused, XmppClient } from "../support/xmpp-client.ts";
@@ -208,6 +209,17 @@ test("chat is opened to a role: others are shut out with a word, and a slip in t
   await writeFile(hostFile(), opened("Instant messaging"));
   await ask("apply");
   await (await plain("rita", "only for chatting")).close();
+});
+
+test("what stands between a person and a login is told from the store to the server", async () => {
+  const failing = async (name: string, password?: string) => {
+    const checks = await ask<LoginCheck[]>("check-login", { name, ...(password === undefined ? {} : { password }) });
+    return checks.filter(({ ok }) => !ok).map(({ check }) => check);
+  };
+  expect(await failing("Olsen@localhost", "ein neues Wort")).toEqual([]);
+  expect(await failing("olsen", "pencil sharpener")).toEqual(["password"]);
+  expect(await failing("nobody")).toEqual(["store", "account"]);
+  expect(await failing("lena", "whatever it is")).toEqual(["directory", "password"]);
 });
 
 test("a host that cannot be written takes no password back, and does not offer to", async () => {

@@ -69,6 +69,7 @@ test("keys go with the hash they came from, and the same hash again keeps them",
   await (await core.login("alice", { password: right })).close();
   await agent.set({ "firekeeper.sasl.plain-alone": "never" });
   await set("alice", { passwordHash: bcrypt, displayName: "Alice" });
+  expect(await standing()).toMatchObject({ hashed: 0, derived: 1 });
   await (await core.login("alice", { password: right, mechanism: "SCRAM-SHA-512" })).close();
   const another = execFileSync("openssl", ["passwd", "-6", "another pencil"]).toString().trim();
   await set("alice", { passwordHash: another });
