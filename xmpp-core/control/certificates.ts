@@ -247,7 +247,11 @@ export function certificates(parts: {
       if (fileProperties.some((each) => get(each) !== properties.get(each))) {
         const name = newName ?? names.primary.name;
         const files = await ownFiles(name, get);
-        if (files !== undefined) await readOwn(name, files, get, now());
+        if (files !== undefined) {
+          const print = await printOf(files, get);
+          const { chain, key } = await readOwn(name, files, get, now());
+          read.set(name, { print, certificate: { name, chain, key } });
+        }
       }
       if (newName === undefined) return;
       await ensureSelfSigned(home, newName, { domain: newName, extra: extraNames(newName) }, now());
