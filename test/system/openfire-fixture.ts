@@ -20,6 +20,7 @@ export type Host = {
     enabled?: boolean;
     displayName?: string;
     email?: string;
+    aliases?: string[];
     credentials?: object;
   }[];
 };

@@ -133,6 +133,19 @@ test("another domain, values that Openfire would ignore and names it cannot addr
   expect(one.openfire.state.stored.get("xmpp.domain")).toBe("example.test");
 });
 
+test("aliases and teams, which Openfire has no place for, are left out with a word, and nothing comes back of them", async () => {
+  const { one } = await begun({
+    settings: { ...empty.settings, "sys.xmpp.aliasdomains": "old.test" },
+    roles: [],
+    users: [{ name: "alice", password: "a1", aliases: ["ally"] }],
+  });
+  const { plan } = await one.ask("apply");
+  expect(plan.notices.map(({ message }) => message)).toContain(
+    "Openfire has no aliases: the further addresses of alice and the domains old.test are left out.",
+  );
+  expect(changesOf(await one.ask("plan"))).toEqual([]);
+});
+
 test("without a domain in the store Openfire's own is kept, without a word", async () => {
   const { one } = await begun({ ...empty, settings: {} });
   expect((await one.ask("plan")).plan.rejected).toEqual([]);

@@ -26,17 +26,20 @@ export function adapted(
   const accounts = takenAccounts(state.accounts, look, clear);
   const groups = takenGroups(state.groups, state.accounts);
   const served = wish.domainFrom !== "store" ? { domain: look.domain } : {};
-  const { admin, properties } = state.settings;
+  const { aliasDomains, ...settings } = state.settings;
+  const { admin, properties } = settings;
   const notices = [
     ...accounts.notices,
     ...drift(look, owned, names.external in properties),
+    ...noAliases(aliasDomains, state.accounts),
     ...(state.supervisors.length > 0 ? [noSupervisors(state.supervisors)] : []),
   ];
   return {
     desired: {
       ...wish,
       state: {
-        settings: { ...state.settings, ...served },
+        ...state,
+        settings: { ...settings, ...served },
         groups: groups.wanted,
         supervisors: [],
         accounts: accounts.wanted,
@@ -70,8 +73,8 @@ function takenAccounts(accounts: readonly AccountWanted[], look: Look, clear: Cl
   const rejections: Rejection[] = [];
   const unsettable = new Map<string, string>();
   const passwordless: string[] = [];
-  // Openfire cannot say why somebody is locked out.
-  for (const { barred: _, ...account } of accounts) {
+  // Openfire cannot say why somebody is locked out, and knows nobody by two names.
+  for (const { barred: _, aliases: __, ...account } of accounts) {
     const name = accountName(account.name).name ?? account.name;
     const now = standing.get(name);
     const former = account.id === undefined ? undefined : byId.get(account.id);
@@ -150,6 +153,16 @@ function takenGroups(groups: readonly GroupWanted[], accounts: readonly AccountW
     else wanted.push(group.members === "all" ? { ...group, members: accounts.map((one) => one.name) } : group);
   }
   return { wanted, rejections };
+}
+
+function noAliases(domains: string | undefined, accounts: readonly AccountWanted[]): Notice[] {
+  const people = accounts.filter((one) => (one.aliases?.length ?? 0) > 0).map((one) => one.name);
+  const left = [
+    ...(people.length > 0 ? [`the further addresses of ${some(people)}`] : []),
+    ...(domains === undefined ? [] : [`the domains ${domains}`]),
+  ];
+  if (left.length === 0) return [];
+  return [{ code: "openfire/no-aliases", message: `Openfire has no aliases: ${left.join(" and ")} are left out.` }];
 }
 
 function noSupervisors(all: readonly string[]): Notice {

@@ -46,7 +46,7 @@ export async function stepOf(change: Change, parts: StepParts): Promise<Step | u
       return memberStep(change, parts);
     case "group-remove":
       return groupGoes(change.name, parts);
-    case "supervisor":
+    default:
       return undefined;
   }
 }
