@@ -41,3 +41,8 @@ export function errno(error: unknown): string | undefined {
   if (!(error instanceof Error) || !("code" in error)) return undefined;
   return typeof error.code === "string" ? error.code : undefined;
 }
+
+/** Whether a notice tells of something less safe than it could be: those stand at the head. */
+export function isWeakness({ code }: Pick<Notice, "code">): boolean {
+  return code === "plan/weakens" || code === "plan/plain-only";
+}

@@ -1,6 +1,8 @@
 /** What the commands that ask the agent have in common. */
+
 import { Command } from "commander";
 import type { OutcomeDocument } from "../agent.ts";
+import { isWeakness } from "../errors.ts";
 import { changeLine, headline, noticeLine } from "../plan/render.ts";
 
 export interface AskingParts {
@@ -36,7 +38,7 @@ export function renderOutcome(outcome: OutcomeDocument): string {
         ...(outcome.done ?? []).map((what) => `  ${what}`),
         ...(left > 0 ? [`${left} ${left === 1 ? "change waits" : "changes wait"}: firekeeper plan`] : []),
         ...(plan.rejected.length > 0 ? [`${plan.rejected.length} rejected: firekeeper plan`] : []),
-        ...plan.notices.filter((notice) => notice.code === "plan/weakens").map(noticeLine),
+        ...plan.notices.filter(isWeakness).map(noticeLine),
       ].join("\n");
     }
     case "rolled back":

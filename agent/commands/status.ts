@@ -1,6 +1,8 @@
 /** `firekeeper status`: what is in force, what waits, what is wrong. Exit code 1 while the server does not answer. */
+
 import type { Command } from "commander";
 import type { StatusDocument } from "../agent.ts";
+import { isWeakness } from "../errors.ts";
 import { changeLine, noticeLine } from "../plan/render.ts";
 import { frozenSentence, windowSentence } from "../standing.ts";
 import { type AskingParts, askingCommand } from "./command.ts";
@@ -17,8 +19,8 @@ export function statusCommand(parts: AskingParts): Command {
 
 export function renderStatus(status: StatusDocument): string {
   const { server, journal } = status;
-  const weakens = status.notices.filter((one) => one.code === "plan/weakens");
-  const others = status.notices.filter((one) => one.code !== "plan/weakens");
+  const weakens = status.notices.filter(isWeakness);
+  const others = status.notices.filter((one) => !isWeakness(one));
   return [
     ...weakens.map((one) => `weakens: ${one.message}`),
     ...("unreachable" in server ? [`server: ${server.unreachable}`] : serverLines(server)),

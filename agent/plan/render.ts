@@ -1,5 +1,5 @@
 /** A plan for people and for programs. docs/settings.md. */
-import type { Notice } from "../errors.ts";
+import { isWeakness, type Notice } from "../errors.ts";
 import type { Effect } from "./document.ts";
 import type { Plan, PlanDocument, PlannedChange } from "./types.ts";
 
@@ -22,8 +22,8 @@ export function changeDocument(change: PlannedChange): PlanDocument["changes"][n
 
 /** Weakening first, then the total impact, then each change, what is rejected, and what else there is to know. */
 export function renderPlan(plan: PlanDocument): string {
-  const weakens = plan.notices.filter((notice) => notice.code === "plan/weakens");
-  const others = plan.notices.filter((notice) => notice.code !== "plan/weakens");
+  const weakens = plan.notices.filter(isWeakness);
+  const others = plan.notices.filter((notice) => !isWeakness(notice));
   const lines = [
     ...weakens.map((notice) => `weakens: ${notice.message}`),
     headline(plan),

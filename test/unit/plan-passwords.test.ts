@@ -2,6 +2,7 @@
 import { describe, expect, test } from "vitest";
 import { desired } from "../../agent/desired/desired.ts";
 import { plan } from "../../agent/plan/plan.ts";
+import { planDocument, renderPlan } from "../../agent/plan/render.ts";
 import { parseHostFile } from "../../agent/store/host-file.ts";
 import { blankPasswords, replacePasswords } from "../../agent/store/host-file-passwords.ts";
 import type { Role, Snapshot, Team, User } from "../../agent/store/host-store.ts";
@@ -109,6 +110,7 @@ describe("what counts of a user's passwords", () => {
     expect(planned(of, fresh).notices[0]?.message).toMatch(
       /2 accounts have only a hash.*1 account has the password in a directory/,
     );
+    expect(renderPlan(planDocument(planned(of, fresh)))).toMatch(/^weakens: 2 accounts have only a hash/);
     const world = inForce(of);
     world.settings.passwords = { hashed: 1, derived: 1, live: 1, plainAlone: true };
     expect(planned(of, world).notices[0]?.message).toMatch(/^1 account has only a hash/);
