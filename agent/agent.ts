@@ -61,6 +61,11 @@ export class Agent {
     return this.#inTurn(() => this.#look(cause));
   }
 
+  /** Does something between two looks: nothing is applied meanwhile. */
+  alone<T>(work: () => Promise<T>): Promise<T> {
+    return this.#inTurn(work);
+  }
+
   async plan(wish: Asking): Promise<OutcomeDocument> {
     return outcomeDocument(await this.#planned(wish));
   }

@@ -6,6 +6,7 @@ import { Agent } from "./agent.ts";
 import { serveAgentSocket } from "./agent-socket.ts";
 import { openJournal } from "./apply/journal.ts";
 import { probe } from "./apply/verify.ts";
+import { openRestored } from "./backup/restored.ts";
 import { applyMode, type Environment } from "./environment.ts";
 import { type CodedError, explain } from "./errors.ts";
 import { handlers } from "./handlers.ts";
@@ -62,6 +63,7 @@ export async function startAgent(environment: Environment, options: StartOptions
     ending.push(await lockHome(home));
     const journal = await openJournal(home);
     ending.push(() => journal.close());
+    const restored = await openRestored(home);
     const clear = clearPasswords(environment.core.kind === "openfire");
     const opened = await openStore(
       { at: environment.store, config: environment.storeConfig },
@@ -127,12 +129,17 @@ export async function startAgent(environment: Environment, options: StartOptions
       memo: {},
       now: options.now ?? Date.now,
       reviewKey: await reviewKey(home),
-      aliasDays: environment.aliasDays,
+      get aliasDays() {
+        return restored.aliasDays ?? environment.aliasDays;
+      },
       restartMs: 60_000,
     };
     ending.push(() => parts.external.close());
     const agent = new Agent({ parts, report, now: parts.now });
-    const socket = await serveAgentSocket(home, handlers(agent));
+    const socket = await serveAgentSocket(
+      home,
+      handlers(agent, { home, hostFile: store.kind === "file" ? environment.store : undefined }),
+    );
     ending.push(() => socket.close());
     ending.push(() => agent.stop());
     if (environment.core.kind === "embedded") {
@@ -145,6 +152,7 @@ export async function startAgent(environment: Environment, options: StartOptions
 
     const firstLook = async () => {
       await target.ready(parts.restartMs);
+      await restored.finish(agent);
       const { ordered } = journal;
       if (ordered)
         await agent.rollBack({ by: ordered.by, from: "rollback --offline" }, ordered.revision, ordered.accounts);

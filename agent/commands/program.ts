@@ -1,6 +1,7 @@
 /** The whole command line as one tree: what runs it, completes it and describes it all read this. */
 import { Command } from "commander";
 import { applyCommand, confirmCommand } from "./apply.ts";
+import { backupCommand } from "./backup.ts";
 import type { AskingParts } from "./command.ts";
 import { completionCommand } from "./completion.ts";
 import { diffCommand } from "./diff.ts";
@@ -9,6 +10,7 @@ import { historyCommand, showCommand } from "./history.ts";
 import { journalCommand } from "./journal.ts";
 import { planCommand } from "./plan.ts";
 import { restartCommand } from "./restart.ts";
+import { restoreCommand } from "./restore.ts";
 import { resumeCommand } from "./resume.ts";
 import { rolesCommand } from "./roles.ts";
 import { rollbackCommand } from "./rollback.ts";
@@ -46,5 +48,6 @@ export function firekeeperProgram(parts: ProgramParts): Command {
     .addCommand(usersCommand(store))
     .addCommand(rolesCommand(store))
     .addCommand(settingsCommand(store));
+  program.addCommand(backupCommand(parts)).addCommand(restoreCommand(parts));
   return program.addCommand(completionCommand(parts, program));
 }

@@ -98,10 +98,10 @@ class CoreTarget implements Target {
   async canonical(desired: Ask<"canonical">) {
     const names = this.#names;
     const wanted = desired.accounts.map(({ name }) => name);
-    const fresh = desired.accounts.filter(({ name }) => !names.has(name));
+    const fresh = desired.accounts.filter(({ name, aliases }) => aliases !== undefined || !names.has(name));
     const answer = await this.#ask("canonical", {
       ...desired,
-      accounts: fresh.map(({ name, enabled }) => ({ name, enabled })),
+      accounts: fresh.map(({ name, enabled, aliases }) => ({ name, enabled, ...(aliases ? { aliases } : {}) })),
     });
     for (const one of answer.accounts) names.set(one.given, one);
     const accounts = wanted.map((name) => names.get(name)).filter((one) => one !== undefined);
@@ -124,6 +124,7 @@ class CoreTarget implements Target {
       return value as ActualState[P];
     };
     return {
+      ...(parts.contacts ? { contacts: take("contacts") } : {}),
       settings: take("settings"),
       groups: take("groups"),
       supervisors: take("supervisors"),
@@ -178,6 +179,10 @@ class CoreTarget implements Target {
 
   groupView(group: string) {
     return this.#ask("group-view", { group });
+  }
+
+  async backup(folder: string) {
+    await this.#ask("backup", { folder });
   }
 
   async tell(state: Ask<"agent">) {

@@ -11,6 +11,7 @@ import type {
   ApplyRequest,
   Ask,
   CanonicalAnswer,
+  ContactWanted,
   ControlEvent,
   CoreStatus,
   DesiredState,
@@ -35,6 +36,8 @@ export type ActualState = {
   groups: ActualGroup[];
   supervisors: string[];
   accounts: ActualAccount[];
+  /** Absent: the server has no contacts that are no accounts. */
+  contacts?: ContactWanted[];
 };
 
 /** The revision in force and the newest one that verify has proven. */
@@ -68,6 +71,8 @@ export interface Target {
   openProbe(): Promise<Answer<"probe-open">>;
   closeProbe(name: string): Promise<void>;
   groupView(group: string): Promise<Answer<"group-view">>;
+  /** Writes a consistent copy of the server's database as `core.db` into this folder of the home, which exists. */
+  backup(folder: string): Promise<void>;
   /** Tells the server what its console shows about the agent. */
   tell(state: AgentState): Promise<void>;
   /** The reply to a `console` event of that number. */

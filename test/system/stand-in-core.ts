@@ -157,6 +157,7 @@ export async function startStandIn(home: string, onStop: () => void = () => {}):
         answers.get(to)?.(rest);
         return {};
       },
+      backup: () => ({}),
       agent(state) {
         told.push(state);
         return {};

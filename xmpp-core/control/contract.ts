@@ -4,18 +4,16 @@
  * This is the only file of xmpp-core that the agent imports. docs/architecture.md "A setting's way".
  */
 import { z } from "zod";
-import { account, actualAccount, checkLogin, origin } from "./contract-accounts.ts";
+import { account, actualAccount, checkLogin, contact, origin } from "./contract-accounts.ts";
+import { canonicalAnswer } from "./contract-canonical.ts";
 
 export * from "./contract-accounts.ts";
+export * from "./contract-canonical.ts";
 
 /** Each side understands the previous minor version; another major is refused by name. */
 export const contractVersion = { major: 1, minor: 0 } as const;
 
 // ---------------------------------------------------------------- words
-
-export const impact = z.enum(["live", "listener", "restart", "migrate"]);
-/** What a change costs: nobody notices, one port is rebound, the core process is replaced, the domain changes. */
-export type Impact = z.infer<typeof impact>;
 
 /** A shared roster group with Openfire's semantics (`sharedRoster.*`). */
 export const group = z.object({
@@ -24,6 +22,8 @@ export const group = z.object({
   showInRoster: z.enum(["nobody", "onlyGroup", "everybody"]),
   groupList: z.array(z.string()),
   members: z.union([z.literal("all"), z.array(z.string())]),
+  /** Names of contacts that are no accounts; absent: none. */
+  contacts: z.array(z.string()).optional(),
 });
 export type GroupWanted = z.infer<typeof group>;
 
@@ -35,6 +35,8 @@ export const settings = z.object({
   externalAddress: z.string().optional(),
   /** `sys.xmpp.java_options` as the host has it. */
   runtimeOptions: z.string().optional(),
+  /** Domains that are also ours, separated by commas. */
+  aliasDomains: z.string().optional(),
   /** Server properties, Openfire's names and value syntax. */
   properties: z.record(z.string(), z.string()),
 });
@@ -45,63 +47,11 @@ export const desiredState = z.object({
   groups: z.array(group),
   supervisors: z.array(z.string()),
   accounts: z.array(account),
+  /** Teams that groups show. */
+  contacts: z.array(contact).optional(),
 });
 /** What a snapshot asks of the server. Names and values are as the host wrote them; `canonical` gives the server's own form. */
 export type DesiredState = z.infer<typeof desiredState>;
-
-// ---------------------------------------------------------------- canonical
-
-export const rejection = z.object({ code: z.string(), rule: z.string(), hint: z.string() });
-
-/** The server's answer to one wanted setting. `setting` is `domain`, `admin`, `external-address`, `runtime-options` or `property:<key>`. */
-export const settingAnswer = z.object({
-  setting: z.string(),
-  /** Canonical text, or null when rejected. */
-  value: z.string().nullable(),
-  rejected: rejection.optional(),
-  impact,
-  /** honoured: changes behaviour; none: accepted and stored, no meaning here; later: stored, not yet honoured; unknown: passed on. */
-  effect: z.enum(["honoured", "none", "later", "unknown"]),
-  /** Why there is no effect, or what else a person should know (a sentence each). */
-  notes: z.array(z.string()),
-  /** Set when the value is weaker than our default: the sentence for the head of plan and status. */
-  weakens: z.string().optional(),
-  secret: z.boolean(),
-});
-export type SettingAnswer = z.infer<typeof settingAnswer>;
-
-/** The server's form of a name of an account or group, or why it can be none. */
-export const nameAnswer = z.object({ given: z.string(), name: z.string().nullable(), rejected: rejection.optional() });
-export type NameAnswer = z.infer<typeof nameAnswer>;
-
-export const canonicalAnswer = z.object({
-  /**
-   * One answer for each wanted setting, and one for each setting that the host owns today and no longer wants:
-   * `value` null without `rejected`, with the impact of giving it up.
-   */
-  settings: z.array(settingAnswer),
-  accounts: z.array(nameAnswer),
-  groups: z.array(nameAnswer),
-  /** What a change of domain would touch; present when the wanted domain differs from the served one. */
-  migration: z
-    .object({
-      from: z.string(),
-      to: z.string(),
-      accounts: z.number(),
-      rosterItems: z.number(),
-      archivedMessages: z.number(),
-      sessions: z.number(),
-      /** Stored foreign addresses under the new name that become local ones. */
-      foreignBecomingLocal: z.number(),
-      /** Accounts that such an address clashes with; the change is blocked while there are any. */
-      clashes: z.array(z.string()),
-      certificate: z.string(),
-      dns: z.array(z.string()),
-      notes: z.array(z.string()),
-    })
-    .optional(),
-});
-export type CanonicalAnswer = z.infer<typeof canonicalAnswer>;
 
 // ---------------------------------------------------------------- actual
 
@@ -115,6 +65,7 @@ export const actualSettings = z.object({
   admin: z.object({ value: z.string().nullable(), origin }),
   externalAddress: z.object({ value: z.string().nullable(), origin }),
   runtimeOptions: z.object({ value: z.string().nullable(), origin }),
+  aliasDomains: z.object({ value: z.string().nullable(), origin }).optional(),
   /** How the passwords of those who may log in are checked, in numbers. */
   passwords: z
     .object({
@@ -150,6 +101,8 @@ export const actualParts = z.object({
     changed: z.array(actualAccount).optional(),
     gone: z.array(z.string()).optional(),
   }),
+  /** Absent from a server without contacts that are no accounts. */
+  contacts: z.object({ hash: z.string(), value: z.array(contact).optional() }).optional(),
 });
 export type ActualParts = z.infer<typeof actualParts>;
 
@@ -184,6 +137,16 @@ export const change = z.discriminatedUnion("kind", [
     remove: z.array(z.string()),
   }),
   z.object({ kind: z.literal("group-remove"), name: z.string() }),
+  /** Makes a contact that is no account, or gives it another display name. */
+  z.object({ kind: z.literal("contact-set"), contact }),
+  z.object({ kind: z.literal("contact-remove"), name: z.string() }),
+  /** Which contacts a group shows beside its members. */
+  z.object({
+    kind: z.literal("group-contacts"),
+    group: z.string(),
+    add: z.array(z.string()),
+    remove: z.array(z.string()),
+  }),
   z.object({ kind: z.literal("supervisor"), name: z.string(), grant: z.boolean() }),
 ]);
 export type Change = z.infer<typeof change>;
@@ -333,6 +296,8 @@ export const requests = {
   },
   /** Which check of a login fails; with a password it is tried, and counts as a login does. Tells no secret. */
   "check-login": checkLogin,
+  /** A consistent copy of the database, `<home>/<folder>/core.db`, while everything goes on. The folder exists. */
+  backup: { ask: z.object({ folder: z.string().regex(/^backup-[0-9a-f]{12}$/) }), answer: empty },
   /** The agent's answer to an event that asks (`console`, `password`). */
   answer: {
     ask: z.object({

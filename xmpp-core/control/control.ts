@@ -110,6 +110,10 @@ export async function openControl(parts: ControlParts): Promise<Control> {
         return {};
       },
       "group-view": ({ group }) => groupView(parts, group),
+      async backup({ folder }) {
+        await parts.storage.snapshot(join(parts.home, folder, "core.db"));
+        return {};
+      },
       answer({ to, ok, error }) {
         const asked = waiting.get(to);
         if (error === undefined) asked?.resolve(ok);
