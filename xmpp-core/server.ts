@@ -31,6 +31,7 @@ import { startModules } from "./modules/start.ts";
 import type { Property } from "./properties/property.ts";
 import { openProperties } from "./properties/registry.ts";
 import { openReport } from "./report.ts";
+import { accountAddressesMigration } from "./routing/account-addresses.ts";
 import { accountIdsMigration, accountsMigration, openAccounts } from "./routing/accounts.ts";
 import { passwordsMigration, plainNeed } from "./routing/credentials.ts";
 import { namesMigration, openNames } from "./routing/names.ts";
@@ -94,6 +95,7 @@ export async function startServer(options: ServerOptions) {
           ...[namesMigration, accountsMigration, sessionsMigration, storedStanzasMigration, settingsMigration],
           accountIdsMigration,
           passwordsMigration,
+          accountAddressesMigration,
           ...modules.flatMap((module) => module.migrations ?? []),
         ],
         ...(options.testing === undefined ? {} : { testing: options.testing }),
@@ -113,6 +115,7 @@ export async function startServer(options: ServerOptions) {
     const services = new Set(modules.flatMap((module) => (module.services ?? []).map(({ label }) => label)));
     names.setServices(services);
     const accounts = await openAccounts(storage);
+    names.setOthers(settings.get("alias-domains")?.split(", ") ?? [], accounts.nameBehind);
     const rights = await openRights(storage, { accounts, settings, served: () => names.primary.id });
     const lastStanza = (await storage.read(highestStanza))[0]?.highest ?? 0;
     const nextArchiveId = archiveIds(clock, lastStanza);

@@ -46,13 +46,14 @@ export function differencesOf(before: RevisionState, after: RevisionState): Diff
 }
 
 /** Secrets are not in the content, so a changed one does not show; the revision's own change says it. */
-function flat({ settings, groups, supervisors, accounts }: RevisionContent): Map<string, string> {
+function flat({ settings, groups, contacts, supervisors, accounts }: RevisionContent): Map<string, string> {
   const lines = new Map<string, string>();
   const scalars = {
     domain: settings.domain,
     "admin user": settings.admin,
     "external address": settings.externalAddress,
     "runtime options": settings.runtimeOptions,
+    "alias domains": settings.aliasDomains,
   };
   for (const [name, value] of Object.entries(scalars)) if (value !== undefined) lines.set(name, value);
   for (const [key, value] of Object.entries(settings.properties)) lines.set(`property ${key}`, value);
@@ -60,6 +61,9 @@ function flat({ settings, groups, supervisors, accounts }: RevisionContent): Map
     const others = groupList.length > 0 ? `, also ${[...groupList].sort().join(", ")}` : "";
     lines.set(`group ${name}`, `"${displayName}" for ${showInRoster}${others}`);
   }
+  for (const { name, displayName } of contacts) lines.set(`contact ${name}`, displayName);
+  for (const { name, contacts: shown = [] } of groups)
+    if (shown.length > 0) lines.set(`teams of ${name}`, [...shown].sort().join(", "));
   for (const name of supervisors) lines.set(`supervisor ${name}`, "yes");
   for (const [name, { enabled, displayName, email }] of accounts) {
     const more = [displayName, email].filter((one) => one !== undefined);

@@ -3,7 +3,7 @@
  * So a change of one member is one line in the journal, however large the group. Never a credential, never a secret.
  */
 import { z } from "zod";
-import type { GroupWanted, SettingsWanted } from "../../xmpp-core/control/contract.ts";
+import type { ContactWanted, GroupWanted, SettingsWanted } from "../../xmpp-core/control/contract.ts";
 import { masked, type PlannedChange } from "../plan/types.ts";
 import type { ActualState } from "../target/target.ts";
 
@@ -24,6 +24,7 @@ export function stateOf(actual: ActualState): RevisionState {
     admin: settings.admin,
     "external-address": settings.externalAddress,
     "runtime-options": settings.runtimeOptions,
+    ...(settings.aliasDomains ? { "alias-domains": settings.aliasDomains } : {}),
   };
   for (const [name, { value, origin }] of Object.entries(scalars)) {
     if (origin === "host" && value !== null) state.set(key("setting", name), value);
@@ -35,6 +36,7 @@ export function stateOf(actual: ActualState): RevisionState {
     const { members, origin: _, ...texts } = group;
     setGroup(state, { ...texts, members });
   }
+  for (const { name, displayName } of actual.contacts ?? []) state.set(key("contact", name), displayName);
   for (const name of actual.supervisors) state.set(key("supervisor", name), "");
   for (const one of actual.accounts) {
     if (one.origin === "host" && one.keptUntil === undefined) state.set(key("account", one.name), accountText(one));
@@ -75,7 +77,18 @@ export function advanced(before: RevisionState, changes: readonly PlannedChange[
           for (const name of step.add) state.set(key("member", step.group, name), "");
           break;
         }
+        case "contact-set":
+          state.set(key("contact", step.contact.name), step.contact.displayName);
+          break;
+        case "contact-remove":
+          state.delete(key("contact", step.name));
+          break;
+        case "group-contacts":
+          for (const name of step.remove) state.delete(key("shown", step.group, name));
+          for (const name of step.add) state.set(key("shown", step.group, name), "");
+          break;
         case "group-remove":
+          removeMembers(state, step.name, "shown");
           removeMembers(state, step.name);
           state.delete(key("group", step.name));
           break;
@@ -105,6 +118,7 @@ export function withDelta(from: RevisionState, { set, unset }: Delta): RevisionS
 export type RevisionContent = {
   settings: SettingsWanted;
   groups: GroupWanted[];
+  contacts: ContactWanted[];
   supervisors: string[];
   accounts: Map<string, { enabled: boolean; id?: string; displayName?: string; email?: string }>;
 };
@@ -114,6 +128,8 @@ export function contentOf(state: RevisionState): RevisionContent {
   const scalars = new Map<string, string>();
   const groups = new Map<string, GroupWanted>();
   const members: [string, string | undefined][] = [];
+  const contacts: ContactWanted[] = [];
+  const shown: [string, string][] = [];
   const supervisors: string[] = [];
   const accounts: RevisionContent["accounts"] = new Map();
   for (const [at, text] of state) {
@@ -123,6 +139,8 @@ export function contentOf(state: RevisionState): RevisionContent {
     } else if (kind === "setting") scalars.set(name, text);
     else if (kind === "group")
       groups.set(name, { ...(JSON.parse(text) as Omit<GroupWanted, "members" | "name">), name, members: [] });
+    else if (kind === "contact") contacts.push({ name, displayName: text });
+    else if (kind === "shown" && member !== undefined) shown.push([name, member]);
     else if (kind === "member") members.push([name, member]);
     else if (kind === "supervisor") supervisors.push(name);
     else if (kind === "account") accounts.set(name, JSON.parse(text));
@@ -133,6 +151,10 @@ export function contentOf(state: RevisionState): RevisionContent {
     if (member === undefined) group.members = "all";
     else if (group.members !== "all") group.members.push(member);
   }
+  for (const [name, contact] of shown) {
+    const group = groups.get(name);
+    if (group) group.contacts = [...(group.contacts ?? []), contact];
+  }
   const scalar = (name: string) => scalars.get(name);
   return {
     settings: {
@@ -140,9 +162,11 @@ export function contentOf(state: RevisionState): RevisionContent {
       ...optional("admin", scalar("admin")),
       ...optional("externalAddress", scalar("external-address")),
       ...optional("runtimeOptions", scalar("runtime-options")),
+      ...optional("aliasDomains", scalar("alias-domains")),
       properties: Object.fromEntries(properties),
     },
     groups: [...groups.values()],
+    contacts,
     supervisors,
     accounts,
   };
@@ -156,9 +180,10 @@ function setGroup(state: Map<string, string>, group: GroupWanted): void {
   state.set(key("group", group.name), groupText(group));
   if (group.members === "all") state.set(key("member", group.name), "all");
   else for (const name of group.members) state.set(key("member", group.name, name), "");
+  for (const name of group.contacts ?? []) state.set(key("shown", group.name, name), "");
 }
 
-function groupText(group: Omit<GroupWanted, "members">): string {
+function groupText(group: Omit<GroupWanted, "members" | "contacts">): string {
   const { displayName, showInRoster, groupList } = group;
   return JSON.stringify({ displayName, showInRoster, groupList });
 }
@@ -173,9 +198,9 @@ function accountText(account: {
   return JSON.stringify({ enabled, id, displayName, email });
 }
 
-function removeMembers(state: Map<string, string>, group: string): void {
-  const start = `${key("member", group).slice(0, -1)},`;
-  state.delete(key("member", group));
+function removeMembers(state: Map<string, string>, group: string, kind: "member" | "shown" = "member"): void {
+  const start = `${key(kind, group).slice(0, -1)},`;
+  state.delete(key(kind, group));
   for (const at of [...state.keys()]) if (at.startsWith(start)) state.delete(at);
 }
 

@@ -14,7 +14,7 @@ export function returnTo(
   actual: ActualState,
   options: { accounts: boolean },
 ): { desired: Desired } & Pick<PlanInput, "leave" | "keepCredentials"> {
-  const { settings, groups, supervisors, accounts } = contentOf(state);
+  const { settings, groups, contacts, supervisors, accounts } = contentOf(state);
   const notices: Notice[] = [];
   const wanted = [];
   const gone: string[] = [];
@@ -24,8 +24,8 @@ export function returnTo(
     const back = former?.enabled === true && (!one.enabled || one.keptUntil !== undefined);
     if (back && !options.accounts) gone.push(one.name);
     if (one.keptUntil !== undefined && !(back && options.accounts)) continue;
-    const { name, id, displayName, email } = one;
-    wanted.push({ name, id, displayName, email, enabled: one.enabled || (back && options.accounts) });
+    const { name, id, displayName, email, aliases } = one;
+    wanted.push({ name, id, displayName, email, aliases, enabled: one.enabled || (back && options.accounts) });
   }
   if (gone.length > 0) {
     notices.push({
@@ -37,7 +37,7 @@ export function returnTo(
   const secrets = actual.settings.properties.filter((one) => one.secret).map((one) => `property:${one.key}`);
   return {
     desired: {
-      state: { settings, groups, supervisors, accounts: wanted },
+      state: { settings, groups, contacts, supervisors, accounts: wanted },
       domainFrom: "store",
       rejections: [],
       notices,

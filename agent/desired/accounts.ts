@@ -59,6 +59,7 @@ function account(user: User, allowed: boolean): AccountWanted {
     ...(user.id === undefined ? {} : { id: user.id }),
     ...(displayName === undefined ? {} : { displayName }),
     ...(user.email === undefined ? {} : { email: user.email }),
+    ...(user.aliases && user.aliases.length > 0 ? { aliases: [...user.aliases] } : {}),
     enabled: mayLogIn(user) && allowed,
     ...(mayLogIn(user) && !allowed ? { barred: true } : {}),
     ...password(user),

@@ -6,13 +6,14 @@ import { wantedAccounts } from "./accounts.ts";
 import { allowedUsers } from "./allowed.ts";
 import { wantedGroups, wantedSupervisors } from "./roles.ts";
 import { wantedSettings } from "./settings.ts";
+import { wantedContacts } from "./teams.ts";
 
 /** One thing the host asks for that is not done, and why. What is in force for `subject` stays in force. */
 export interface Rejection {
   /** Stable, as in errors: `settings/not-yet`. */
   readonly code: string;
   /** `setting` is named as in the contract (`domain`, `external-address`, `property:KEY`), all else as the host writes it. */
-  readonly subject: { readonly kind: "setting" | "account" | "group"; readonly name: string };
+  readonly subject: { readonly kind: "setting" | "account" | "group" | "contact"; readonly name: string };
   /** The host's key or name, for people: `sys.xmpp.externalip`, `users: Olsen`. */
   readonly key: string;
   readonly value: string;
@@ -47,14 +48,16 @@ export function desired(snapshot: Snapshot, defaults: { readonly instance?: stri
   const allowed = allowedUsers(snapshot);
   const accounts = wantedAccounts(snapshot.users, allowed.wanted);
   const groups = wantedGroups(snapshot);
+  const contacts = wantedContacts(snapshot);
   const supervisors = wantedSupervisors(snapshot);
-  const parts = [settings, allowed, accounts, groups, supervisors];
+  const parts = [settings, allowed, accounts, groups, contacts, supervisors];
   return {
     state: {
       settings: settings.wanted,
       groups: groups.wanted,
       supervisors: supervisors.wanted,
       accounts: accounts.wanted,
+      ...(contacts.wanted.length > 0 ? { contacts: contacts.wanted } : {}),
     },
     domainFrom: settings.domainFrom,
     rejections: parts.flatMap((part) => part.rejections),

@@ -6,12 +6,13 @@ import { nearestName } from "../store/nearest-name.ts";
 import { foldName } from "./accounts.ts";
 import type { Part, Rejection } from "./desired.ts";
 import { grouped } from "./grouped.ts";
+import { contactsOf } from "./teams.ts";
 
 const groupType = "xmpp.group";
 const supervisorType = "xmpp.supervisor";
 const obsoleteTypes = new Map([["xmpp.connect", "every user with a password may use the service"]]);
 
-type People = Pick<Snapshot, "roles" | "users">;
+type People = Pick<Snapshot, "roles" | "users" | "teams">;
 
 /** Role types that act here; all others are passed on. */
 export const knownRoleTypes: readonly string[] = [groupType, supervisorType];
@@ -31,6 +32,7 @@ export function wantedGroups(snapshot: People): Part<GroupWanted[]> {
         showInRoster: "onlyGroup",
         groupList: [],
         members: role.members === "all" ? "all" : present(role.members, spelling),
+        ...(role.teams && role.teams.length > 0 ? { contacts: contactsOf(role, snapshot.teams) } : {}),
       });
   }
   return { wanted, rejections, notices: [...typeNotices(snapshot.roles), ...absentNotices(snapshot.roles, spelling)] };

@@ -11,6 +11,7 @@ const propertyPrefix = "sys.xmpp.properties.";
 const scalarKeys = [
   "sys.xmpp.domain",
   "sys.xmpp.adminuser",
+  "sys.xmpp.aliasdomains",
   "sys.xmpp.allowedroles",
   "sys.xmpp.externalip",
   "sys.xmpp.java_options",
@@ -54,6 +55,7 @@ export function wantedSettings(
       message:
         "xmpp.proxy.externalip wins over sys.xmpp.externalip for file transfers through the proxy; all else follows sys.xmpp.externalip.",
     });
+  const aliasDomains = text(snapshot, "sys.xmpp.aliasdomains");
   const runtimeOptions = text(snapshot, "sys.xmpp.java_options");
   return {
     wanted: {
@@ -61,6 +63,7 @@ export function wantedSettings(
       ...(admin !== undefined && !adminRejected ? { admin } : {}),
       ...(externalAddress !== undefined ? { externalAddress } : {}),
       ...(runtimeOptions === undefined ? {} : { runtimeOptions }),
+      ...(aliasDomains === undefined ? {} : { aliasDomains }),
       properties: properties.wanted,
     },
     domainFrom: domain.from,

@@ -2,6 +2,7 @@
 import { type AccountWanted, type ActualAccount, canonicalPassword } from "../../xmpp-core/control/contract.ts";
 import type { Rejection } from "../desired/desired.ts";
 import type { Notice } from "../errors.ts";
+import { aliasWords, withAliases } from "./aliases.ts";
 import { admission, passwordChanges, plainOnly } from "./passwords.ts";
 import type { PlanInput, PlanPart } from "./plan.ts";
 import { byText, type PlannedChange } from "./types.ts";
@@ -125,6 +126,8 @@ function differences(wanted: AccountWanted, now: ActualAccount, keepCredentials:
   if (wanted.displayName !== now.displayName) fields.push(`display name ${wanted.displayName ?? "removed"}`);
   if (wanted.email !== now.email) fields.push(`e-mail ${wanted.email ?? "removed"}`);
   if (wanted.id !== undefined && wanted.id !== now.id) fields.push(`id ${wanted.id}`);
+  const addresses = aliasWords(wanted.aliases, now.aliases);
+  if (addresses !== undefined) fields.push(addresses);
   if (!keepCredentials && passwordChanges(wanted, now)) {
     fields.push(canonicalPassword(wanted) === undefined ? "password removed" : "password changed");
   }
@@ -135,8 +138,9 @@ function disabledWords({ barred }: Pick<AccountWanted, "barred">): string {
   return barred ? "disabled (none of the allowed roles)" : "disabled";
 }
 
-function describe(account: Pick<AccountWanted, "enabled" | "barred" | "displayName">): string {
-  return `${account.enabled ? "enabled" : disabledWords(account)}${account.displayName ? `, ${account.displayName}` : ""}`;
+function describe(account: Pick<AccountWanted, "enabled" | "barred" | "displayName" | "aliases">): string {
+  const more = [account.displayName, account.aliases && `also ${account.aliases.join(", ")}`].filter(Boolean);
+  return [account.enabled ? "enabled" : disabledWords(account), ...more].join(", ");
 }
 
 /** A host that stops telling ids has not made everybody another person. */
@@ -205,7 +209,9 @@ function preparedAccounts(input: PlanInput, nameOf: (given: string) => string | 
       for (const account of accounts) rejected.push(sameName(name, accounts, account));
     }
   }
-  return { wanted, rejected, untouched };
+  const settled = withAliases(input, wanted);
+  rejected.push(...settled.rejected);
+  return { wanted: settled.wanted, rejected, untouched };
 }
 
 function sameName(name: string, accounts: readonly AccountWanted[], one: AccountWanted): Rejection {

@@ -18,10 +18,16 @@ export function withEffects(changes: readonly PlannedChange[], actual: ActualSta
 }
 
 type Group = Omit<GroupWanted, "members"> & { members: "all" | Set<string> };
-type World = { groups: Map<string, Group>; enabled: ReadonlyMap<string, boolean>; admin: string };
+type World = {
+  groups: Map<string, Group>;
+  contacts: Map<string, string>;
+  enabled: ReadonlyMap<string, boolean>;
+  admin: string;
+};
 
-function worldOf({ groups, accounts, settings }: ActualState): World {
+function worldOf({ groups, accounts, settings, contacts = [] }: ActualState): World {
   return {
+    contacts: new Map(contacts.map((one) => [one.name, one.displayName])),
     groups: new Map(
       groups.map((one) => [one.name, { ...one, members: one.members === "all" ? "all" : new Set(one.members) }]),
     ),
@@ -50,6 +56,20 @@ function effectsOf(step: Change, world: World): Effect[] {
       const former = world.groups.get(step.name);
       world.groups.delete(step.name);
       return former ? viewersChanged(former, { ...former, members: new Set(), groupList: [] }, world) : [];
+    }
+    case "contact-set":
+      world.contacts.set(step.contact.name, step.contact.displayName);
+      return [];
+    case "contact-remove":
+      return [];
+    case "group-contacts": {
+      const group = world.groups.get(step.group);
+      const who = group && viewers(group, world);
+      if (!who || (who !== "all" && who.size === 0)) return [];
+      const people = who === "all" ? [everybody] : [...who].sort();
+      const shows = (gains: boolean) => (name: string) =>
+        effect(gains, people, `the team ${world.contacts.get(name) ?? name} in the group ${group.displayName}`);
+      return [...step.add.map(shows(true)), ...step.remove.map(shows(false))];
     }
     case "supervisor":
       return [

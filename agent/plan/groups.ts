@@ -9,6 +9,10 @@ import type { PlannedChange, Removal } from "./types.ts";
 /** The groups' part, and how many memberships the server has now. */
 export interface GroupsPlan extends PlanPart {
   readonly memberships: number;
+  /** Groups as they will be, by name, with the teams that the host wants in them. */
+  readonly wanted: ReadonlyMap<string, GroupWanted>;
+  /** Groups that stay as they are because something about them is rejected. */
+  readonly untouched: ReadonlySet<string>;
 }
 
 export function planGroups(input: PlanInput, accounts: AccountsPlan): GroupsPlan {
@@ -19,9 +23,10 @@ export function planGroups(input: PlanInput, accounts: AccountsPlan): GroupsPlan
   const notices: Notice[] = [];
   for (const [name, group] of wanted) {
     const now = standing.get(name);
-    if (now?.origin === "local" && !input.adopt.has(name))
+    if (now?.origin === "local" && !input.adopt.has(name)) {
       rejected.push(waitsForAdoption("group", name, `roles: ${name}`));
-    else changes.push(...groupChanges(stillUnsettled(group, now, accounts), now, accounts.renamed, everybody));
+      untouched.add(name);
+    } else changes.push(...groupChanges(stillUnsettled(group, now, accounts), now, accounts.renamed, everybody));
   }
   const locals: string[] = [];
   for (const group of standing.values()) {
@@ -32,7 +37,7 @@ export function planGroups(input: PlanInput, accounts: AccountsPlan): GroupsPlan
   if (locals.length > 0) notices.push(localNotice("group", locals.sort()));
   const hosts = input.actual.groups.filter((one) => one.origin === "host");
   const memberships = hosts.reduce((sum, one) => sum + (one.members === "all" ? everybody : one.members.length), 0);
-  return { changes, rejected, notices, memberships };
+  return { changes, rejected, notices, memberships, wanted, untouched };
 }
 
 /** Those whose names are unsettled stay in or out, as they are; a name whose bearer is renamed away from it is nobody's to keep. */
@@ -67,7 +72,7 @@ export function groupChanges(
   renamed: ReadonlyMap<string, string>,
   everybody: number,
 ): PlannedChange[] {
-  const { members, ...texts } = wanted;
+  const { members, contacts: _, ...texts } = wanted;
   const common = { source: `roles: ${wanted.name}`, scope: "roster" as const, impact: "live" as const };
   const subject = `group ${wanted.name}`;
   const changes: PlannedChange[] = [];

@@ -9,6 +9,7 @@ import { withEffects } from "./effects.ts";
 import { planGroups } from "./groups.ts";
 import { planSettings } from "./settings.ts";
 import { planSupervisors } from "./supervisors.ts";
+import { planTeams } from "./teams.ts";
 import { byText, type Plan, type PlannedChange, totalImpact } from "./types.ts";
 
 export interface PlanInput {
@@ -47,8 +48,9 @@ export function plan(input: PlanInput): Plan {
   const admin = planAdmin(input, accounts);
   const settings = planSettings(input);
   const groups = planGroups(input, admin.accounts);
+  const teams = planTeams(input, admin.accounts, groups);
   const supervisors = planSupervisors(input, admin.accounts);
-  const parts: PlanPart[] = [settings, admin, groups, supervisors];
+  const parts: PlanPart[] = [settings, admin, groups, teams, supervisors];
   const changes = withEffects(inOrder(parts.flatMap((part) => part.changes)), actual);
   const rejected = parts.flatMap((part) => part.rejected);
   return {
@@ -76,9 +78,12 @@ const ranks: Record<Change["kind"], number> = {
   "account-remove": 7,
   "account-rename": 1,
   "account-set": 2,
+  "contact-set": 2.5,
   "group-set": 3,
   "group-members": 4,
+  "group-contacts": 4.5,
   "group-remove": 6,
+  "contact-remove": 6.5,
   setting: 8,
 };
 

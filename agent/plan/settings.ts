@@ -229,10 +229,11 @@ function rejection(
 }
 
 function wantedTexts(input: PlanInput): Map<string, string> {
-  const { externalAddress, runtimeOptions, properties } = input.desired.state.settings;
+  const { externalAddress, runtimeOptions, aliasDomains, properties } = input.desired.state.settings;
   const wanted = new Map<string, string>();
   if (externalAddress !== undefined) wanted.set("external-address", externalAddress);
   if (runtimeOptions !== undefined) wanted.set("runtime-options", runtimeOptions);
+  if (aliasDomains !== undefined) wanted.set("alias-domains", aliasDomains);
   for (const [key, value] of Object.entries(properties)) wanted.set(`property:${key}`, value);
   return wanted;
 }
@@ -241,6 +242,7 @@ function standingSettings(settings: ActualSettings): Map<string, Standing> {
   const standing = new Map<string, Standing>([
     ["external-address", { ...settings.externalAddress, secret: false }],
     ["runtime-options", { ...settings.runtimeOptions, secret: false }],
+    ...(settings.aliasDomains ? [["alias-domains", { ...settings.aliasDomains, secret: false }] as const] : []),
   ]);
   for (const { key, ...rest } of settings.properties) standing.set(`property:${key}`, rest);
   return standing;
@@ -259,6 +261,7 @@ const sources: Record<string, string> = {
   admin: "sys.xmpp.adminuser",
   "external-address": "sys.xmpp.externalip",
   "runtime-options": "sys.xmpp.java_options",
+  "alias-domains": "sys.xmpp.aliasdomains",
 };
 
 /** The host's key of a setting. */

@@ -9,7 +9,7 @@ export type Scope = "roster" | "settings";
 
 /** One difference between what the host wants and what the server has, in words for people and steps for the server. */
 export interface PlannedChange {
-  /** `domain`, `property xmpp.client.idle`, `account alice`, `group Sales`, `supervisor carol`. */
+  /** `domain`, `property xmpp.client.idle`, `account alice`, `group Sales`, `contact q_1`, `supervisor carol`. */
   readonly subject: string;
   readonly action:
     | "set"
@@ -24,6 +24,7 @@ export interface PlannedChange {
     | "replace"
     | "adopt"
     | "members"
+    | "teams"
     | "grant"
     | "revoke";
   /** Canonical text, or null for nothing; secrets are masked. For members: who leaves. */

@@ -6,7 +6,7 @@
  * lines stands further left, and whoever reads it alone refuses quotes and brackets that are still open at its end.
  */
 
-export type SectionName = "settings" | "roles" | "users";
+export type SectionName = "settings" | "roles" | "users" | "teams";
 
 /** One `- …` of a list, with the blank lines and comments behind it. Offsets count in the file's text. */
 export interface ItemText {
@@ -29,7 +29,7 @@ export interface HostFileParts {
   readonly sections: ReadonlyMap<SectionName, SectionText>;
 }
 
-const header = /^(settings|roles|users):(?: .*)?\r?$/;
+const header = /^(settings|roles|users|teams):(?: .*)?\r?$/;
 const bareHeader = /^\w+: *(?: #.*)?\r?$/;
 const dash = /^ *-(?: |\r?$)/;
 const oddLineBreak = /\r(?!\n)/;

@@ -18,7 +18,7 @@ import { documentText, hostDocument } from "./host-file-text.ts";
 
 /** What a change does to one piece: `work` gets a document in which nothing but that piece stands, or none for `add`. */
 export type Work<T> =
-  | { readonly on: "roles" | "users"; readonly do: "add"; readonly work: (document: Document) => T }
+  | { readonly on: "roles" | "users" | "teams"; readonly do: "add"; readonly work: (document: Document) => T }
   | {
       readonly on: SectionName;
       readonly do: "change";
@@ -28,7 +28,7 @@ export type Work<T> =
       /** The same in the item's text as it stands, where that can be; the indent is the column of its dash. */
       readonly inPlace?: (content: string, indent: number) => { readonly text: string; readonly made: T } | undefined;
     }
-  | { readonly on: "roles" | "users"; readonly do: "remove"; readonly at: number; readonly made: T };
+  | { readonly on: "roles" | "users" | "teams"; readonly do: "remove"; readonly at: number; readonly made: T };
 
 interface Patch {
   readonly start: number;
@@ -187,7 +187,7 @@ function itemBody(written: string, name: SectionName, indent: number): string | 
 /** What an item's text says; undefined unless it is one item. */
 function asItem(name: SectionName, body: string, indent: number, file: string, memo: HostFileMemo): Piece | undefined {
   const piece = itemPiece(name, body, { start: 0, contentEnd: body.length, indent }, file, memo);
-  return piece && piece.roles.length + piece.users.length === 1 ? piece : undefined;
+  return piece && piece.roles.length + piece.users.length + piece.teams.length === 1 ? piece : undefined;
 }
 
 function patched(text: string, patches: readonly Patch[]): string {
@@ -203,7 +203,7 @@ function patched(text: string, patches: readonly Patch[]): string {
 /** Nothing but what was worked on says anything else than before. */
 function asMeant(before: PiecedHostFile, after: PiecedHostFile | undefined, done: readonly Done<unknown>[]): boolean {
   if (!after) return false;
-  return (["settings", "roles", "users"] as const).every((name) => {
+  return (["settings", "roles", "users", "teams"] as const).every((name) => {
     const expected = [...(before.pieces.get(name) ?? [])];
     const own = done.filter((one) => one.on === name).sort((a, b) => b.at - a.at);
     for (const { at, replaces, by } of own) expected.splice(at, replaces, ...by);
@@ -220,6 +220,6 @@ function same(piece: Piece, other: Piece | undefined): boolean {
   return other !== undefined && isDeepStrictEqual(spoken(piece), spoken(other));
 }
 
-function spoken({ settings, roles, users }: Piece) {
-  return { settings, roles, users };
+function spoken({ settings, roles, users, teams }: Piece) {
+  return { settings, roles, users, teams };
 }

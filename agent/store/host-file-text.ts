@@ -20,7 +20,7 @@ import { isKeysText } from "../credentials.ts";
 import type { Notice } from "../errors.ts";
 import { withOnePassword } from "./chat-password.ts";
 import { yamlRule } from "./host-file-rules.ts";
-import { type PasswordSource, type Place, passwordSources, type Role, StoreError } from "./host-store.ts";
+import { type PasswordSource, type Place, passwordSources, type Role, StoreError, type Team } from "./host-store.ts";
 import { nearestName } from "./nearest-name.ts";
 
 /** 10,000 users with keys are 5 MB. */
@@ -50,6 +50,7 @@ export interface HostFile {
   readonly settings: ReadonlyMap<string, string>;
   readonly roles: readonly Role[];
   readonly users: readonly HostFileUser[];
+  readonly teams: readonly Team[];
   readonly warnings: readonly Notice[];
 }
 
@@ -67,6 +68,7 @@ const shapes = {
     settings: z.map(text, text, "keys with one text each").optional(),
     roles: z.array(z.unknown(), "a list of roles").optional(),
     users: z.array(z.unknown(), "a list of users").optional(),
+    teams: z.array(z.unknown(), "a list of teams").optional(),
   }),
   role: z.object({
     name: named,
@@ -74,7 +76,23 @@ const shapes = {
       .union([z.array(named), text.transform((one) => [one])], "a list of types, such as [xmpp.group]")
       .optional(),
     members: z.union([z.literal("all"), z.array(named)], "a list of users, such as [alice, bob], or all").optional(),
+    teams: z.array(named, "a list of team ids, such as [1, 2]").optional(),
     parameters: z.map(text, text, "keys with one text each").optional(),
+  }),
+  team: z.object({
+    id: named,
+    name: named,
+    extension: text.optional(),
+    kind: z.enum(["queue", "callgroup"], "queue or callgroup").optional(),
+    members: z
+      .array(
+        z.union([
+          named.transform((user) => ({ user, dynamic: false })),
+          z.object({ user: named, dynamic: truth.default(false) }),
+        ]),
+        "a list of users, such as [alice, bob]",
+      )
+      .optional(),
   }),
   user: z.object({
     id: named.optional(),
@@ -162,8 +180,15 @@ export function readHostFile(content: string, file: string): { host: HostFile; d
       if (user[keys]) reading.checkKeys(keys, ["users", index, keys], item);
     return { ...defined(user), line: reading.place(["users", index]).line };
   });
+  const teams = (root.teams ?? []).map((item, index) =>
+    teamOf(reading.check(shapes.team, "team", ["teams", index], item)),
+  );
   for (const [part, items] of Object.entries({ roles, users })) reading.refuseTwice(part, items);
-  const host = { settings: root.settings ?? new Map(), roles, users, warnings: reading.warnings };
+  reading.refuseTwice(
+    "teams",
+    teams.map(({ id }) => ({ name: id })),
+  );
+  const host = { settings: root.settings ?? new Map(), roles, users, teams, warnings: reading.warnings };
   return { host, document: reading.document };
 }
 
@@ -184,13 +209,23 @@ export function plainUser(data: unknown, line: number): HostFileUser | undefined
   return { ...defined(user), line };
 }
 
+/** As `plainRole`, for a team. */
+export function plainTeam(data: unknown): Team | undefined {
+  const team = knows(shapes.team, data) ? shapes.team.safeParse(data).data : undefined;
+  return team && teamOf(team);
+}
+
+function teamOf({ id, name, extension, kind = "queue", members = [] }: z.output<typeof shapes.team>): Team {
+  return { id, name, ...(extension ? { extension } : {}), kind, members };
+}
+
 function knows(shape: z.ZodObject, data: unknown): boolean {
   return isRecord(data) && Object.keys(data).every((key) => Object.hasOwn(shape.shape, key));
 }
 
 function roleOf(role: z.output<typeof shapes.role>): Role {
-  const { name, types = [], members = [], parameters = new Map<string, string>() } = role;
-  return { name, types: [...new Set(types)], members, parameters };
+  const { name, types = [], members = [], teams = [], parameters = new Map<string, string>() } = role;
+  return { name, types: [...new Set(types)], members, ...(teams.length > 0 ? { teams } : {}), parameters };
 }
 
 type Path = readonly (string | number)[];

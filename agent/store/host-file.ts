@@ -2,8 +2,8 @@
 import { isAlias, isCollection, isScalar, visit } from "yaml";
 import type { Notice } from "../errors.ts";
 import { type HostFileParts, hostFileParts, type ItemText, type SectionName } from "./host-file-parts.ts";
-import { type HostFile, type HostFileUser, plainRole, plainUser, readHostFile } from "./host-file-text.ts";
-import { type Role, StoreError } from "./host-store.ts";
+import { type HostFile, type HostFileUser, plainRole, plainTeam, plainUser, readHostFile } from "./host-file-text.ts";
+import { type Role, StoreError, type Team } from "./host-store.ts";
 import { plainItem } from "./plain-item.ts";
 
 /** What one section or one item of a list says; lines count from the section's own line, or from the line above the item. */
@@ -11,6 +11,7 @@ export interface Piece {
   readonly settings: ReadonlyMap<string, string>;
   readonly roles: readonly Role[];
   readonly users: readonly HostFileUser[];
+  readonly teams: readonly Team[];
   readonly warnings: readonly Notice[];
 }
 
@@ -76,8 +77,9 @@ function read(content: string, file: string, memo: HostFileMemo): PiecedHostFile
   let settings: ReadonlyMap<string, string> = new Map();
   const roles: Role[] = [];
   const users: HostFileUser[] = [];
+  const teams: Team[] = [];
   const warnings: Notice[] = [];
-  for (const name of ["settings", "roles", "users"] as const) {
+  for (const name of ["settings", "roles", "users", "teams"] as const) {
     const section = parts.sections.get(name);
     if (!section) continue;
     const own: Piece[] = [];
@@ -92,13 +94,14 @@ function read(content: string, file: string, memo: HostFileMemo): PiecedHostFile
       own.push(piece);
       if (name === "settings") settings = piece.settings;
       roles.push(...piece.roles);
+      teams.push(...piece.teams);
       for (const user of piece.users) users.push({ ...user, line: user.line + shift });
       for (const warning of piece.warnings) warnings.push(shifted(warning, file, shift));
     }
     pieces.set(name, own);
   }
-  if (twice(roles) || twice(users)) return undefined;
-  return { host: { settings, roles, users, warnings }, parts, pieces };
+  if (twice(roles) || twice(users) || twice(teams.map(({ id }) => ({ name: id })))) return undefined;
+  return { host: { settings, roles, users, teams, warnings }, parts, pieces };
 }
 
 /** The piece of one item of a list, told by its text with its indentation. */
@@ -128,8 +131,15 @@ function plainPiece(name: SectionName, data: NonNullable<ReturnType<typeof plain
     : data;
   const role = name === "roles" ? plainRole(whole) : undefined;
   const user = name === "users" ? plainUser(data, 2) : undefined;
-  if (!role && !user) return undefined;
-  return { settings: new Map(), roles: role ? [role] : [], users: user ? [user] : [], warnings: [] };
+  const team = name === "teams" ? plainTeam(data) : undefined;
+  if (!role && !user && !team) return undefined;
+  return {
+    settings: new Map(),
+    roles: role ? [role] : [],
+    users: user ? [user] : [],
+    teams: team ? [team] : [],
+    warnings: [],
+  };
 }
 
 function standingAlone(text: string, file: string): Piece | undefined {

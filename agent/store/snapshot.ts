@@ -27,8 +27,8 @@ export function snapshotOf(
     });
     return user;
   });
-  const { settings, roles } = file;
-  return { hash: contentHash({ settings, roles, users }), settings, roles, users, source, warnings: all };
+  const { settings, roles, teams } = file;
+  return { hash: contentHash({ settings, roles, users, teams }), settings, roles, users, teams, source, warnings: all };
 }
 
 /** The same for every order and spelling of the same content. */

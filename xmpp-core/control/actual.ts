@@ -7,6 +7,7 @@ import { plainNeed, sum } from "../routing/credentials.ts";
 import { held } from "./apply-accounts.ts";
 import { isFresh } from "./canonical.ts";
 import type { ActualAccount, ActualGroup, ActualParts, ActualSettings } from "./contract.ts";
+import { actualContacts } from "./other-names.ts";
 import type { ControlParts } from "./parts.ts";
 
 /**
@@ -53,12 +54,15 @@ export function actualTeller(parts: ControlParts): (known: Readonly<Record<strin
 
   return (known) => {
     const supervisors = actualSupervisors(parts);
+    const contacts = actualContacts(parts);
+    const contactsHash = hashOf(contacts);
     const hash = hashOf(supervisors);
     return {
       settings: settingsPart(known.settings),
       groups: groupsPart(known.groups),
       supervisors: known.supervisors === hash ? { hash } : { hash, value: supervisors },
       accounts: accountsPart(known.accounts),
+      contacts: known.contacts === contactsHash ? { hash: contactsHash } : { hash: contactsHash, value: contacts },
     };
   };
 }
@@ -84,6 +88,7 @@ function scalars(parts: ControlParts): Omit<ActualSettings, "properties"> {
     admin: scalar("admin"),
     externalAddress: scalar("external-address"),
     runtimeOptions: scalar("runtime-options"),
+    aliasDomains: scalar("alias-domains"),
     passwords: passwordCounts(parts),
   };
 }
@@ -134,8 +139,9 @@ function actualGroups(parts: ControlParts): ActualGroup[] {
   return parts
     .offered(groups)
     .flatMap((all) => all.list())
-    .map(({ name, displayName, showInRoster, groupList, members, origin }) => ({
+    .map(({ name, displayName, showInRoster, groupList, members, contacts = [], origin }) => ({
       ...{ name, displayName, showInRoster, groupList: [...groupList], origin },
+      ...(contacts.length === 0 ? {} : { contacts: [...contacts] }),
       members: members === "all" ? "all" : [...members],
     }));
 }
@@ -152,7 +158,7 @@ function actualAccounts(parts: ControlParts): ActualAccount[] {
 }
 
 function actualAccount(account: Account): ActualAccount {
-  const { name, hostId, displayName, email, enabled, barred, origin, credentialsHash, keptUntil } = account;
+  const { name, hostId, displayName, email, enabled, barred, origin, credentialsHash, keptUntil, aliases } = account;
   return {
     ...{ name, enabled, origin },
     ...(barred ? { barred } : {}),
@@ -161,6 +167,7 @@ function actualAccount(account: Account): ActualAccount {
     ...(email === undefined ? {} : { email }),
     ...(credentialsHash === undefined ? {} : { credentialsHash }),
     ...(keptUntil === undefined ? {} : { keptUntil: new Date(keptUntil).toISOString() }),
+    ...(aliases.length === 0 ? {} : { aliases: [...aliases] }),
   };
 }
 

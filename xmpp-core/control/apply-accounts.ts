@@ -5,8 +5,8 @@ import { CodedError } from "../errors.ts";
 import type { SharedGroupChange } from "../modules/points.ts";
 import { groups } from "../modules/points.ts";
 import type { Account, StoredCredentials } from "../routing/accounts.ts";
-import { localName } from "./canonical.ts";
 import { type AccountWanted, type Change, canonicalPassword, readHash } from "./contract.ts";
+import { localName } from "./local-name.ts";
 import { type ControlParts, type Draft, newDraft, takeBack } from "./parts.ts";
 
 type AccountChange = Extract<Change, { kind: "account-set" | "account-rename" | "account-remove" }>;
@@ -54,6 +54,7 @@ function set(
   inherited: Inherited,
 ): void {
   const { account: wanted } = change;
+  notAContact(parts, wanted.name);
   const now = held(parts, wanted.name);
   if (now?.origin === "local" && change.adopt !== true)
     throw new CodedError("control/local-account", `${wanted.name} is a local account of this server.`, {
@@ -64,6 +65,7 @@ function set(
   if (now === undefined || otherPerson) {
     if (now !== undefined) setAside(parts, draft, now, `${now.name} is another person now.`);
     const made = create(parts, draft, wanted);
+    setAliases(parts, draft, made, wanted);
     if (now !== undefined) inherit(parts, now, made, inherited);
     setKeys(parts, draft, made, wanted, false);
     return;
@@ -75,8 +77,26 @@ function set(
   now.keptUntil = undefined;
   fill(now, wanted);
   draft.writes.push(...parts.accounts.save(now));
+  setAliases(parts, draft, now, wanted);
   draft.enter.push(() => tell(parts, (handlers) => handlers.changed?.(now)));
   setKeys(parts, draft, now, wanted, change.keepCredentials === true);
+}
+
+function setAliases(parts: ControlParts, draft: Draft, account: Account, { aliases = [] }: AccountWanted): void {
+  if (aliases.length === account.aliases.length && aliases.every((alias) => account.aliases.includes(alias))) return;
+  const { result, undo } = parts.accounts.tentatively(() => parts.accounts.setAliases(account, aliases));
+  draft.undo.push(undo);
+  draft.writes.push(...result);
+}
+
+/** Nobody may bear the name of a team. */
+function notAContact(parts: ControlParts, name: string): void {
+  const found = parts.accounts.get(parts.names.primary.id, name);
+  if (found?.contact && found.name === name)
+    throw new CodedError("control/name-taken", `${name} is the name of a team.`, {
+      fields: { name },
+      hint: "Give the user or the team another name in the host.",
+    });
 }
 
 /** The same person under another name: the former name stays an alias, sessions go on. */
@@ -88,6 +108,7 @@ function rename(
 ): void {
   const { from, account: wanted } = change;
   const account = required(parts, from);
+  notAContact(parts, wanted.name);
   const holder = held(parts, wanted.name);
   if (holder !== undefined && holder !== account) {
     if (holder.origin === "local")
@@ -106,6 +127,7 @@ function rename(
   account.keptUntil = undefined;
   fill(account, wanted);
   draft.writes.push(...parts.accounts.save(account));
+  setAliases(parts, draft, account, wanted);
   draft.enter.push(() => tell(parts, (handlers) => handlers.renamed?.(account, from)));
   draft.enter.push(() => tell(parts, (handlers) => handlers.changed?.(account)));
   setKeys(parts, draft, account, wanted, canonicalPassword(wanted) === undefined);
@@ -251,7 +273,7 @@ function tell(
 /** Who bears the name itself; who once bore it does not count. */
 export function held(parts: Pick<ControlParts, "accounts" | "names">, name: string): Account | undefined {
   const found = parts.accounts.get(parts.names.primary.id, name);
-  return found?.name === name && !found.probe ? found : undefined;
+  return found?.name === name && !found.probe && !found.contact ? found : undefined;
 }
 
 export function required(parts: Pick<ControlParts, "accounts" | "names">, name: string): Account {

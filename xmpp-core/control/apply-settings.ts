@@ -92,7 +92,7 @@ function inForce(
 
 /** Adds rows and memory of settings and properties to the draft. */
 export function enterSettings(parts: ControlParts, draft: Draft, prepared: PreparedSettings): void {
-  const { settings, properties } = parts;
+  const { settings, properties, names } = parts;
   const put = prepared.whose === "host" ? settings.setHost : settings.setLocal;
   const before = new Map<string, string | undefined>();
   for (const [setting, value] of prepared.values) {
@@ -108,5 +108,6 @@ export function enterSettings(parts: ControlParts, draft: Draft, prepared: Prepa
       if (setting.startsWith("property:") && now !== was) changed.set(setting.slice("property:".length), now ?? null);
     }
     properties.set(changed);
+    if (before.has("alias-domains")) names.setOthers(settings.get("alias-domains")?.split(", ") ?? []);
   });
 }

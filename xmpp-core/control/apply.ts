@@ -13,6 +13,7 @@ import { groupName } from "./canonical.ts";
 import type { ApplyAnswer, ApplyRequest, Change } from "./contract.ts";
 import { changeDomain, checkDomain } from "./domain.ts";
 import type { PreparedPorts } from "./listening.ts";
+import { applyContacts, contactNamed } from "./other-names.ts";
 import { type ControlParts, type Draft, newDraft, takeBack } from "./parts.ts";
 import type { RevisionContent } from "./revisions.ts";
 import { readRuntimeOptions } from "./runtime-options.ts";
@@ -67,7 +68,9 @@ async function apply(parts: ControlParts, request: ApplyRequest): Promise<ApplyA
       return () => {
         if (domain !== undefined) changeDomain(parts, draft, domain, { aliasDays: request.aliasDays });
         const inherited = applyAccounts(parts, draft, accountChanges);
-        applyGroups(parts, draft, only("group-set", "group-members", "group-remove"), inherited);
+        applyContacts(parts, draft, only("contact-set"));
+        applyGroups(parts, draft, only("group-set", "group-members", "group-contacts", "group-remove"), inherited);
+        applyContacts(parts, draft, only("contact-remove"));
         applySupervisors(parts, draft, only("supervisor"), inherited);
         const begun = revisions.begin({ number: revision, by, at: parts.clock.now(), content: () => content });
         draft.writes.push(...begun.writes);
@@ -162,7 +165,7 @@ async function switchOver(
 function applyGroups(
   parts: ControlParts,
   draft: Draft,
-  changes: readonly Of<"group-set" | "group-members" | "group-remove">[],
+  changes: readonly Of<"group-set" | "group-members" | "group-contacts" | "group-remove">[],
   inherited: Inherited,
 ): void {
   const [all] = parts.offered(groups);
@@ -189,6 +192,9 @@ function applyGroups(
         add: of(change.add),
         remove: of(change.remove),
       });
+    } else if (change.kind === "group-contacts") {
+      const of = (names: readonly string[]) => names.map((name) => contactNamed(parts, name));
+      asked.push({ kind: "members", group: change.group, add: of(change.add), remove: of(change.remove) });
     } else asked.push({ kind: "remove", name: change.name });
   }
   if (asked.length === 0) return;
@@ -231,8 +237,9 @@ function contentInForce(parts: ControlParts): RevisionContent {
     .filter(({ origin }) => origin === "host");
   return {
     settings,
-    groups: ofHost.map(({ origin: _, members, groupList, ...texts }) => ({
+    groups: ofHost.map(({ origin: _, members, groupList, contacts = [], ...texts }) => ({
       ...texts,
+      contacts: [...contacts],
       groupList: [...groupList],
       members: members === "all" ? "all" : [...members],
     })),

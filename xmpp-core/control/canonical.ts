@@ -1,9 +1,11 @@
 /** What the server makes of a desired state: its own form of every value and name, or why it takes none. docs/architecture.md "A setting's way". */
 
 import { isIP } from "node:net";
-import { explainJid, parseJid, prepareLocal } from "../jid/jid.ts";
+import { parseJid } from "../jid/jid.ts";
 import { countable } from "../modules/points.ts";
 import type { CanonicalAnswer, DesiredState, NameAnswer, SettingAnswer } from "./contract.ts";
+import { localName } from "./local-name.ts";
+import { otherNames } from "./other-names.ts";
 import type { ControlParts } from "./parts.ts";
 import { type ScalarName, scalarAnswer, scalarImpact } from "./scalars.ts";
 
@@ -20,6 +22,7 @@ export async function canonicalForm(parts: ControlParts, desired: DesiredState):
     settings,
     accounts: desired.accounts.map(({ name }) => localName(name)),
     groups: unique(desired.groups.flatMap(({ name, groupList }) => [name, ...groupList])).map(groupName),
+    ...otherNames(parts, desired, settings),
     ...(moves ? { migration: await migrationFacts(parts, domain) } : {}),
   };
 }
@@ -31,6 +34,7 @@ function settingAnswers(parts: ControlParts, wanted: DesiredState["settings"]): 
     admin: wanted.admin,
     "external-address": wanted.externalAddress,
     "runtime-options": wanted.runtimeOptions,
+    "alias-domains": wanted.aliasDomains,
   };
   const answers: SettingAnswer[] = [];
   for (const [name, text] of Object.entries(scalars) as [ScalarName, string | undefined][])
@@ -69,23 +73,6 @@ function givenUp(parts: ControlParts, setting: string): SettingAnswer {
   const found = parts.properties.canonical(setting.slice("property:".length), parts.settings.get(setting) ?? "");
   if (found.is === "rejected") return { ...common, impact: "live", secret: found.secret };
   return { ...common, impact: found.impact, effect: found.effect, secret: found.secret };
-}
-
-/** The server's form of an account's name. */
-export function localName(given: string): NameAnswer {
-  const text = given.trim();
-  const name = text === "" ? undefined : prepareLocal(text);
-  if (name !== undefined) return { given, name };
-  const why = text === "" ? "the name is empty" : (explainJid(`${text}@localhost`) ?? "it holds @ or /");
-  return {
-    given,
-    name: null,
-    rejected: {
-      code: "accounts/name",
-      rule: "a name that can stand before the @ of an address",
-      hint: `${why.charAt(0).toUpperCase()}${why.slice(1)}.`,
-    },
-  };
 }
 
 /** The server's form of a group's name: NFC, single spaces, case kept. */

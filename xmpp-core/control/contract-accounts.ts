@@ -46,6 +46,8 @@ export const account = z.object({
   /** In the modular form of its kind. Never logged, never in the journal, not in `actual`. */
   passwordHash: z.string().optional(),
   passwordFrom: liveSource.optional(),
+  /** Further addresses of the person: local parts, or full addresses under an alias domain. Absent: none. */
+  aliases: z.array(z.string()).optional(),
 });
 export type AccountWanted = z.infer<typeof account>;
 
@@ -63,8 +65,14 @@ export const actualAccount = z.object({
   credentialsHash: z.string().optional(),
   /** Set when the host no longer has this person; data is kept until then (ISO time). */
   keptUntil: z.string().optional(),
+  /** Sorted; absent: none. */
+  aliases: z.array(z.string()).optional(),
 });
 export type ActualAccount = z.infer<typeof actualAccount>;
+
+/** A team that groups show as a contact: no account, nobody logs in as it. docs/people.md. */
+export const contact = z.object({ name: z.string(), displayName: z.string() });
+export type ContactWanted = z.infer<typeof contact>;
 
 export const checkLogin = {
   ask: z.object({ name: z.string(), password: z.string().optional() }),

@@ -1,12 +1,11 @@
 /** Boot on the last proven revision, after two failed boots of the newest. docs/architecture.md "A setting's way". */
 
 import type { Core } from "../modules/module.ts";
-import { groups, type SharedGroupChange } from "../modules/points.ts";
+import { groups, type SharedGroup, type SharedGroupChange } from "../modules/points.ts";
 import type { Accounts } from "../routing/accounts.ts";
 import type { Names } from "../routing/names.ts";
 import type { Write } from "../storage/statement.ts";
 import type { Storage } from "../storage/storage.ts";
-import type { GroupWanted } from "./contract.ts";
 import type { RevisionContent, Revisions } from "./revisions.ts";
 import type { RightsTable } from "./rights.ts";
 import type { Settings } from "./settings.ts";
@@ -55,23 +54,22 @@ export async function fallingBack(parts: {
 
 type Rest = { accounts: Accounts; names: Names; rights: RightsTable };
 
-function groupChanges(
-  now: readonly (Omit<GroupWanted, "members" | "groupList"> & {
-    members: "all" | readonly string[];
-    origin: "host" | "local";
-  })[],
-  content: RevisionContent,
-  rest: Rest,
-): SharedGroupChange[] {
+function groupChanges(now: readonly SharedGroup[], content: RevisionContent, rest: Rest): SharedGroupChange[] {
   const accountsOf = (names: readonly string[]) =>
     names.map((name) => rest.accounts.get(rest.names.primary.id, name)).filter((account) => account !== undefined);
   const changes: SharedGroupChange[] = [];
   for (const { name, origin } of now)
     if (origin === "host" && !content.groups.some((group) => group.name === name))
       changes.push({ kind: "remove", name });
-  for (const { members, ...group } of content.groups) {
+  for (const { members, contacts = [], ...group } of content.groups) {
     changes.push({ kind: "set", group, origin: "host" });
-    const standing = now.find(({ name }) => name === group.name)?.members ?? [];
+    const found = now.find(({ name }) => name === group.name);
+    const standing = found?.members ?? [];
+    const shown = found?.contacts ?? [];
+    // A team that is gone altogether comes back with the next plan.
+    const come = accountsOf(contacts.filter((name) => !shown.includes(name))).filter(({ contact }) => contact);
+    const go = accountsOf(shown.filter((name) => !contacts.includes(name)));
+    if (come.length + go.length > 0) changes.push({ kind: "members", group: group.name, add: come, remove: go });
     if (members === "all") {
       if (standing !== "all") changes.push({ kind: "members", group: group.name, all: true, add: [], remove: [] });
     } else if (standing === "all")

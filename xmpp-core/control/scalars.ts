@@ -5,7 +5,7 @@ import { canonicalHost } from "../properties/text-schema.ts";
 import type { Impact, SettingAnswer } from "./contract.ts";
 import { readRuntimeOptions } from "./runtime-options.ts";
 
-export const scalarNames = ["domain", "admin", "external-address", "runtime-options"] as const;
+export const scalarNames = ["domain", "admin", "external-address", "runtime-options", "alias-domains"] as const;
 export type ScalarName = (typeof scalarNames)[number];
 
 type Read = { value: string; notes?: string[] } | { code: string; rule: string; hint: string };
@@ -69,6 +69,18 @@ const readers: Record<ScalarName, (text: string) => Read> = {
       rule: "an IPv4 address, an IPv6 address, one of each (IPv4 first), or a host name",
       hint: "For instance 203.0.113.7 or chat.example.org.",
     };
+  },
+  "alias-domains"(text) {
+    const names = text.split(",").flatMap((one) => (one.trim() === "" ? [] : [one.trim()]));
+    const domains = names.map((name) => (isIP(name.replace(/^\[|\]$/g, "")) === 0 ? prepareDomain(name) : undefined));
+    const wrong = names.find((_, at) => domains[at] === undefined);
+    if (wrong !== undefined)
+      return {
+        code: "settings/alias-domains",
+        rule: "domain names, separated by commas",
+        hint: `${sentence(explainJid(wrong) ?? `${wrong} is an address`)}`,
+      };
+    return { value: [...new Set(domains)].join(", ") };
   },
   "runtime-options"(text) {
     const options = readRuntimeOptions(text);

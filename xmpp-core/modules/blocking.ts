@@ -72,9 +72,53 @@ export const blocking = defineModule({
       for (const item of request.element.getChildren("item", ns.blocking)) {
         const address = parseJid(String(item.attrs.jid ?? ""));
         if (address === undefined) return undefined;
-        found.push(names.relative(address));
+        found.push(stored(address));
       }
       return found;
+    }
+
+    /** A person is blocked under whatever address: the one that is seen stands in the list. */
+    function stored(address: Jid): string {
+      const place = names.locate(address);
+      const other = place.at === "account" ? core.accounts.get(place.served.id, place.name) : undefined;
+      return names.relative(other === undefined ? address : { ...address, local: other.name });
+    }
+
+    /** Entries that name this local part, with whose list they are in. */
+    function* naming(served: number, name: string): IterableIterator<{ owner: number; jid: string }> {
+      for (const [owner, list] of lists) {
+        if (core.accounts.byId(owner)?.served !== served) continue;
+        for (const jid of list) if (jid === `${name}@` || jid.startsWith(`${name}@/`)) yield { owner, jid };
+      }
+    }
+
+    /** Who is blocked stays blocked under another name. */
+    function follow(account: Account, before: string): void {
+      const writes: Write[] = [];
+      for (const { owner, jid } of [...naming(account.served, before)]) {
+        const now = `${account.name}${jid.slice(before.length)}`;
+        lists.get(owner)?.delete(jid);
+        lists.get(owner)?.add(now);
+        writes.push(dropBlocked.with(owner, jid), putBlocked.with(owner, now));
+      }
+      if (writes.length > 0) core.storage.commit(writes);
+    }
+
+    /** The name may become somebody else's, whom nobody has blocked. Memory follows the caller's commit. */
+    function leave(account: Account): Write[] {
+      const { served, name } = account;
+      const entries = [...naming(served, name)];
+      if (entries.length > 0)
+        setImmediate(() => {
+          core.storage.write([]).then(
+            () => {
+              if (core.accounts.byId(account.id) === account) return;
+              for (const { owner, jid } of entries) lists.get(owner)?.delete(jid);
+            },
+            (error: unknown) => core.report.wrong({ what: "block lists", error }),
+          );
+        });
+      return entries.map(({ owner, jid }) => dropBlocked.with(owner, jid));
     }
 
     function push(session: Session, account: Account, change: (view: string) => Xml, after: number): void {
@@ -162,6 +206,7 @@ export const blocking = defineModule({
           return undefined;
         },
       },
+      account: { renamed: follow, setAside: leave, removed: leave },
       admitsIq: (session, target) =>
         lists.size === 0 ||
         session.account === target.account ||

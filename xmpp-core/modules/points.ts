@@ -109,6 +109,8 @@ export interface SharedGroup {
   readonly groupList: readonly string[];
   /** Names of accounts, sorted, disabled ones too; `all`: every account. */
   readonly members: "all" | readonly string[];
+  /** Names of teams: contacts of the group that are no accounts, sorted; absent: none. */
+  readonly contacts?: readonly string[];
   readonly origin: "host" | "local";
 }
 
@@ -116,10 +118,10 @@ export type SharedGroupChange =
   /** Creates the group without members, or sets its texts and origin. */
   | {
       readonly kind: "set";
-      readonly group: Omit<SharedGroup, "members" | "origin">;
+      readonly group: Omit<SharedGroup, "members" | "contacts" | "origin">;
       readonly origin: "host" | "local";
     }
-  /** `all`: true makes everybody a member, false returns to the list, which then starts empty; absent keeps which it is. */
+  /** `all`: true makes everybody a member, false returns to the list, which then starts empty; absent keeps which it is. Teams are added and removed either way. */
   | {
       readonly kind: "members";
       readonly group: string;

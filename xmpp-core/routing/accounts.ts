@@ -1,5 +1,16 @@
-import { read, type Write, write } from "../storage/statement.ts";
+import type { Write } from "../storage/statement.ts";
 import type { Storage } from "../storage/storage.ts";
+import { openAddresses } from "./account-addresses.ts";
+import {
+  allAccounts,
+  allAliases,
+  dropAccount,
+  highestId,
+  putAccount,
+  putAlias,
+  rememberId,
+  setAside,
+} from "./account-rows.ts";
 import {
   credentialsOf,
   credentialsOfRow,
@@ -35,96 +46,15 @@ export interface Account {
   password: PasswordStanding | undefined;
   /** Made for one verify: invisible, without rights. */
   readonly probe: boolean;
+  /** A team: in contact lists, but nobody logs in as it, writes to it or counts it. */
+  readonly contact: boolean;
+  /** Further addresses, prepared: `a.martin`, or `a.martin@alias.example` under an alias domain. */
+  aliases: readonly string[];
   /** Bound sessions, connected or waiting to be resumed. */
   readonly sessions: Session[];
 }
 
-/** Ids are never used again: what a removed account left somewhere must not become another one's. */
-export const accountIdsMigration = {
-  name: "0016_account-ids",
-  sql: "CREATE TABLE removed_account (one INTEGER PRIMARY KEY CHECK (one = 1), highest INTEGER NOT NULL);",
-};
-
-export const accountsMigration = {
-  name: "0002_accounts",
-  sql: `
-    CREATE TABLE account (
-      id INTEGER PRIMARY KEY, served INTEGER NOT NULL REFERENCES served(id), name TEXT NOT NULL, host_id TEXT,
-      display_name TEXT, email TEXT, enabled INTEGER NOT NULL, origin TEXT NOT NULL, kept_until INTEGER,
-      created_at INTEGER NOT NULL, set_aside INTEGER NOT NULL DEFAULT 0
-    );
-    CREATE UNIQUE INDEX account_name ON account (served, name) WHERE set_aside = 0;
-    CREATE TABLE account_alias (
-      served INTEGER NOT NULL, name TEXT NOT NULL, account INTEGER NOT NULL REFERENCES account(id) ON DELETE CASCADE,
-      PRIMARY KEY (served, name)
-    ) WITHOUT ROWID;
-    CREATE TABLE credentials (
-      account INTEGER PRIMARY KEY REFERENCES account(id) ON DELETE CASCADE, sha1 TEXT, sha256 TEXT, sha512 TEXT, hash TEXT NOT NULL
-    );`,
-};
-
-interface AccountRow {
-  id: number;
-  served: number;
-  name: string;
-  host_id: string | null;
-  display_name: string | null;
-  email: string | null;
-  enabled: number;
-  origin: "host" | "local";
-  kept_until: number | null;
-  hash: string | null;
-  barred: number;
-  sha1: string | null;
-  sha256: string | null;
-  sha512: string | null;
-  password_hash: string | null;
-  password_from: "ldap" | "sql" | "http" | null;
-}
-
-const allAccounts = read<[], AccountRow>(
-  `SELECT a.id, a.served, a.name, a.host_id, a.display_name, a.email, a.enabled, a.origin, a.kept_until, a.barred, c.hash,
-     c.password_hash, c.password_from, substr(c.sha1, 1, 1) AS sha1, substr(c.sha256, 1, 1) AS sha256,
-     substr(c.sha512, 1, 1) AS sha512
-   FROM account a LEFT JOIN credentials c ON c.account = a.id WHERE a.set_aside = 0`,
-);
-const allAliases = read<[], { served: number; name: string; account: number }>(
-  "SELECT served, name, account FROM account_alias",
-);
-const highestId = read<[], { highest: number | null }>(
-  "SELECT max(id) AS highest FROM (SELECT max(id) AS id FROM account UNION ALL SELECT max(highest) FROM removed_account)",
-);
-const rememberId = write<[id: number]>(
-  `INSERT INTO removed_account (one, highest) VALUES (1, ?)
-   ON CONFLICT (one) DO UPDATE SET highest = max(highest, excluded.highest)`,
-);
-const putAccount = write<
-  [
-    id: number,
-    served: number,
-    name: string,
-    hostId: string | null,
-    displayName: string | null,
-    email: string | null,
-    enabled: number,
-    origin: string,
-    keptUntil: number | null,
-    createdAt: number,
-    barred: number,
-  ]
->(
-  `INSERT INTO account (id, served, name, host_id, display_name, email, enabled, origin, kept_until, created_at, barred)
-   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-   ON CONFLICT (id) DO UPDATE SET name = excluded.name, host_id = excluded.host_id, display_name = excluded.display_name,
-     email = excluded.email, enabled = excluded.enabled, origin = excluded.origin, kept_until = excluded.kept_until,
-     barred = excluded.barred`,
-);
-const setAside = write<[number]>("UPDATE account SET set_aside = 1, enabled = 0 WHERE id = ?");
-const dropAccount = write<[number]>("DELETE FROM account WHERE id = ?");
-const putAlias = write<[served: number, name: string, account: number]>(
-  "INSERT OR REPLACE INTO account_alias (served, name, account) VALUES (?, ?, ?)",
-);
-
+export { accountIdsMigration, accountsMigration } from "./account-rows.ts";
 export type { StoredCredentials } from "./credentials.ts";
 
 /**
@@ -134,8 +64,13 @@ export type { StoredCredentials } from "./credentials.ts";
 export interface Accounts {
   get(served: number, name: string): Account | undefined;
   byId(id: number): Account | undefined;
+  /** Without contacts that are no accounts. */
   all(): IterableIterator<Account>;
   readonly size: number;
+  /** Teams. */
+  contacts(): IterableIterator<Account>;
+  /** The name behind a full address under an alias domain that belongs to one person; undefined: the same local part. */
+  nameBehind(served: number, address: string): string | undefined;
   /** Counts every change of an account's row or name, also those taken back. */
   readonly version: number;
   /** Names that changed after a version, gone ones too; undefined: too long ago to tell. */
@@ -146,13 +81,17 @@ export interface Accounts {
   credentials(account: Account): Promise<StoredCredentials | undefined>;
   create(
     served: Served,
-    facts: Omit<Account, "id" | "served" | "sessions" | "credentialsHash" | "password" | "barred"> & {
-      barred?: boolean;
-    },
+    facts: Omit<
+      Account,
+      "id" | "served" | "sessions" | "credentialsHash" | "password" | "barred" | "contact" | "aliases"
+    > &
+      Partial<Pick<Account, "barred" | "contact">>,
     now: number,
   ): { account: Account; writes: Write[] };
   save(account: Account): Write[];
   rename(account: Account, name: string): Write[];
+  /** The person's further addresses from now on. A name somebody bears wins over an alias. */
+  setAliases(account: Account, aliases: readonly string[]): Write[];
   setCredentials(account: Account, keys: StoredCredentials | undefined, hash: string | undefined): Write[];
   /** Keys derived from a password that was right for the account's hash; memory follows by `enter` once they are stored. */
   learn(account: Account, keys: StoredCredentials, from: string): { writes: Write[]; enter: () => void };
@@ -177,6 +116,7 @@ const mostChangesTold = 10_000;
 /** Loads every account; keys stay on disk until somebody logs in. */
 export async function openAccounts(storage: Storage): Promise<Accounts> {
   const byId = new Map<number, Account>();
+  const teams = new Map<number, Account>();
   const byName = new Map<string, Account>();
   const key = (served: number, name: string): string => `${served}:${name}`;
   for (const row of await storage.read(allAccounts)) {
@@ -194,11 +134,14 @@ export async function openAccounts(storage: Storage): Promise<Accounts> {
       barred: row.barred === 1,
       password: row.hash === null ? undefined : standingOf(credentialsOfRow(row)),
       probe: false,
+      contact: row.contact === 1,
+      aliases: [],
       sessions: [],
     };
-    byId.set(account.id, account);
+    (account.contact ? teams : byId).set(account.id, account);
     byName.set(key(account.served, account.name), account);
   }
+  const addresses = await openAddresses(storage, (id) => byId.get(id));
   // A former name leads to the renamed person unless somebody bears it again.
   const aliases = new Map<string, number>();
   for (const row of await storage.read(allAliases)) aliases.set(key(row.served, row.name), row.account);
@@ -235,16 +178,20 @@ export async function openAccounts(storage: Storage): Promise<Accounts> {
       account.keptUntil ?? null,
       createdAt,
       account.barred ? 1 : 0,
+      account.contact ? 1 : 0,
     );
   };
 
   function forget(account: Account): void {
     touched(account.name);
     inverses?.push(() => touched(account.name));
-    byId.delete(account.id);
+    const shelf = account.contact ? teams : byId;
+    shelf.delete(account.id);
     byName.delete(key(account.served, account.name));
+    const known = addresses.leave(account);
     inverses?.push(() => {
-      byId.set(account.id, account);
+      known();
+      shelf.set(account.id, account);
       byName.set(key(account.served, account.name), account);
     });
   }
@@ -253,17 +200,21 @@ export async function openAccounts(storage: Storage): Promise<Accounts> {
     get(served, name) {
       const found = byName.get(key(served, name));
       if (found !== undefined) return found;
+      const person = addresses.get(served, name);
+      if (person !== undefined) return person;
       const alias = aliases.get(key(served, name));
       if (alias !== undefined) return byId.get(alias);
       for (const probe of probes.keys()) if (probe.served === served && probe.name === name) return probe;
       return undefined;
     },
     byId(id) {
-      if (id >= 0) return byId.get(id);
+      if (id >= 0) return byId.get(id) ?? teams.get(id);
       for (const probe of probes.keys()) if (probe.id === id) return probe;
       return undefined;
     },
     all: () => byId.values(),
+    contacts: () => teams.values(),
+    nameBehind: (served, address) => addresses.get(served, address)?.name,
     get size() {
       return byId.size;
     },
@@ -282,13 +233,14 @@ export async function openAccounts(storage: Storage): Promise<Accounts> {
     },
     create(served, facts, now) {
       const account: Account = {
-        ...{ barred: false, ...facts, id: ++lastId, served: served.id },
+        ...{ barred: false, contact: false, aliases: [], ...facts, id: ++lastId, served: served.id },
         ...{ credentialsHash: undefined, password: undefined, sessions: [] },
       };
-      byId.set(account.id, account);
+      const shelf = account.contact ? teams : byId;
+      shelf.set(account.id, account);
       byName.set(key(served.id, account.name), account);
       inverses?.push(() => {
-        byId.delete(account.id);
+        shelf.delete(account.id);
         byName.delete(key(served.id, account.name));
       });
       return { account, writes: [row(account, now)] };
@@ -314,6 +266,15 @@ export async function openAccounts(storage: Storage): Promise<Accounts> {
         byName.set(key(account.served, before), account);
       });
       return [row(account, 0), putAlias.with(account.served, before, account.id)];
+    },
+    setAliases(account, wanted) {
+      touched(account.name);
+      const { writes, undo } = addresses.set(account, wanted);
+      inverses?.push(() => {
+        undo();
+        touched(account.name);
+      });
+      return writes;
     },
     setCredentials(account, keys, hash) {
       const { credentialsHash, password } = account;
@@ -385,6 +346,8 @@ export async function openAccounts(storage: Storage): Promise<Accounts> {
           credentialsHash: undefined,
           password: undefined,
           probe: true,
+          contact: false,
+          aliases: [],
           sessions: [],
         },
       };

@@ -56,11 +56,12 @@ class Flow implements MessageFlow {
     this.type = (types.has(stanza.type ?? "") ? stanza.type : "normal") as MessageFlow["type"];
     this.sender = sender;
     this.from = from;
-    this.to = to;
     this.place = parts.names.locate(to);
     this.view = sender?.view ?? from.domain;
-    this.recipient =
-      this.place.at === "account" ? parts.accounts.get(this.place.served.id, this.place.name) : undefined;
+    const found = this.place.at === "account" ? parts.accounts.get(this.place.served.id, this.place.name) : undefined;
+    // Nobody reads what is written to a team.
+    this.recipient = found?.contact ? undefined : found;
+    this.to = this.recipient === undefined ? to : visible(parts.names, to, this.recipient, this.view);
     // What a probe of verification says leaves no trace.
     const probing = sender?.account.probe === true || this.recipient?.probe === true;
     this.lasting = !probing && (this.type === "chat" || this.type === "normal") && isLasting(stanza);
@@ -106,6 +107,12 @@ class Flow implements MessageFlow {
     const payload = views.payload(this.payload(), this.view, view);
     return writeStanza(this.stanza, { from: views.address(from, view), to: views.address(to, view), payload, append });
   }
+}
+
+/** The one address that is seen of a person, whichever was written. */
+function visible(names: Names, to: Jid, { name }: Account, view: string): Jid {
+  const domain = names.aliasDomains.includes(to.domain) ? view : to.domain;
+  return to.local === name && to.domain === domain ? to : { ...to, local: name, domain };
 }
 
 /** Sessions that take messages to the bare address: available with a priority that is not negative. RFC 6121 §8.5.2. */

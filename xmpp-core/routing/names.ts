@@ -111,6 +111,13 @@ export interface Names {
   ): { readonly writes: readonly Write[]; readonly enter: () => void };
   /** Ends former names whose time has come; returns those that ended. */
   expire(now: number): Promise<readonly string[]>;
+  /** Domains that are also ours: every local part means the same there, and nobody ever sees them. docs/people.md */
+  readonly aliasDomains: readonly string[];
+  /** `nameBehind`: the local part that a full address under an alias domain stands for; undefined: its own. */
+  setOthers(
+    aliasDomains: readonly string[],
+    nameBehind?: (served: number, address: string) => string | undefined,
+  ): void;
   onChanged(listener: () => void): () => void;
   /** Services by their declared names, set once by the server; each answers under its own name until `callService`. */
   setServices(declared: ReadonlySet<string>): void;
@@ -131,6 +138,8 @@ export async function openNames(storage: Storage, firstName: string, now: number
   let services = new Map<string, string>();
   let served: readonly Served[] = [];
   let hosts = new Map<string, Host>();
+  let aliasDomains: readonly string[] = [];
+  let nameBehind: (served: number, address: string) => string | undefined = () => undefined;
   const listeners = new Set<() => void>();
 
   function rebuild(): void {
@@ -142,6 +151,10 @@ export async function openNames(storage: Storage, firstName: string, now: number
         .map((row) => ({ name: row.name, epoch: row.id, since: row.since, until: row.until })),
     }));
     hosts = new Map();
+    const [first] = served;
+    // What is seen is the present name, whatever domain was written; a name of our own wins.
+    if (first !== undefined)
+      for (const name of aliasDomains) hosts.set(name, { served: first, view: first.name, service: "" });
     for (const domain of served)
       for (const { name } of domain.live) {
         for (const [service, label] of services) hosts.set(`${label}.${name}`, { served: domain, view: name, service });
@@ -155,13 +168,17 @@ export async function openNames(storage: Storage, firstName: string, now: number
   const hostName = (view: string, service: string): string =>
     service === "" ? view : `${services.get(service) ?? service}.${view}`;
 
+  function localOf({ served: { id } }: Host, { local, domain }: Jid): string {
+    return (aliasDomains.length > 0 ? nameBehind(id, `${local}@${domain}`) : undefined) ?? local;
+  }
+
   function locate(jid: Jid): Place {
     const host = hosts.get(jid.domain);
     if (host === undefined) return { at: "foreign", jid };
     if (host.service !== "")
       return { at: "service", served: host.served, label: host.service, local: jid.local, resource: jid.resource };
     if (jid.local === "") return { at: "server", served: host.served, resource: jid.resource };
-    return { at: "account", served: host.served, name: jid.local, resource: jid.resource };
+    return { at: "account", served: host.served, name: localOf(host, jid), resource: jid.resource };
   }
 
   return {
@@ -184,7 +201,7 @@ export async function openNames(storage: Storage, firstName: string, now: number
       const host = hosts.get(jid.domain);
       if (host === undefined) return formatJid(jid);
       const tail = host.service === "" ? "" : `${host.service}.`;
-      return `${jid.local}@${tail}${jid.resource === "" ? "" : `/${jid.resource}`}`;
+      return `${localOf(host, jid)}@${tail}${jid.resource === "" ? "" : `/${jid.resource}`}`;
     },
     absolute(stored, view) {
       const slash = stored.indexOf("/");
@@ -246,6 +263,15 @@ export async function openNames(storage: Storage, firstName: string, now: number
       rebuild();
       for (const listener of listeners) listener();
       return ended.map((row) => row.name);
+    },
+    get aliasDomains() {
+      return aliasDomains;
+    },
+    setOthers(domains, behind = nameBehind) {
+      aliasDomains = domains;
+      nameBehind = behind;
+      rebuild();
+      for (const listener of listeners) listener();
     },
     onChanged(listener) {
       listeners.add(listener);

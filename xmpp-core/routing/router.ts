@@ -164,6 +164,10 @@ export function router(parts: RouterParts): Router {
       refuse(session, stanza, stanzaError("remote-server-not-found"));
       return undefined;
     }
+    if (place.at === "account" && accounts.get(place.served.id, place.name)?.contact) {
+      refuse(session, stanza, stanzaError("service-unavailable"));
+      return undefined;
+    }
     if (place.at === "account" && place.resource !== "") {
       toClient(session, stanza, place, to);
       return undefined;

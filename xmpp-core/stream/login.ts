@@ -77,7 +77,9 @@ export function login(
       const keys = account && (await parts.accounts.credentials(account));
       const ownAddress = (authzid: string): boolean => {
         const address = parseJid(authzid);
-        return address !== undefined && address.resource === "" && localpartOf(parts, facts.view, authzid) === name;
+        const own = localpartOf(parts, facts.view, authzid);
+        if (address === undefined || address.resource !== "" || own === undefined) return false;
+        return own === name || (account !== undefined && parts.accounts.get(account.served, own) === account);
       };
       if (account === undefined || keys === undefined) return { name, ownAddress };
       return {
@@ -190,7 +192,9 @@ export function localpartOf(parts: Pick<StreamParts, "names">, view: string, giv
   const address = parseJid(given);
   const host = address && parts.names.host(address.domain);
   if (address === undefined || host === undefined || host.service !== "" || address.resource !== "") return undefined;
-  return host.served.id === parts.names.host(view)?.served.id ? address.local : undefined;
+  if (host.served.id !== parts.names.host(view)?.served.id) return undefined;
+  const place = parts.names.locate(address);
+  return place.at === "account" ? place.name : undefined;
 }
 
 /** Exempt from limits on logins. */

@@ -194,6 +194,8 @@ export function subscriptionRoad(
           return undefined;
         }
       }
+      // A team answers nobody; whom a role shows it to has it already.
+      if (other?.contact) return kind === "subscribe" ? stanzaError("service-unavailable") : undefined;
       return exchange(flow, kind, other === undefined ? names.relative(bare(to)) : contactOf(other), other);
     },
     waiting(session) {

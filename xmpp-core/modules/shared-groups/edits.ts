@@ -77,12 +77,16 @@ export function edit(
     } else {
       let group = known(change.group);
       if (change.all !== undefined && change.all !== group.all) {
+        const teams = new Set([...group.members].filter((id) => before.people.get(id)?.account.contact));
         clear(group);
-        group = { ...group, all: change.all, members: new Set() };
+        for (const id of teams) listed.set(id, [...(listed.get(id) ?? []), group.name]);
+        if (teams.size > 0) writes.push(tables.addMembers.with(group.id, JSON.stringify([...teams])));
+        group = { ...group, all: change.all, members: teams };
         put(group);
         touched.groups.add(group.name);
       }
-      if (!group.all) groups.set(group.name, withMembers(group, change.add, change.remove));
+      const moves = ({ contact }: Account): boolean => contact || !group.all;
+      groups.set(group.name, withMembers(group, change.add.filter(moves), change.remove.filter(moves)));
     }
   }
 
@@ -125,7 +129,7 @@ export function withPeople(before: Sharing, changed: ReadonlyMap<number, Person 
   const groups = new Map(
     [...before.groups].map(([name, group]): [string, Group] => {
       if (!group.all && !named.has(name)) return [name, group];
-      if (group.all || gone.size === 0) return [name, { ...group }];
+      if (gone.size === 0) return [name, { ...group }];
       return [name, { ...group, members: new Set([...group.members].filter((member) => !gone.has(member))) }];
     }),
   );

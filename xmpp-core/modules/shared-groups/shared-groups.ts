@@ -100,7 +100,8 @@ function start(core: Core) {
       else list.push(set.name);
     }
     const people = new Map<number, ReturnType<typeof personOf>>();
-    for (const account of accounts.all()) if (account.served === served) people.set(account.id, personOf(account));
+    for (const account of [...accounts.all(), ...accounts.contacts()])
+      if (account.served === served) people.set(account.id, personOf(account));
     const loaded = rows.map((row): [string, Group] => [row.name, groupOf(row, sets.get(row.id)?.ids ?? new Set())]);
     state.now = { groups: new Map(loaded), people, listed };
   }
@@ -242,9 +243,17 @@ function start(core: Core) {
     version: (account) => versionFor(state.now, perspective(account.id)),
   });
 
+  const withContacts = (contacts: readonly string[]) => (contacts.length > 0 ? { contacts } : {});
+  const namesOf = (ids: ReadonlySet<number>, contacts: boolean): string[] =>
+    [...ids]
+      .flatMap((id) => state.now.people.get(id) ?? [])
+      .flatMap(({ name, account }) => (account.contact === contacts ? [name] : []))
+      .sort();
+
   const asSeen = ({ name, displayName, showInRoster, groupList, all, members, origin }: Group): SharedGroup => ({
     ...{ name, displayName, showInRoster, groupList, origin },
-    members: all ? "all" : [...members].flatMap((id) => state.now.people.get(id)?.name ?? []).sort(),
+    members: all ? "all" : namesOf(members, false),
+    ...withContacts(namesOf(members, true)),
   });
 
   let listed: { of: Sharing; list: readonly SharedGroup[] } | undefined;
@@ -261,8 +270,8 @@ function start(core: Core) {
     },
     *members(name) {
       for (const id of membersOf(state.now, state.now.groups.get(name))) {
-        const person = state.now.people.get(id);
-        if (person !== undefined) yield person.account;
+        const account = state.now.people.get(id)?.account;
+        if (account !== undefined && !account.contact) yield account;
       }
     },
     prepare(changes) {

@@ -9,9 +9,9 @@ export interface Group {
   readonly displayName: string;
   readonly showInRoster: "nobody" | "onlyGroup" | "everybody";
   readonly groupList: readonly string[];
-  /** Every account is a member, and `members` is empty. */
+  /** Every account is a member, and `members` names teams only. */
   readonly all: boolean;
-  /** Ids of accounts, disabled ones too. */
+  /** Ids of accounts and teams, disabled ones too. */
   readonly members: ReadonlySet<number>;
   readonly origin: "host" | "local";
 }
@@ -36,14 +36,15 @@ export interface Sharing {
 }
 
 export function isMember(sharing: Sharing, group: Group | undefined, id: number): boolean {
-  if (group === undefined || !(group.all || group.members.has(id))) return false;
-  return sharing.people.get(id)?.active === true;
+  const person = sharing.people.get(id);
+  if (group === undefined || person?.active !== true) return false;
+  return group.members.has(id) || (group.all && !person.account.contact);
 }
 
 export function* membersOf(sharing: Sharing, group: Group | undefined): IterableIterator<number> {
   if (group === undefined) return;
-  for (const id of group.all ? sharing.people.keys() : group.members)
-    if (sharing.people.get(id)?.active === true) yield id;
+  if (group.all) for (const [id, { active, account }] of sharing.people) if (active && !account.contact) yield id;
+  for (const id of group.members) if (sharing.people.get(id)?.active === true) yield id;
 }
 
 /**
@@ -131,7 +132,8 @@ export function* related(sharing: Sharing, perspective: Perspective): IterableIt
 
 /** A bound of how many `related` goes through. */
 export function relatedAtMost(sharing: Sharing, { visible, own }: Perspective): number {
-  const sizeOf = (group: Group | undefined): number => (group?.all ? sharing.people.size : (group?.members.size ?? 0));
+  const sizeOf = (group: Group | undefined): number =>
+    (group?.all ? sharing.people.size : 0) + (group?.members.size ?? 0);
   let most = 0;
   for (const group of visible) most += sizeOf(group);
   for (const group of own) {
