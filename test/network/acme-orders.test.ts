@@ -112,7 +112,7 @@ describe("a certificate by ACME", () => {
     const record = () => JSON.parse(readFileSync(join(core.home, "certificates", domain, "acme.json"), "utf8"));
     for (let round = 2; round < 10; round++) {
       await agent.set({ "firekeeper.acme.email": `ops${round}@example.org` });
-      await expect.poll(() => record().failures, { interval: 5 }).toBe(round + 1);
+      await expect.poll(() => record().failures, { interval: 5, timeout: 8000 }).toBe(round + 1);
     }
     await agent.set({ "firekeeper.acme.email": "last@example.org" });
     clock.pass(23 * hour);

@@ -136,9 +136,9 @@ describe("the port for challenges", () => {
         expect(await ask(Buffer.alloc(70_000, 0x16))).toMatch(/^HTTP\/1\.1 431 |^$/);
         // Who sends half a request is sent away.
         const waits = () => clock.waits().includes(10_000);
-        await expect.poll(waits, { interval: 5 }).toBe(false);
+        await expect.poll(waits, { interval: 5, timeout: 8000 }).toBe(false);
         const slow = ask("GET /.well-known");
-        await expect.poll(waits, { interval: 5 }).toBe(true);
+        await expect.poll(waits, { interval: 5, timeout: 8000 }).toBe(true);
         clock.pass(10_000);
         expect(await slow).toBe("");
         const asked = await fetch(`http://127.0.0.1:${real}${path}`);

@@ -85,7 +85,7 @@ test("a folder per domain is taken over when files are copied into it, under ope
     clock.pass(2000);
     return status()?.problem;
   };
-  await expect.poll(why, { interval: 10 }).toContain("is not the key of");
+  await expect.poll(why, { interval: 10, timeout: 8000 }).toContain("is not the key of");
   expect(await shown()).toBe(first.print);
   put(`${domain}/privkey.pem`, second.key);
   await untilShown(second.print);
