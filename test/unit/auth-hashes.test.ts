@@ -1,4 +1,4 @@
-import { createHmac } from "node:crypto";
+import { createHash, createHmac } from "node:crypto";
 import fc from "fast-check";
 import { afterAll, describe, expect, test } from "vitest";
 import { openHashCheck } from "../../xmpp-core/auth/hash-check.ts";
@@ -155,6 +155,15 @@ describe("a hash for a name that does not exist", () => {
     expect(await check.matches(password, decoy)).toBe(false);
     expect(decoyHash(cost, bytes)).toEqual(decoy);
   });
+});
+
+test("a password longer than any that crypt(3) takes is wrong, and never goes through the rounds", async () => {
+  const hash = createHash("sha256").update("x".repeat(513)).digest("base64");
+  expect(await check.matches("x".repeat(513), form(`{SHA256}${hash}`))).toBe(false);
+  const empty = createHash("sha256").update("").digest("base64");
+  expect(await check.matches("x".repeat(513), form(`{SHA256}${empty}`))).toBe(false);
+  const longest = createHash("sha256").update("x".repeat(512)).digest("base64");
+  expect(await check.matches("x".repeat(512), form(`{SHA256}${longest}`))).toBe(true);
 });
 
 test("too many at once are refused, not queued for ever", async () => {

@@ -129,6 +129,7 @@ describe("properties of directories", () => {
     [sqlUrl, "postgres://chat@db.example.org/pbx", true],
     [sqlUrl, "postgres://chat:secret@db.example.org/pbx", false],
     [sqlUrl, "sqlite:///tmp/x", false],
+    [sqlUrl, "postgres://chat@db.example.org/pbx?sslmode=disable", false],
     [sqlQuery, "SELECT hash FROM users WHERE login = :name", true],
     [sqlQuery, "SELECT hash FROM users", false],
     [ldapBindDn, "uid=%,ou=people", true],

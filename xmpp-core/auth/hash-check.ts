@@ -16,6 +16,9 @@ export interface HashCheck {
   close(): Promise<void>;
 }
 
+/** Bytes; what crypt(3) takes. */
+const longestPassword = 512;
+
 /** Threads start at the first hash that needs one: a server without such hashes pays nothing. */
 export function openHashCheck({ threads = 2, waiting = 100 } = {}): HashCheck {
   const pool = derivationPool({ parallel: threads, waiting });
@@ -33,17 +36,23 @@ export function openHashCheck({ threads = 2, waiting = 100 } = {}): HashCheck {
     }
   }
 
+  async function right(password: string, form: HashForm): Promise<boolean> {
+    if (form.is === "bcrypt" || form.is === "sha-crypt") return inThread({ is: form.is, text: form.text, password });
+    const { digest, salt, key } = form;
+    const computed =
+      form.is === "pbkdf2"
+        ? await pbkdf2InPool(password, salt, form.iterations, key.length, digest)
+        : createHash(digest).update(password).update(salt).digest();
+    return computed.length === key.length && timingSafeEqual(computed, key);
+  }
+
   return {
-    matches: (password, form) =>
+    matches: (given, form) =>
       pool.run(async () => {
-        if (form.is === "bcrypt" || form.is === "sha-crypt")
-          return inThread({ is: form.is, text: form.text, password });
-        const { digest, salt, key } = form;
-        const computed =
-          form.is === "pbkdf2"
-            ? await pbkdf2InPool(password, salt, form.iterations, key.length, digest)
-            : createHash(digest).update(password).update(salt).digest();
-        return computed.length === key.length && timingSafeEqual(computed, key);
+        // SHA-crypt goes over the whole password in each round: a long one costs as usual and is wrong.
+        const tooLong = Buffer.byteLength(given) > longestPassword;
+        const password = tooLong ? "" : given;
+        return (await right(password, form)) && !tooLong;
       }),
     async close() {
       await Promise.all([...all].map((thread) => thread.end()));

@@ -5,18 +5,23 @@ import { boolean, integer, milliseconds, seconds, type TextSchema, text } from "
 const loopback = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
 
 /** A URL of one of these schemes, without user, password and fragment: a secret has a property of its own. */
-function url(schemes: readonly string[], plain?: string): TextSchema<string> {
+function url(
+  schemes: readonly string[],
+  { plain, query = false }: { plain?: string; query?: boolean } = {},
+): TextSchema<string> {
   const parse = (given: string): URL | undefined => (URL.canParse(given) ? new URL(given) : undefined);
   const fine = (given: string): boolean => {
     const parsed = parse(given);
     if (parsed === undefined || parsed.host === "" || parsed.password !== "" || parsed.hash !== "") return false;
+    // Options of a library in it could turn TLS off.
+    if (parsed.search !== "" && !query) return false;
     const scheme = parsed.protocol.slice(0, -1);
     return schemes.includes(scheme) && (scheme !== plain || loopback.test(parsed.hostname));
   };
   return {
     ...text,
     zod: text.zod.refine(fine),
-    rule: `a URL that begins with ${schemes.map((scheme) => `${scheme}://`).join(" or ")}, without a password`,
+    rule: `a URL that begins with ${schemes.map((scheme) => `${scheme}://`).join(" or ")}, without a password${query ? "" : " and a query"}`,
     hint: (refused) =>
       plain !== undefined && parse(refused.trim())?.protocol === `${plain}:`
         ? `${plain}:// carries passwords unencrypted: use ${schemes.find((scheme) => scheme !== plain)}://, or this machine's own address.`
@@ -84,7 +89,7 @@ export const ldapAccountPassword = property("firekeeper.auth.ldap.account-passwo
 });
 
 export const httpUrl = property("firekeeper.auth.http.url", {
-  schema: url(["https", "http"], "http"),
+  schema: url(["https", "http"], { plain: "http", query: true }),
   default: undefined,
   impact: "live",
   doc: 'Address that judges the passwords of users with passwordFrom: http: POST of {"user", "password"}, answered by 200 (right), 401 or 403 (wrong).',

@@ -92,7 +92,9 @@ async function mysql(url: string, query: string, config: SqlConfig): Promise<Dat
     connectTimeout: timeoutMs,
     rowsAsArray: true,
     ...(password === undefined ? {} : { password }),
-    ...(isLoopback(hostname) ? {} : { ssl: ca === undefined ? {} : { ca } }),
+    ...(isLoopback(hostname)
+      ? {}
+      : { ssl: { rejectUnauthorized: true, verifyIdentity: true, ...(ca === undefined ? {} : { ca }) } }),
   });
   const { text, names } = bound(query, () => "?");
   return {
