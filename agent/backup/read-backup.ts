@@ -31,7 +31,20 @@ export async function readBackup(
   const tar = extract();
   const source = createReadStream(file, { start: skip });
   const opened = sealed ? [await unseal(passphrase ?? "", salt)] : [];
-  const flowing = pipeline([source, ...opened, createGunzip(), tar] as never[]);
+  // By hand, to the very last byte: the archive ends before the checksum of what it was packed with.
+  const feed = async (bytes: AsyncIterable<Buffer>): Promise<void> => {
+    for await (const chunk of bytes)
+      if (!tar.write(chunk) && !tar.destroyed)
+        await new Promise<void>((resolve) => {
+          const go = (): void => {
+            tar.off("drain", go).off("close", go);
+            resolve();
+          };
+          tar.on("drain", go).on("close", go);
+        });
+    tar.end(undefined);
+  };
+  const flowing = pipeline([source, ...opened, createGunzip(), feed] as never[]);
   let about: Manifest | undefined;
   const seen = new Map<string, { bytes: number; sha256: string }>();
   try {

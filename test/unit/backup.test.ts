@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { createWriteStream } from "node:fs";
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -18,6 +19,9 @@ beforeEach(async () => {
 });
 afterEach(() => rm(place, { recursive: true }));
 
+/** Not all alike: of a long run of one byte, another bit may mean the same. */
+const database = randomBytes(300_000);
+
 const facts = { program: "0.1.0", domain: "old.example", aliases: [], revision: 7, journal: "abc", store: "host.yaml" };
 const hostFile = "settings:\n  sys.xmpp.domain: old.example\nusers:\n  - name: admin\n...\n";
 
@@ -28,7 +32,7 @@ async function home(): Promise<{ home: string; folder: string }> {
   await mkdir(join(path, "certificates", "old.example"), { recursive: true });
   await mkdir(join(path, "secrets"));
   await mkdir(folder);
-  await writeFile(join(folder, "core.db"), Buffer.alloc(300_000, 7));
+  await writeFile(join(folder, "core.db"), database);
   await writeFile(join(folder, "journal.jsonl"), "one\n");
   await writeFile(join(folder, "host.yaml"), hostFile);
   await writeFile(join(path, "core.db"), "the running one");
@@ -65,7 +69,7 @@ test.each([
     "journal.jsonl",
     "secrets",
   ]);
-  expect(await readFile(join(into, "core.db"))).toEqual(Buffer.alloc(300_000, 7));
+  expect(await readFile(join(into, "core.db"))).toEqual(database);
   expect(await readFile(join(into, "certificates/old.example/key.pem"), "utf8")).toBe("key");
   expect(await readFile(join(into, "secrets/empty"), "utf8")).toBe("");
   expect((await stat(into)).mode & 0o777).toBe(0o700);
@@ -125,8 +129,7 @@ describe("what is wrong is refused, and leaves nothing behind", () => {
       });
     }
     await writeFile(wrong, whole.subarray(0, whole.length - 1));
-    // A small backup is one sealed chunk, whose end is its seal.
-    await refused(wrong, passphrase === undefined ? "backup/damaged" : "backup/wrong-passphrase", passphrase);
+    await refused(wrong, "backup/damaged", passphrase);
   });
 
   test.each(["../evil", "/etc/evil", "certificates/../../evil", "host.yaml/../evil", "secrets/", "other"])(
