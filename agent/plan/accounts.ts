@@ -5,6 +5,7 @@ import type { Notice } from "../errors.ts";
 import { aliasWords, withAliases } from "./aliases.ts";
 import { admission, passwordChanges, plainOnly } from "./passwords.ts";
 import type { PlanInput, PlanPart } from "./plan.ts";
+import { teamNames } from "./teams.ts";
 import { byText, type PlannedChange } from "./types.ts";
 
 /** The accounts' part, and what the other parts need to know of it. */
@@ -201,9 +202,17 @@ function preparedAccounts(input: PlanInput, nameOf: (given: string) => string | 
   }
   const wanted = new Map<string, AccountWanted>();
   const admitting = admission(input);
+  const teams = teamNames(input);
   for (const [name, accounts] of claims) {
     const [only] = accounts;
-    if (only && accounts.length === 1 && !untouched.has(name)) wanted.set(name, admitting({ ...only, name }));
+    if (teams.has(name)) {
+      untouched.add(name);
+      rejected.push({
+        ...{ code: "accounts/team-name", subject: { kind: "account", name }, key: `users: ${name}`, value: name },
+        rule: `${name} stands for a team in contact lists`,
+        hint: "Give the user another name or the team another id in the host.",
+      });
+    } else if (only && accounts.length === 1 && !untouched.has(name)) wanted.set(name, admitting({ ...only, name }));
     else {
       untouched.add(name);
       for (const account of accounts) rejected.push(sameName(name, accounts, account));

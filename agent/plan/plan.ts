@@ -48,7 +48,7 @@ export function plan(input: PlanInput): Plan {
   const admin = planAdmin(input, accounts);
   const settings = planSettings(input);
   const groups = planGroups(input, admin.accounts);
-  const teams = planTeams(input, admin.accounts, groups);
+  const teams = planTeams(input, groups);
   const supervisors = planSupervisors(input, admin.accounts);
   const parts: PlanPart[] = [settings, admin, groups, teams, supervisors];
   const changes = withEffects(inOrder(parts.flatMap((part) => part.changes)), actual);

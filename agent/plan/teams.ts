@@ -2,8 +2,7 @@
 import type { ActualGroup, GroupWanted } from "../../xmpp-core/control/contract.ts";
 import type { Rejection } from "../desired/desired.ts";
 import type { Notice } from "../errors.ts";
-import { type AccountsPlan, names } from "./accounts.ts";
-import { type GroupsPlan, listed } from "./groups.ts";
+import type { GroupsPlan } from "./groups.ts";
 import type { PlanInput, PlanPart } from "./plan.ts";
 import { byText, type PlannedChange } from "./types.ts";
 
@@ -18,14 +17,15 @@ const common = { impact: "live", scope: "roster" } as const;
  *  no                   | there                 | teams of the group: who loses it, and contact remove
  *  yes, name is taken   | anything              | rejected with both names: team and account stay as they are
  */
-export function planTeams(input: PlanInput, accounts: AccountsPlan, groups: GroupsPlan): PlanPart {
+export function planTeams(input: PlanInput, groups: GroupsPlan): PlanPart {
   const { desired, canonical, actual } = input;
   const given = desired.state.contacts ?? [];
   if (actual.contacts === undefined) return { changes: [], rejected: [], notices: given.length > 0 ? [noTeams()] : [] };
-  const nameOf = names(canonical.contacts ?? []);
+  const answers = new Map((canonical.contacts ?? []).map((one) => [one.given, one.name]));
+  const nameOf = (given: string): string | null => answers.get(given) ?? null;
   const reasons = new Map((canonical.contacts ?? []).map((one) => [one.given, one.rejected]));
   const standing = new Map(actual.contacts.map((one) => [one.name, one]));
-  const bearers = new Set([...actual.accounts.map((one) => one.name), ...accounts.after.keys()]);
+  const bearers = new Set([...actual.accounts, ...canonical.accounts].map((one) => one.name));
   const rejected: Rejection[] = [];
   const changes: PlannedChange[] = [];
   const wanted = new Set<string>();
@@ -97,12 +97,23 @@ function shownChange(
     ...common,
     subject: `group ${group.name}`,
     action: "teams",
-    from: remove.length > 0 ? listed(remove) : null,
-    to: add.length > 0 ? listed(add) : null,
+    from: remove.length > 0 ? few(remove) : null,
+    to: add.length > 0 ? few(add) : null,
     source: `roles: ${group.name}`,
     steps: [{ kind: "group-contacts", group: group.name, add, remove }],
     removes: [],
   };
+}
+
+/** Names that stand for teams, on the server or in the host: no account may bear them. */
+export function teamNames({ actual, canonical }: Pick<PlanInput, "actual" | "canonical">): ReadonlySet<string> {
+  if (actual.contacts === undefined) return new Set();
+  return new Set([...actual.contacts, ...(canonical.contacts ?? [])].flatMap(({ name }) => name ?? []));
+}
+
+/** A few names and how many more: a plan is read by a person. */
+function few(all: readonly string[]): string {
+  return all.length > 20 ? `${all.slice(0, 20).join(", ")} and ${all.length - 20} more` : all.join(", ");
 }
 
 const noAnswer = {

@@ -92,7 +92,10 @@ export function certificates(parts: {
   let last: Promise<void> = Promise.resolve();
 
   const now = (): Date => new Date(clock.now());
-  const live = (): string[] => names.served.flatMap((served) => served.live.map(({ name }) => name));
+  const live = (): string[] => [
+    ...names.served.flatMap((served) => served.live.map(({ name }) => name)),
+    ...names.aliasDomains,
+  ];
   const servingOf = (name: string): Serving | undefined => inUse.find(({ certificate }) => certificate.name === name);
 
   function extraNames(name: string): string[] {
