@@ -1,5 +1,6 @@
 /** Users of the host as accounts. docs/settings.md. */
-import { type AccountWanted, type HashRefusal, readHash } from "../../xmpp-core/control/contract.ts";
+import type { AccountWanted } from "../../xmpp-core/control/contract.ts";
+import { type HashRefusal, readHash } from "../../xmpp-core/control/contract-hashes.ts";
 import type { User } from "../store/host-store.ts";
 import type { Part, Rejection } from "./desired.ts";
 import { grouped } from "./grouped.ts";

@@ -1,11 +1,12 @@
 /** The changes of accounts in an apply: create, update, disable, rename, adopt, remove, set aside. docs/settings.md. */
 import { createHash } from "node:crypto";
 import { parseCredentials } from "../auth/keys.ts";
+import { readHash } from "../auth/password-hash.ts";
 import { CodedError } from "../errors.ts";
 import type { SharedGroupChange } from "../modules/points.ts";
 import { groups } from "../modules/points.ts";
 import type { Account, StoredCredentials } from "../routing/accounts.ts";
-import { type AccountWanted, type Change, canonicalPassword, readHash } from "./contract.ts";
+import { type AccountWanted, type Change, canonicalPassword } from "./contract.ts";
 import { localName } from "./local-name.ts";
 import { type ControlParts, type Draft, newDraft, takeBack } from "./parts.ts";
 

@@ -14,9 +14,6 @@ export function canonicalCredentials(keys: CredentialsText): string {
   return [keys.sha1 ?? "", keys.sha256 ?? "", keys.sha512 ?? ""].join("\n");
 }
 
-/** What hashes of passwords the server takes, for whoever plans: a pure function. docs/passwords.md. */
-export { type HashForm, type HashRefusal, readHash } from "../auth/password-hash.ts";
-
 export const liveSource = z.enum(["ldap", "sql", "http"]);
 /** Who judges a password at each login, where neither keys nor a hash are known. */
 export type LiveSource = z.infer<typeof liveSource>;
