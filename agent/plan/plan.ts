@@ -1,7 +1,7 @@
 /** Desired × actual → plan. Pure: the same worlds give the same plan, in whatever order they are told. docs/architecture.md "A setting's way". */
 import type { CanonicalAnswer, Change } from "../../xmpp-core/control/contract.ts";
 import type { Desired, Rejection } from "../desired/desired.ts";
-import type { Notice } from "../errors.ts";
+import { isWeakness, type Notice } from "../errors.ts";
 import type { ActualState } from "../target/target.ts";
 import { planAccounts } from "./accounts.ts";
 import { planAdmin } from "./admin.ts";
@@ -128,5 +128,5 @@ function noticesInOrder(notices: readonly Notice[]): Notice[] {
     const text = `${notice.code}\n${notice.message}`;
     return !seen.has(text) && seen.add(text);
   });
-  return once.sort(byText((one) => `${weakening.has(one.code) ? 0 : 1}\n${one.code}`));
+  return once.sort(byText((one) => `${isWeakness(one) ? 0 : 1}\n${one.code}`));
 }

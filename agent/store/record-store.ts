@@ -86,13 +86,18 @@ export async function openRecordStore(source: RecordSource, options: RecordStore
     const answer = await source.read(standing?.tag);
     if (answer === "unchanged" && !standing)
       throw new StoreError("store/unreadable", `${source.describe()} says nothing changed, but was never read.`);
-    if (answer === "unchanged" && standing?.waiting === 0) return standing.snapshot;
+    if (answer === "unchanged" && standing?.waiting === 0) {
+      if (keptHash !== standing.snapshot.hash) keepLater(standing.snapshot);
+      return standing.snapshot;
+    }
     const records = answer === "unchanged" ? standing?.records : answer.records;
     if (!records) throw new StoreError("store/unreadable", `${source.describe()} gave nothing.`);
     const waiting = await derivePasswords(records, keys, batch, onProgress);
     const snapshot = snapshotOfRecords(records, keys, source.describe());
     await keys.keep(clearPasswords(records));
-    if (waiting === 0) await keepCopy(snapshot);
+    // The first one before anybody acts on it; later ones behind the change that people wait for.
+    if (waiting === 0 && keptHash === undefined) await keepCopy(snapshot);
+    else if (waiting === 0) keepLater(snapshot);
     standing = { snapshot, records, tag: answer === "unchanged" ? standing?.tag : answer.tag, waiting };
     if (waiting > 0) setImmediate(() => tell(`${waiting} passwords are still to be turned into keys`));
     return snapshot;
@@ -103,6 +108,10 @@ export async function openRecordStore(source: RecordSource, options: RecordStore
     await writeWhole(copyPath(home), recordsText(source.kind, snapshot));
     keptHash = snapshot.hash;
   };
+
+  /** A disk that is full keeps the former copy; the next read tries again. */
+  const keepLater = (snapshot: Snapshot): void =>
+    void setImmediate(() => void inTurn(() => keepCopy(snapshot)).catch(() => undefined));
 
   const tell = (cause: string): void => {
     for (const lookAgain of watchers) lookAgain(cause);
@@ -138,7 +147,13 @@ export async function openRecordStore(source: RecordSource, options: RecordStore
             hint: "Change it where it is managed.",
           });
         const summary = await source.write(change);
-        return { snapshot: await read(), changed: true, summary, removes: { users: [], roles: [], memberships: [] } };
+        // The host has it now, also if it cannot be read just then: it says so, or the next look finds it.
+        const snapshot = await read().catch((error: unknown) => {
+          if (!standing) throw error;
+          setImmediate(() => tell("the host was changed and could not be read at once"));
+          return standing.snapshot;
+        });
+        return { snapshot, changed: true, summary, removes: { users: [], roles: [], memberships: [] } };
       }),
   };
 }
@@ -193,7 +208,7 @@ function copyPath(home: string): string {
 async function readCopy(home: string, source: RecordSource): Promise<Snapshot | undefined> {
   try {
     const text = await readFile(copyPath(home), "utf8");
-    const records = keptRecords(source.kind, text);
+    const records = keptRecords(source.kind, source.describe(), text);
     if (!records) return undefined;
     const notice: Notice = { code: "store/last-good", message: `This is the last good copy of ${source.describe()}.` };
     const { settings, roles, users, teams } = records;

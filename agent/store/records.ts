@@ -143,18 +143,18 @@ function refuseTwice<Key extends string>(
 }
 
 /** The last good copy as text: keys and hashes, never a clear password. */
-export function recordsText(kind: StoreKind, { settings, roles, users, teams = [] }: Snapshot): string {
+export function recordsText(kind: StoreKind, { settings, roles, users, teams = [], source }: Snapshot): string {
   const plainRoles = roles.map((role) => ({ ...role, parameters: Object.fromEntries(role.parameters) }));
   const plainUsers = users.map(({ deriving: _, ...user }) => user);
   const body = { settings: Object.fromEntries(settings), roles: plainRoles, users: plainUsers, teams };
-  return `${JSON.stringify({ store: kind, ...body })}\n`;
+  return `${JSON.stringify({ store: kind, source, ...body })}\n`;
 }
 
-/** Undefined: the copy is of another kind of store, or no copy at all. */
-export function keptRecords(kind: StoreKind, copy: string): HostRecords | undefined {
+/** Undefined: the copy is of another store, or no copy at all. */
+export function keptRecords(kind: StoreKind, described: string, copy: string): HostRecords | undefined {
   try {
-    const { store, ...data } = JSON.parse(copy) as { store?: unknown };
-    return store === kind ? recordsOf(data, "the last good copy") : undefined;
+    const { store, source, ...data } = JSON.parse(copy) as { store?: unknown; source?: unknown };
+    return store === kind && source === described ? recordsOf(data, "the last good copy") : undefined;
   } catch {
     return undefined;
   }
