@@ -120,7 +120,6 @@ function inRenameOrder(changes: PlannedChange[], renames: ReadonlyMap<string, st
 }
 
 /** Notices that tell of a weakness: they stand at the head. */
-const weakening = new Set(["plan/weakens", "plan/plain-only"]);
 
 function noticesInOrder(notices: readonly Notice[]): Notice[] {
   const seen = new Set<string>();

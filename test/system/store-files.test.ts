@@ -432,13 +432,15 @@ describe("look again", () => {
     expect((await store.read()).settings.get("a")).toBe("1");
     const next = watching(store);
     let cause = "";
-    // The first change may be seen by the look with which every watch begins, the second one not.
-    for (const value of ["2", "3"]) {
+    const expected = name.includes("poll") ? /differs/ : /changed$/;
+    // A change may be seen by the look with which every watch begins, however late that is; not all of them.
+    for (const value of ["2", "3", "4", "5"]) {
       await change(value);
       do cause = await next();
       while ((await store.read()).settings.get("a") !== value);
+      if (expected.test(cause)) break;
     }
-    expect(cause).toMatch(name.includes("poll") ? /differs/ : /changed$/);
+    expect(cause).toMatch(expected);
   });
 
   test("a store that goes away and returns", async () => {
