@@ -18,6 +18,7 @@ import { settingsCommand } from "./settings.ts";
 import { statusCommand } from "./status.ts";
 import type { StoreAccess } from "./store-access.ts";
 import { terminalParts } from "./store-command.ts";
+import { teamsCommand } from "./teams.ts";
 import { usersCommand } from "./users.ts";
 
 export interface ProgramParts extends AskingParts {
@@ -47,6 +48,7 @@ export function firekeeperProgram(parts: ProgramParts): Command {
     .addCommand(restartCommand(parts))
     .addCommand(usersCommand(store))
     .addCommand(rolesCommand(store))
+    .addCommand(teamsCommand(store))
     .addCommand(settingsCommand(store));
   program.addCommand(backupCommand(parts)).addCommand(restoreCommand(parts));
   return program.addCommand(completionCommand(parts, program));

@@ -32,13 +32,27 @@ export const storeView = z.object({
       name: z.string(),
       types: z.array(z.string()),
       members: z.union([z.literal("all"), z.array(z.string())]),
+      teams: z.array(z.string()).optional(),
     }),
   ),
+  teams: z
+    .array(
+      z.object({
+        id: z.string(),
+        name: z.string(),
+        extension: z.string().optional(),
+        kind: z.string(),
+        members: z.array(z.object({ user: z.string(), dynamic: z.boolean() })),
+      }),
+    )
+    .optional(),
   users: z.array(
     z.object({
       name: z.string(),
+      id: z.string().optional(),
       displayName: z.string().optional(),
       email: z.string().optional(),
+      aliases: z.array(z.string()).optional(),
       enabled: z.boolean(),
       hasPassword: z.boolean(),
     }),
@@ -109,13 +123,19 @@ function view(store: HostStore, snapshot: Snapshot): StoreView {
     source: snapshot.source,
     writable: store.writable,
     settings: [...snapshot.settings],
-    roles: snapshot.roles.map(({ name, types, members }) => ({
+    ...(snapshot.teams && snapshot.teams.length > 0
+      ? { teams: snapshot.teams.map((team) => ({ ...team, members: [...team.members] })) }
+      : {}),
+    roles: snapshot.roles.map(({ name, types, members, teams }) => ({
+      ...(teams ? { teams: [...teams] } : {}),
       name,
       types: [...types],
       members: members === "all" ? members : [...members],
     })),
-    users: snapshot.users.map(({ name, displayName, email, enabled, ...secrets }) => ({
+    users: snapshot.users.map(({ name, id, displayName, email, aliases, enabled, ...secrets }) => ({
       name,
+      ...(id === undefined ? {} : { id }),
+      ...(aliases === undefined ? {} : { aliases: [...aliases] }),
       ...(displayName === undefined ? {} : { displayName }),
       ...(email === undefined ? {} : { email }),
       enabled,

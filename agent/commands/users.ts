@@ -6,6 +6,8 @@ interface Json {
   readonly json?: boolean;
 }
 
+type AddOptions = PasswordOptions & Json & { displayName?: string; email?: string; id?: string; alias?: string[] };
+
 export function usersCommand(parts: StoreCommandParts): Command {
   const users = new Command("users").description("people of the host file");
 
@@ -17,11 +19,13 @@ export function usersCommand(parts: StoreCommandParts): Command {
     .option("--generate", "make a password and print it")
     .option("--display-name <text>", "name as others see it")
     .option("--email <address>")
+    .option("--id <id>", "stable key of the person: a changed name under it is a rename")
+    .option("--alias <address...>", "further names, or addresses under a domain of sys.xmpp.aliasdomains")
     .option("--json", "print JSON")
-    .action(async (name: string, options: PasswordOptions & Json & { displayName?: string; email?: string }) => {
+    .action(async (name: string, options: AddOptions) => {
       const store = await parts.store();
       const { credentials, made } = await credentialsFrom(parts, store, name, options);
-      const { displayName, email } = options;
+      const { displayName, email, id, alias } = options;
       await editAndPrint(
         parts,
         store,
@@ -30,6 +34,8 @@ export function usersCommand(parts: StoreCommandParts): Command {
           name,
           ...(displayName === undefined ? {} : { displayName }),
           ...(email === undefined ? {} : { email }),
+          ...(id === undefined ? {} : { id }),
+          ...(alias === undefined ? {} : { aliases: alias }),
           credentials,
         },
         options,

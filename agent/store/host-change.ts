@@ -10,6 +10,9 @@ export const hostChange = z.discriminatedUnion("kind", [
     name,
     displayName: z.string().optional(),
     email: z.string().optional(),
+    /** The host's stable key of the person. */
+    id: name.optional(),
+    aliases: z.array(name).optional(),
     credentials: credentials.optional(),
   }),
   z.object({ kind: z.literal("user-credentials"), name, credentials }),
@@ -22,6 +25,21 @@ export const hostChange = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("role-remove"), name }),
   z.object({ kind: z.literal("role-member-add"), role: name, members: z.array(name) }),
   z.object({ kind: z.literal("role-member-remove"), role: name, members: z.array(name) }),
+  z.object({
+    kind: z.literal("team-add"),
+    id: name,
+    name,
+    type: z.enum(["queue", "callgroup"]),
+    extension: name.optional(),
+    members: z.array(name),
+  }),
+  /** Also from the roles that show it. */
+  z.object({ kind: z.literal("team-remove"), id: name }),
+  z.object({ kind: z.literal("team-member-add"), team: name, members: z.array(name) }),
+  z.object({ kind: z.literal("team-member-remove"), team: name, members: z.array(name) }),
+  /** Shows the team to the role's members, or no more. */
+  z.object({ kind: z.literal("role-team-add"), role: name, team: name }),
+  z.object({ kind: z.literal("role-team-remove"), role: name, team: name }),
   z.object({ kind: z.literal("setting-set"), key: name, value: z.string() }),
   z.object({ kind: z.literal("setting-unset"), key: name }),
 ]);
@@ -29,6 +47,9 @@ export type HostChange = z.infer<typeof hostChange>;
 
 /** What the embedded store writes: a password in clear has become keys before. */
 export type FileChange = Exclude<HostChange, { kind: "user-password" }>;
+
+/** What concerns teams: who is in them, and which roles show them. */
+export type TeamChange = Extract<FileChange, { kind: `team-${string}` | `role-team-${string}` }>;
 
 /** What a change takes away, by the host's own names. */
 export interface Removals {

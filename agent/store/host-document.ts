@@ -3,7 +3,7 @@ import { type Document, isMap, isScalar, isSeq, type Pair, Scalar, type YAMLMap,
 import type { CredentialsText } from "../../xmpp-core/control/contract.ts";
 import { foldName } from "../desired/accounts.ts";
 import { chatFields } from "./chat-password.ts";
-import type { FileChange, Removals } from "./host-change.ts";
+import type { FileChange, Removals, TeamChange } from "./host-change.ts";
 import type { HostFile } from "./host-file-text.ts";
 import { StoreError } from "./host-store.ts";
 
@@ -13,12 +13,13 @@ export const nothing: Removals = { users: [], roles: [], memberships: [] };
 export type Made = { summary: string | undefined; removes?: Removals };
 
 /** Makes the change in a document that holds at least what it works on; `host` is the whole file. */
-export function make(document: Document, host: HostFile, change: FileChange): Made {
+export function make(document: Document, host: HostFile, change: Exclude<FileChange, TeamChange>): Made {
   switch (change.kind) {
     case "user-add": {
-      const { kind, credentials, ...user } = change;
+      const { kind, credentials, aliases = [], ...user } = change;
       const keys = credentials ? { credentials: withoutAbsent(credentials) } : {};
-      section(document, "users").add(document.createNode({ ...withoutAbsent(user), ...keys }));
+      const more = aliases.length > 0 ? { aliases } : {};
+      section(document, "users").add(document.createNode({ ...withoutAbsent(user), ...more, ...keys }));
       return {
         summary: `Added the user ${change.name}${credentials ? "" : ", who cannot log in without a password"}.`,
       };
@@ -123,7 +124,7 @@ export function removedRole(name: string): Made {
   return { summary: `Removed the role ${name}.`, removes: { ...nothing, roles: [name] } };
 }
 
-function role(document: Document, name: string): YAMLMap {
+export function role(document: Document, name: string): YAMLMap {
   const found = section(document, "roles").items.find((item) => isMap(item) && item.get("name") === name);
   if (!isMap(found)) throw gone("roles", name);
   return found;
@@ -225,8 +226,8 @@ function settingsMap(document: Document): YAMLMap {
 
 // ---------------------------------------------------------------- nodes
 
-/** The list of users or of roles, made if the file has none. */
-export function section(document: Document, name: "users" | "roles"): YAMLSeq {
+/** The list of users, roles or teams, made if the file has none. */
+export function section(document: Document, name: "users" | "roles" | "teams"): YAMLSeq {
   const standing = document.get(name, true);
   if (isSeq(standing)) {
     if (standing.items.length === 0) standing.flow = false;
@@ -237,7 +238,7 @@ export function section(document: Document, name: "users" | "roles"): YAMLSeq {
   return fresh;
 }
 
-function listOf(document: Document, item: YAMLMap, key: string): YAMLSeq {
+export function listOf(document: Document, item: YAMLMap, key: string): YAMLSeq {
   const standing = item.get(key, true);
   if (isSeq(standing)) return standing;
   const one = isScalar(standing) ? textOf(standing) : "";
@@ -250,7 +251,7 @@ export function pairOf(map: YAMLMap, key: string): Pair | undefined {
   return map.items.find((pair) => textOf(pair.key) === key);
 }
 
-function textOf(node: unknown): string {
+export function textOf(node: unknown): string {
   return String(isScalar(node) ? node.value : node);
 }
 

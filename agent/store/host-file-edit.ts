@@ -21,6 +21,7 @@ import { refuseBadChange } from "./host-file-refusals.ts";
 import { editByPieces, type Work } from "./host-file-splice.ts";
 import { documentText, type HostFile, hostDocument } from "./host-file-text.ts";
 import type { Role } from "./host-store.ts";
+import { isTeamChange, makeTeam, worksOfTeam } from "./host-teams.ts";
 import { withMembers } from "./plain-item.ts";
 
 export interface EditedText {
@@ -55,13 +56,17 @@ export function editHostFile(
 /** Makes the change in the document of the whole file: for any file, at its full price. */
 export function editWhole(text: string, file: string, host: HostFile, change: FileChange) {
   const { document } = hostDocument(text, file);
-  const made = make(document, host, change);
+  const made = makeAny(document, host, change);
   return { text: documentText(document, text), made: [made] };
+}
+
+function makeAny(document: Document, host: HostFile, change: FileChange): Made {
+  return isTeamChange(change) ? { summary: makeTeam(document, host, change) } : make(document, host, change);
 }
 
 /** Where the change works, piece by piece; the first tells what it did. */
 function worksOf(host: HostFile, change: FileChange): Work<Made>[] {
-  const work = (document: Document) => make(document, host, change);
+  const work = (document: Document) => makeAny(document, host, change);
   const roleAt = (name: string) => host.roles.findIndex((one) => one.name === name);
   switch (change.kind) {
     case "user-add":
@@ -103,6 +108,13 @@ function worksOf(host: HostFile, change: FileChange): Work<Made>[] {
       const without = membersWithout(host.roles[at], change.members);
       return [{ on: "roles", do: "change", at, work, inPlace: inPlace(without, removedMembers(change.role, gone)) }];
     }
+    case "team-add":
+    case "team-remove":
+    case "team-member-add":
+    case "team-member-remove":
+    case "role-team-add":
+    case "role-team-remove":
+      return worksOfTeam(host, change, work);
     case "setting-set":
     case "setting-unset":
       return [{ on: "settings", do: "change", at: 0, work }];
@@ -151,6 +163,10 @@ function unchanged(change: FileChange): string {
       return `The role ${change.name} has that type and those members already.`;
     case "role-member-add":
       return `They are members of ${change.role} already.`;
+    case "team-member-add":
+      return `They are members of ${change.team} already.`;
+    case "role-team-add":
+      return `The role ${change.role} shows the team ${change.team} already.`;
     case "setting-set":
       return `${change.key} has that value already.`;
     default:

@@ -5,6 +5,7 @@ import { knownSettingKeys, wantedSettings } from "../desired/settings.ts";
 import type { FileChange } from "./host-change.ts";
 import type { HostFile, HostFileUser } from "./host-file-text.ts";
 import { StoreError, type User } from "./host-store.ts";
+import { refuseBadTeam } from "./host-teams.ts";
 import { nearestName } from "./nearest-name.ts";
 
 const adminKey = "sys.xmpp.adminuser";
@@ -35,6 +36,17 @@ export function refuseBadChange(before: HostFile, change: FileChange, file: stri
       break;
     case "role-member-remove":
       refuseNoMember(before, change.role, change.members);
+      break;
+    case "team-add":
+    case "team-remove":
+    case "team-member-add":
+    case "team-member-remove":
+    case "role-team-add":
+    case "role-team-remove":
+      refuseBadTeam(before, change, {
+        user: (name) => knownUser(before, name),
+        role: (name) => knownRole(before, name),
+      });
       break;
     case "setting-set":
       refuseSetting(before, change.key, change.value);
