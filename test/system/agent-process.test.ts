@@ -145,6 +145,7 @@ test("the command line: plan exits 0, 2 and 1; --json prints the documented shap
     ],
     rejected: [],
     notices: expect.any(Array),
+    waits: [],
   });
   expect(await run("apply")).toMatchObject({
     code: 0,
