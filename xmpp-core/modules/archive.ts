@@ -15,6 +15,7 @@ import { renderStored, type StoredStanza } from "../routing/stored-stanzas.ts";
 import { archiveTime, firstArchiveId } from "../storage/archive-id.ts";
 import { read, write } from "../storage/statement.ts";
 import { type Xml, x } from "../xml/writer.ts";
+import { renameInArchives } from "./archive-renames.ts";
 import { type Core, defineModule } from "./module.ts";
 import { countable, storedExtras } from "./points.ts";
 
@@ -171,6 +172,13 @@ export const archive = defineModule({
         { get: [ns.archive, "query"], at: ["account"], answer: (request) => request.result(queryForm) },
         { get: [ns.archive, "metadata"], at: ["account"], answer: (request) => metadata(core, request) },
       ],
+      account: {
+        renamed(account, before) {
+          enterAll(core)
+            .then(() => renameInArchives(core, account, before))
+            .catch((error: unknown) => core.report.wrong({ what: `archive of ${account.name}`, error }));
+        },
+      },
     };
   },
 });
@@ -241,8 +249,12 @@ function filterOf(core: Core, element: Element): Filter | string {
   if (whom !== undefined && whom !== "") {
     const address = parseJid(whom);
     if (address === undefined) return "with is no address.";
-    peer = core.names.relative(bare(address));
-    if (address.resource !== "") full = core.names.relative(address);
+    const place = core.names.locate(address);
+    // A former name and a further address lead to the one that stands in the archive.
+    const account = place.at === "account" ? core.accounts.get(place.served.id, place.name) : undefined;
+    const seen = account === undefined ? address : { ...address, local: account.name };
+    peer = core.names.relative(bare(seen));
+    if (address.resource !== "") full = core.names.relative(seen);
   }
   return { from, to, peer, full, ids, named };
 }
