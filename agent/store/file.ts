@@ -3,9 +3,9 @@ import { watch as watchDirectory } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { basename, dirname, resolve } from "node:path";
 import type { CredentialsText } from "../../xmpp-core/control/contract.ts";
-import { deriveCredentials, wantedIterations } from "../credentials.ts";
-import { foldName } from "../desired/accounts.ts";
+import { deriveCredentials } from "../credentials.ts";
 import type { Notice } from "../errors.ts";
+import { type ClearPassword, clearPasswordsOf, derivePasswords } from "./clear-passwords.ts";
 import { type FileText, readQuiet, readText, replaceText, whyReadOnly } from "./file-on-disk.ts";
 import { type FreshStart, forgetInitialPassword, freshStart } from "./fresh-start.ts";
 import type { FileChange, HostChange } from "./host-change.ts";
@@ -101,7 +101,7 @@ export async function openFileStore(options: FileStoreOptions): Promise<FileStor
     const rewritten = writable ? await writeKeys(file, content, warnings) : undefined;
     const taken = rewritten ?? file;
     const snapshot = snapshotOf(content, keys, path, warnings);
-    const clear = clearPasswords(rewritten ? parseHostFile(rewritten.text, path, memo) : content);
+    const clear = clearPasswordsOf(rewritten ? parseHostFile(rewritten.text, path, memo) : content);
     await keys.keep(clear);
     if (waiting === 0) await keepCopy(taken, clear);
     standing = { snapshot, textHash: taken.hash, marked: hasEndMarker(taken.text), waiting };
@@ -221,32 +221,6 @@ export async function openFileStore(options: FileStoreOptions): Promise<FileStor
 async function withoutPassword(change: HostChange): Promise<FileChange> {
   if (change.kind !== "user-password") return change;
   return { kind: "user-credentials", name: change.name, credentials: await deriveCredentials(change.password) };
-}
-
-type ClearPassword = { readonly name: string; readonly password: string };
-
-function clearPasswords(file: HostFile): ClearPassword[] {
-  return file.users.flatMap(({ name, password }) => (password === undefined ? [] : [{ name, password }]));
-}
-
-/** Derives at most `batch` new ones, the admin's first; gives how many are left. */
-async function derivePasswords(
-  file: HostFile,
-  keys: PasswordKeys,
-  batch: number,
-  onProgress: FileStoreOptions["onProgress"],
-): Promise<number> {
-  const admin = foldName(file.settings.get("sys.xmpp.adminuser")?.trim() || "admin");
-  const fresh = clearPasswords(file).filter(
-    ({ name, password }) => !keys.known(name, password) && !keys.unusable(name, password),
-  );
-  fresh.sort((a, b) => Number(foldName(b.name) === admin) - Number(foldName(a.name) === admin));
-  const now = fresh.slice(0, batch);
-  await keys.derive(now, {
-    iterations: wantedIterations(file.settings),
-    ...(onProgress ? { onDone: (done: number) => onProgress(done, fresh.length) } : {}),
-  });
-  return fresh.length - now.length;
 }
 
 function knownKeys(

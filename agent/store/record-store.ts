@@ -6,9 +6,8 @@ import { createHash } from "node:crypto";
 import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { CredentialsText } from "../../xmpp-core/control/contract.ts";
-import { wantedIterations } from "../credentials.ts";
-import { foldName } from "../desired/accounts.ts";
 import { errno, type Notice } from "../errors.ts";
+import { clearPasswordsOf, derivePasswords } from "./clear-passwords.ts";
 import { writeWhole } from "./file-on-disk.ts";
 import type { HostChange } from "./host-change.ts";
 import {
@@ -94,7 +93,7 @@ export async function openRecordStore(source: RecordSource, options: RecordStore
     if (!records) throw new StoreError("store/unreadable", `${source.describe()} gave nothing.`);
     const waiting = await derivePasswords(records, keys, batch, onProgress);
     const snapshot = snapshotOfRecords(records, keys, source.describe());
-    await keys.keep(clearPasswords(records));
+    await keys.keep(clearPasswordsOf(records));
     // The first one before anybody acts on it; later ones behind the change that people wait for.
     if (waiting === 0 && keptHash === undefined) await keepCopy(snapshot);
     else if (waiting === 0) keepLater(snapshot);
@@ -156,30 +155,6 @@ export async function openRecordStore(source: RecordSource, options: RecordStore
         return { snapshot, changed: true, summary, removes: { users: [], roles: [], memberships: [] } };
       }),
   };
-}
-
-function clearPasswords(records: HostRecords): { name: string; password: string }[] {
-  return records.users.flatMap(({ name, password }) => (password === undefined ? [] : [{ name, password }]));
-}
-
-/** Derives at most `batch` new ones, the admin's first; gives how many are left. */
-async function derivePasswords(
-  records: HostRecords,
-  keys: PasswordKeys,
-  batch: number,
-  onProgress: RecordStoreOptions["onProgress"],
-): Promise<number> {
-  const admin = foldName(records.settings.get("sys.xmpp.adminuser")?.trim() || "admin");
-  const fresh = clearPasswords(records).filter(
-    ({ name, password }) => !keys.known(name, password) && !keys.unusable(name, password),
-  );
-  fresh.sort((a, b) => Number(foldName(b.name) === admin) - Number(foldName(a.name) === admin));
-  const now = fresh.slice(0, batch);
-  await keys.derive(now, {
-    iterations: wantedIterations(records.settings),
-    ...(onProgress ? { onDone: (done: number) => onProgress(done, fresh.length) } : {}),
-  });
-  return fresh.length - now.length;
 }
 
 function snapshotOfRecords(records: HostRecords, keys: PasswordKeys, source: string): Snapshot {
