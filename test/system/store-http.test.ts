@@ -616,7 +616,8 @@ describe("an agent", () => {
     // The host is away: what is in force stays, and people are told.
     await host.away();
     const { plan } = await agent.ask("plan");
-    expect([plan.changes, plan.notices[0]?.code]).toEqual([[], "store/unreachable"]);
+    expect(plan.changes).toEqual([]);
+    expect(plan.notices.map((one) => one.code)).toContain("store/unreachable");
   });
 
   test("in auto mode applies what the webhook announces, and no secret is in any log, journal, file or answer", async () => {
