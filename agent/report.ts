@@ -7,7 +7,11 @@ export type Report = ReturnType<typeof openReport>;
 /** `level` as pino's; JSON lines on standard error, times in UTC. Standard output is for people. */
 export function openReport(level: string) {
   const log = pino(
-    { level, base: null, timestamp: pino.stdTimeFunctions.isoTime },
+    {
+      ...{ level, base: null, timestamp: pino.stdTimeFunctions.isoTime },
+      // In words, as the server's log has it.
+      formatters: { level: (label) => ({ level: label }) },
+    },
     pino.destination({ dest: 2, sync: true }),
   );
   return {
