@@ -201,6 +201,14 @@ test("further addresses of a person lead to the one that is seen", async () => {
   for (const user of ["martin@alias.example", "alice@alias.example", "a.martin@localhost"])
     expect((await login(user, "1", { resource: user })).bare).toBe("alice@localhost");
 
+  // A stream to an alias domain gets its certificate, and the one address.
+  const there = await login("alice", "1", { domain: "second.example", resource: "there" });
+  expect([there.bare, there.certificate?.subjectAltName]).toEqual([
+    "alice@localhost",
+    expect.stringContaining("second.example"),
+  ]);
+  await there.close();
+
   await bob.roster();
   bob.send("<presence type='subscribe' to='martin@alias.example'/>");
   const asked = await alice.next("presence", ({ attrs }) => attrs.type === "subscribe");
@@ -257,12 +265,14 @@ test("a team in a role is a contact of the group, and no account", async () => {
   expect(clash.rejected.map(({ key }) => key)).toEqual(["teams: q_1", "users: q_1"]);
   await restart();
   expect((await alice.roster()).contacts.get("q_1@localhost")?.name).toBe("Help");
-  await host({ people, roles: [{ ...group("Sales", ["alice"], ["1"]), members: "all" }] });
+  // Everybody is in a role of all, but not the teams of other roles.
+  const everybody = { name: "Everybody", types: ["xmpp.group"], members: "all" as const };
+  await host({ people, roles: [everybody, { ...group("Sales", ["alice"], ["1"]), members: "all" }] });
   expect([...(await alice.roster()).contacts.keys()].sort()).toContain("q_1@localhost");
   const bob = await login("bob", "2");
-  expect((await bob.roster()).contacts.get("q_1@localhost")?.subscription).toBe("both");
+  expect((await bob.roster()).contacts.get("q_1@localhost")).toMatchObject({ subscription: "both", groups: ["Sales"] });
 
-  const gone = await host({ roles: [{ name: "Sales", types: ["xmpp.group"], members: "all" }] });
+  const gone = await host({ roles: [everybody, { name: "Sales", types: ["xmpp.group"], members: "all" }] });
   expect(gone.changes.map(({ subject, action }) => `${action} ${subject}`)).toEqual([
     "teams group Sales",
     "remove contact q_1",
