@@ -1,9 +1,9 @@
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { rawConnection } from "../hostile/doors.ts";
 import { type Service, startService, until } from "../support/processes.ts";
 import { ns } from "../support/stanzas.ts";
 import { XmppClient } from "../support/xmpp-client.ts";
-import { rawConnection } from "./doors.ts";
 
 /** Hostile connections against real processes: what they cost is given back. FIREKEEPER_TEST_HOSTILE sets how many, 20,000 in .ci/run. */
 

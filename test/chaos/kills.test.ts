@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { type Service, type ServiceOptions, startService } from "../support/processes.ts";
-import { Crowd, crowdUsers } from "./crowd.ts";
+import { Crowd, crowdUsers } from "../system/crowd.ts";
 import { losePower, powerLossEnvironment, powerLossUnavailable } from "./power-loss.ts";
 
 /** One of the three processes is killed while people chat; test/system/kill.test.ts kills the core again and again. docs/architecture.md "Three processes". */
