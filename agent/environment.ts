@@ -1,4 +1,5 @@
 /** The agent's own configuration: `FIREKEEPER_*`, one schema, from which the table in the README is written too. */
+import { isIP } from "node:net";
 import { resolve } from "node:path";
 import { config } from "dotenv";
 import { validate as isCron } from "node-cron";
@@ -128,6 +129,13 @@ const variables = z.object({
     .min(1, "at least 1 second")
     .default(60)
     .describe("Seconds between two looks at the STUN servers."),
+  FIREKEEPER_RESOLVER: z
+    .string()
+    .refine((text) => isResolver(text), "an address, such as 192.0.2.53 or [2001:db8::53]:5353")
+    .optional()
+    .describe(
+      "DNS server, `address[:port]`, that `firekeeper doctor` asks besides the system's, as others see the zone.",
+    ),
 });
 
 export interface Environment {
@@ -162,6 +170,8 @@ export interface Environment {
   readonly probeHost: string;
   /** SOCKS5 proxies from which the external address is looked at. */
   readonly probeFrom: readonly VantagePoint[];
+  /** DNS server that `doctor` asks too. */
+  readonly resolver: string | undefined;
   readonly stun: { readonly servers: readonly StunServer[]; readonly everyMs: number };
   /** Names that begin with `FIREKEEPER_` and mean nothing, each with the nearest known one. */
   readonly notices: readonly Notice[];
@@ -218,6 +228,7 @@ export function readEnvironment(
     acmeHook: is.FIREKEEPER_ACME_HOOK,
     probeHost: is.FIREKEEPER_PROBE_HOST.replace(/^\[|\]$/g, ""),
     probeFrom: readVantagePoints(is.FIREKEEPER_PROBE_FROM ?? "") ?? [],
+    resolver: is.FIREKEEPER_RESOLVER,
     stun: {
       servers: readStunServers(is.FIREKEEPER_STUN ?? "") ?? [],
       everyMs: is.FIREKEEPER_STUN_EVERY * 1000,
@@ -291,6 +302,10 @@ function impactsOf(text: string): (typeof windowImpacts)[number][] {
 
 function isImpacts(text: string): boolean {
   return text.split(",").every((one) => windowImpacts.some((impact) => impact === one.trim()));
+}
+
+function isResolver(text: string): boolean {
+  return isIP(text.replace(/^\[([^\]]+)\](:\d+)?$/, "$1").replace(/^([\d.]+):\d+$/, "$1")) !== 0;
 }
 
 function isTimeZone(name: string): boolean {

@@ -5,6 +5,7 @@ import { backupCommand } from "./backup.ts";
 import type { AskingParts } from "./command.ts";
 import { completionCommand } from "./completion.ts";
 import { diffCommand } from "./diff.ts";
+import { doctorCommand } from "./doctor.ts";
 import { freezeCommand, unfreezeCommand } from "./freeze.ts";
 import { historyCommand, showCommand } from "./history.ts";
 import { journalCommand } from "./journal.ts";
@@ -37,6 +38,7 @@ export function firekeeperProgram(parts: ProgramParts): Command {
     .addCommand(applyCommand(parts))
     .addCommand(confirmCommand(parts))
     .addCommand(statusCommand(parts))
+    .addCommand(doctorCommand(parts))
     .addCommand(historyCommand(parts))
     .addCommand(showCommand(parts))
     .addCommand(diffCommand(parts))
