@@ -61,6 +61,8 @@ export function changeLine(change: PlanDocument["changes"][number]): string {
   switch (action) {
     case "members":
       return `${subject}: ${[to && `${to} ${verb("gain", to)} it`, from && `${from} ${verb("lose", from)} it`].filter(Boolean).join("; ")}`;
+    case "teams":
+      return `${subject}: ${[to && `shows ${to}`, from && `no longer shows ${from}`].filter(Boolean).join("; ")}`;
     case "rename":
       return `${subject}: renamed from ${from}, keeps everything`;
     case "unset":
@@ -68,6 +70,7 @@ export function changeLine(change: PlanDocument["changes"][number]): string {
     case "own":
       return `${subject}: stays ${to}, now owned by the host`;
     case "remove":
+      if (subject.startsWith("contact ")) return `${subject}: removed (${from})`;
       return subject.startsWith("group ")
         ? `${subject}: removed; ${from} ${verb("lose", from ?? "")} it`
         : `${subject}: removed, data kept`;

@@ -179,6 +179,8 @@ test("teams are planned as contacts of the groups whose roles name them, and a p
     ["group Sales", "teams", "q_1"],
     ["contact q_8", "remove", null],
   ]);
+  expect(text).toContain("group Sales: shows q_1");
+  expect(text).toContain("contact q_8: removed (Old)");
   expect(text).toContain("the team Support (7001) in the group Sales");
   expect(made.notices.map(({ code }) => code)).toContain("roles/absent-team");
   // A revision keeps what groups show, so that a rollback brings it back.
