@@ -10,7 +10,7 @@ import { type Verdict, verdict } from "./verdict.ts";
 
 const fixes: Readonly<Record<string, string>> = {
   store: "firekeeper users add NAME --password-stdin, or enable the user in the host",
-  "store password": "give the user a password: firekeeper users password NAME",
+  "store password": "give the user a password: firekeeper users passwd NAME --password-stdin",
   plan: "correct it in the host; firekeeper plan tells the rest",
   account: "firekeeper plan, then firekeeper apply",
   kept: "add the user to the host again, and the data is the person's again",

@@ -63,7 +63,7 @@ function agent({ status, server, absent, place }: Facts): Verdict {
     "fail",
     place.home,
     why,
-    "firekeeper restart; the reason is in core.log of the home",
+    "firekeeper restart; the reason is in logs/server.log of the home",
   );
 }
 

@@ -5,6 +5,7 @@ import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import BetterSqlite from "better-sqlite3";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { askAgent } from "../../agent/agent-socket-client.ts";
 import { doctorCommand } from "../../agent/commands/doctor.ts";
@@ -16,6 +17,7 @@ import { type Environment, readEnvironment } from "../../agent/environment.ts";
 import { openReport } from "../../agent/report.ts";
 import { type AgentProcess, startAgent } from "../../agent/start.ts";
 import { credentialsOf, freePort, startTestCore, type TestCore } from "../support/core.ts";
+import { socksServer } from "../support/socks5-server.ts";
 import { hostText } from "./agent-fixture.ts";
 
 const ending: (() => unknown)[] = [];
@@ -140,6 +142,23 @@ describe("while nothing runs", () => {
     expect(standing({ verdicts }, "ports.taken", `port ${free} `)).toEqual(["ok"]);
   });
 
+  test("database: whole, and damaged in the middle", async () => {
+    const place = await emptyHome({});
+    const path = join(place.home, "core.db");
+    const database = new BetterSqlite(path);
+    database.exec("CREATE TABLE migration (name TEXT PRIMARY KEY, program_version TEXT)");
+    database.exec("INSERT INTO migration VALUES ('0001-start', '0.1.0')");
+    database.exec("CREATE TABLE much (text TEXT)");
+    const insert = database.prepare("INSERT INTO much VALUES (?)");
+    for (let row = 0; row < 200; row++) insert.run("x".repeat(500));
+    database.close();
+    const whole = await doctor(place, ["--json", "--only", "database"]);
+    expect(whole.verdicts.map((one) => one.standing)).toEqual(["ok", "ok", "ok"]);
+    const bytes = await readFile(path);
+    await writeFile(path, bytes.fill(0x5a, 5 * 4096, 9 * 4096));
+    expect(standing(await doctor(place, ["--json", "--only", "database"]), "database.integrity")).toEqual(["fail"]);
+  });
+
   test("a login ends at the store, with the nearest name", async () => {
     const place = await emptyHome({ "sys.xmpp.domain": "chat.example.org" });
     const { verdicts, code } = await doctor(place, ["--json", "--login", "alcie"]);
@@ -253,6 +272,17 @@ describe("while the service runs", () => {
     };
     // Without nft, or without the right to ask the kernel, nothing can be said about the rules.
     if (able("add table inet filter\n")) expect(able(`${text}\n`)).toBe(true);
+  });
+
+  test("from outside: reached through a proxy, and not", async () => {
+    const proxy = await socksServer();
+    ending.push(() => proxy.close());
+    const look = ["--json", "--only", "reachability", "--from"];
+    const reached = await doctor(place, [...look, `socks5://127.0.0.1:${proxy.port}`]);
+    expect(standing(reached, "reachability.outside")).toEqual(["ok", "ok"]);
+    expect(proxy.asked).toContain(`127.0.0.1:${core.port}`);
+    const none = await doctor(place, [...look, `socks5://127.0.0.1:${await freePort()}`]);
+    expect(standing(none, "reachability.outside")).toEqual(["fail", "fail"]);
   });
 
   test("a login that works, step by step, and those that do not", async () => {
