@@ -3,6 +3,7 @@ import type { ControlEvent } from "../xmpp-core/control/contract.ts";
 import { failureOf } from "./agent-socket.ts";
 import { type Asker, type Asking, asking, number, text } from "./asking.ts";
 import { CodedError, explain } from "./errors.ts";
+import type { LookResult } from "./metrics/counters.ts";
 import {
   type OutcomeDocument,
   ofTheChange,
@@ -46,6 +47,7 @@ export class Agent {
 
   /** Something may have changed. Any number of wakes before the next look are one. */
   wake(cause: string): void {
+    this.#report.woken(cause);
     const waiting = this.#woken !== undefined;
     this.#woken = cause;
     if (waiting || this.#stopped) return;
@@ -54,6 +56,11 @@ export class Agent {
       this.#woken = undefined;
       if (!this.#stopped) await this.#look({ text, by: "agent", person: false }).catch(() => {});
     });
+  }
+
+  /** What the last look came to, for metrics. */
+  get standing(): { readonly last: Outcome | undefined; readonly error: CodedError | undefined } {
+    return { last: this.#last, error: this.#lastError };
   }
 
   /** One look in its turn; rejects as `reconcile` does. */
@@ -276,13 +283,16 @@ export class Agent {
 
   async #look(cause: Cause): Promise<Outcome> {
     const started = this.#now();
+    const looked = (result: LookResult) => this.#report.looked(result, this.#now(), this.#now() - started);
     try {
       const outcome = await reconcile(this.parts, cause);
+      looked(outcome.is);
       this.#remember(outcome, cause.text, cause.by, this.#now() - started);
       return outcome;
     } catch (error) {
       this.#lastError =
         error instanceof CodedError ? error : new CodedError("agent/failed", explain(error), { cause: error });
+      looked("no comparison");
       if (!cause.person) this.#report.lookFailed(cause.text, this.#lastError.code, explain(error));
       throw error;
     } finally {

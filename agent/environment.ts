@@ -5,6 +5,7 @@ import { config } from "dotenv";
 import { validate as isCron } from "node-cron";
 import { z } from "zod";
 import { CodedError, type Notice } from "./errors.ts";
+import { type MetricsAddress, readMetricsAddress } from "./metrics/address.ts";
 import { readStunServers, type StunServer } from "./network/stun-servers.ts";
 import { readVantagePoints, type VantagePoint } from "./network/vantage.ts";
 import { windowsFault } from "./policy/window.ts";
@@ -124,6 +125,11 @@ const variables = z.object({
     .refine((text) => readStunServers(text) !== undefined, "a list of host or host:port, separated by commas")
     .optional()
     .describe("STUN servers outside the NAT, `host[:port]`, separated by commas, for `sys.xmpp.externalip` = `auto`."),
+  FIREKEEPER_METRICS: z
+    .string()
+    .refine((text) => readMetricsAddress(text) !== undefined, "an address with a port, such as 127.0.0.1:9464")
+    .optional()
+    .describe("Where the agent serves its metrics and health, `address:port`; unset: nowhere."),
   FIREKEEPER_STUN_EVERY: z.coerce
     .number({ error: "a number of seconds" })
     .min(1, "at least 1 second")
@@ -172,6 +178,8 @@ export interface Environment {
   readonly probeFrom: readonly VantagePoint[];
   /** DNS server that `doctor` asks too. */
   readonly resolver: string | undefined;
+  /** Where the agent's own metrics are served. */
+  readonly metrics: MetricsAddress | undefined;
   readonly stun: { readonly servers: readonly StunServer[]; readonly everyMs: number };
   /** Names that begin with `FIREKEEPER_` and mean nothing, each with the nearest known one. */
   readonly notices: readonly Notice[];
@@ -229,6 +237,7 @@ export function readEnvironment(
     probeHost: is.FIREKEEPER_PROBE_HOST.replace(/^\[|\]$/g, ""),
     probeFrom: readVantagePoints(is.FIREKEEPER_PROBE_FROM ?? "") ?? [],
     resolver: is.FIREKEEPER_RESOLVER,
+    metrics: is.FIREKEEPER_METRICS === undefined ? undefined : readMetricsAddress(is.FIREKEEPER_METRICS),
     stun: {
       servers: readStunServers(is.FIREKEEPER_STUN ?? "") ?? [],
       everyMs: is.FIREKEEPER_STUN_EVERY * 1000,

@@ -10,6 +10,8 @@ import { openRestored } from "./backup/restored.ts";
 import { applyMode, type Environment } from "./environment.ts";
 import { type CodedError, explain } from "./errors.ts";
 import { handlers } from "./handlers.ts";
+import { measuredStore } from "./metrics/measured-store.ts";
+import { openMetrics } from "./metrics/open.ts";
 import { type AddressResolver, externalAddress, systemResolver } from "./network/external-address.ts";
 import { reviewKey } from "./plan/review.ts";
 import { patience } from "./policy/patience.ts";
@@ -75,7 +77,7 @@ export async function startAgent(environment: Environment, options: StartOptions
       },
     );
     ending.push(() => opened.close());
-    const { store } = opened;
+    const store = measuredStore(opened.store, report);
     let server: EmbeddedServer | undefined;
     let gatePid: number | undefined;
     let serverLost: () => void = () => {};
@@ -141,6 +143,7 @@ export async function startAgent(environment: Environment, options: StartOptions
       handlers(agent, { home, hostFile: store.kind === "file" ? environment.store : undefined }),
     );
     ending.push(() => socket.close());
+    ending.push(await openMetrics(environment.metrics, agent, report));
     ending.push(() => agent.stop());
     if (environment.core.kind === "embedded") {
       const { acmeHook } = environment;

@@ -1,11 +1,15 @@
 import type { Logger } from "pino";
-import { Counter, Registry as MetricsRegistry } from "prom-client";
+import { Counter, Histogram, Registry as MetricsRegistry } from "prom-client";
 import { explain } from "./errors.ts";
 
 /** One function per event worth knowing: it writes the log line and the metric together and never throws. */
 export interface Report {
   readonly metrics: MetricsRegistry;
   readonly log: Logger;
+  /** Once for each message that is delivered or stored; so often that there is no log line. */
+  messageSent(): void;
+  /** Once for each group of writes: from its first commit until it is on disk. */
+  committed(tookMs: number): void;
   started(facts: { domain: string; revision: number; tookMs: number }): void;
   stopping(facts: { cause: string; sessions: number }): void;
   streamFailed(facts: {
@@ -54,11 +58,31 @@ export function openReport(log: Logger): Report {
   const applies = counter("applied_total", "Applied revisions", ["result"]);
   const storageFailures = counter("storage_failures_total", "Times that the storage began to fail");
   const orders = counter("certificate_orders_total", "Certificates ordered by ACME", ["result"]);
+  let messages = 0;
+  new Counter({
+    name: "firekeeper_messages_total",
+    help: "Messages delivered or stored",
+    registers: [metrics],
+    collect() {
+      this.reset();
+      this.inc(messages);
+    },
+  });
+  const commits = new Histogram({
+    name: "firekeeper_commit_seconds",
+    help: "Time from a change until it is on disk",
+    buckets: [0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5],
+    registers: [metrics],
+  });
   const adminLogins = counter("admin_logins_total", "Logins to console and REST", ["result"]);
 
   return {
     metrics,
     log,
+    messageSent() {
+      messages++;
+    },
+    committed: (tookMs) => commits.observe(tookMs / 1000),
     started: (facts) => log.info(facts, "ready"),
     stopping: (facts) => log.info(facts, "stopping"),
     streamFailed(facts) {

@@ -43,6 +43,7 @@ import { views as openViews } from "./routing/views.ts";
 import { archiveIds } from "./storage/archive-id.ts";
 import { writeWhole } from "./storage/files.ts";
 import { openStorage, type StorageTesting } from "./storage/storage.ts";
+import { timedCommits } from "./storage/timed.ts";
 import { clients as openClients } from "./stream/clients.ts";
 import { clientListeners, clientListenSpecs } from "./stream/listeners.ts";
 import { isTrusted } from "./stream/login.ts";
@@ -86,7 +87,7 @@ export async function startServer(options: ServerOptions) {
   const preview = (texts: ReadonlyMap<string, string>) => openProperties(allProperties(modules), texts);
   try {
     const report = openReport(log);
-    const storage = life.own(
+    const database = life.own(
       await openStorage({
         path: join(home, "core.db"),
         clock,
@@ -102,6 +103,7 @@ export async function startServer(options: ServerOptions) {
       }),
       (opened) => opened.close(),
     );
+    const storage = timedCommits(database, clock, report);
     storage.onHealth((health) => {
       if (health === "ok") report.storageRecovered();
       else report.storageFailing({ code: health.failing.code, message: health.failing.message });
@@ -243,7 +245,7 @@ export async function startServer(options: ServerOptions) {
       await openAdmin({
         ...{ clock, random, report, gate, properties, settings, storage, names, accounts, rights, sessions },
         ...{ auth: streamParts.auth, alsoCalled: streamParts.alsoCalled, control: () => control },
-        ...{ listening, certificates: serving },
+        ...{ listening, certificates: serving, gatePid: options.process.gatePid },
       }),
       (opened) => opened.close(),
     );

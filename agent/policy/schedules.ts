@@ -9,6 +9,9 @@ export function windowsOf({ windows, timeZone }: Pick<Environment, "windows" | "
   return windows && openWindows(windows.text, timeZone, new Set(windows.impacts));
 }
 
+/** Why it is looked when nothing else asks for it. */
+export const periodicLook = "the periodic look";
+
 const dayMs = 86_400_000;
 
 /** Starts all schedules; returns the way to stop them. */
@@ -23,7 +26,7 @@ export function openSchedules(
   };
   const options = { timezone: timeZone };
   const tasks = [
-    schedule(reconcile, () => wake("the periodic look"), options),
+    schedule(reconcile, () => wake(periodicLook), options),
     ...(policy.windows?.openings ?? []).map((at) => schedule(at, () => wake("a maintenance window opens"), options)),
     schedule("17 3 * * *", keep, options),
   ];

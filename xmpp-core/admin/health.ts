@@ -1,4 +1,5 @@
 /** Whether a user could log in, and the numbers that a monitor collects. */
+import { readdirSync } from "node:fs";
 import { Gauge } from "prom-client";
 import type { CoreStatus } from "../control/contract.ts";
 import { clientListeners } from "../stream/listeners.ts";
@@ -47,8 +48,27 @@ export function registerGauges(parts: AdminParts): void {
   gauge("agent_connected", "1 if an agent is connected", () => (parts.control()?.agent() === undefined ? 0 : 1));
   gauge("pending_changes", "Planned changes that are not in force", () => parts.control()?.agent()?.pending ?? 0);
   gauge("process_resident_bytes", "Memory of the core process", () => process.memoryUsage.rss());
+  new Gauge({
+    name: "firekeeper_process_open_descriptors",
+    help: "Open files and sockets; clients' sockets are the gate's (Linux)",
+    labelNames: ["process"],
+    registers: [parts.report.metrics],
+    collect() {
+      this.set({ process: "core" }, openDescriptors("self"));
+      this.set({ process: "gate" }, openDescriptors(parts.gatePid));
+    },
+  });
   gauge("process_cpu_seconds", "CPU time of the core process", () => {
     const { user, system } = process.cpuUsage();
     return (user + system) / 1e6;
   });
+}
+
+/** 0 where the system does not tell. */
+function openDescriptors(process: number | "self"): number {
+  try {
+    return readdirSync(`/proc/${process}/fd`).length;
+  } catch {
+    return 0;
+  }
 }

@@ -24,6 +24,8 @@ export interface AdminParts {
   readonly properties: Registry;
   readonly settings: Settings;
   readonly storage: Storage;
+  /** Process of the gate, which holds the clients' sockets. */
+  readonly gatePid: number;
   readonly names: Names;
   readonly accounts: Accounts;
   readonly rights: RightsTable;

@@ -15,6 +15,7 @@ import { stanzaRow } from "./stored-stanzas.ts";
 import type { Views } from "./views.ts";
 
 export interface MessageParts {
+  readonly report: { messageSent(): void };
   readonly names: Names;
   readonly accounts: Accounts;
   readonly sessions: Sessions;
@@ -178,6 +179,7 @@ export function messageRoad(parts: MessageParts) {
       return stanzaError("service-unavailable");
     for (const handler of handlers) handler.copy?.(flow);
     deliver(flow);
+    parts.report.messageSent();
     for (const handler of handlers) handler.notify?.(flow);
     return undefined;
   };

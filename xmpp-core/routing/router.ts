@@ -63,6 +63,7 @@ export function router(parts: RouterParts): Router {
   const asked = new Map<string, { session: Session; answered: (ok: boolean, payload: Element | undefined) => void }>();
 
   const send = messageRoad({
+    report: parts.report,
     names,
     accounts,
     sessions,
