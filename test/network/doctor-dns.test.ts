@@ -123,6 +123,13 @@ describe.skipIf(!installed)("a zone", () => {
     expect(await faults(domain)).toEqual(expected);
   });
 
+  test("tells another machine from one address too many", async () => {
+    const found = async (domain: string) =>
+      (await look(factsOf(domain))).find((one) => one.check === "dns.address")?.found;
+    expect(await found("foreign.test")).toContain("Wrong target: 198.51.100.9");
+    expect(await found("mixed.test")).toBe("198.51.100.9 is not our external address.");
+  });
+
   test("with an IPv6 address on which nobody listens", async () => {
     const listeners = factsOf("good.test").listeners.map((one) => ({ ...one, address: "0.0.0.0" }));
     expect(await faults("good.test", { listeners })).toEqual(["dns.ipv6 fail"]);
