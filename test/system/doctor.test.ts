@@ -155,6 +155,11 @@ describe("while nothing runs", () => {
     const whole = await doctor(place, ["--json", "--only", "database"]);
     expect(whole.verdicts.map((one) => one.standing)).toEqual(["ok", "ok", "ok"]);
     const bytes = await readFile(path);
+    // The header counts five free pages (offset 36), and the list of them has none.
+    bytes.writeUInt32BE(5, 36);
+    await writeFile(path, bytes);
+    const inconsistent = await doctor(place, ["--json", "--only", "database"]);
+    expect(inconsistent.verdicts[0]).toMatchObject({ standing: "fail", found: expect.stringMatching(/freelist/i) });
     await writeFile(path, bytes.fill(0x5a, 5 * 4096, 9 * 4096));
     expect(standing(await doctor(place, ["--json", "--only", "database"]), "database.integrity")).toEqual(["fail"]);
   });
