@@ -71,7 +71,8 @@ async function openPath(path: string, options: StoreOptions): Promise<OpenedStor
   }
   const source =
     form === "directory" ? directorySource({ path, ...options }) : flatFileSource({ path, form, ...options });
-  return { store: await openRecordStore(source, options), created: undefined, close: async () => {} };
+  const store = await openRecordStore(source, options);
+  return { store, created: undefined, close: () => store.kept() };
 }
 
 /** What stands there decides, then the name; a directory that is not mounted just now is known from before. */

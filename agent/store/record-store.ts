@@ -63,8 +63,13 @@ export interface RecordStoreOptions {
   readonly onProgress?: (done: number, of: number) => void;
 }
 
+export interface RecordStore extends HostStore {
+  /** Resolves when the copy of what was read last is on disk, or could not be written. */
+  kept(): Promise<void>;
+}
+
 /** Makes a store of a source. Reads nothing of the host yet. */
-export async function openRecordStore(source: RecordSource, options: RecordStoreOptions): Promise<HostStore> {
+export async function openRecordStore(source: RecordSource, options: RecordStoreOptions): Promise<RecordStore> {
   const { home, batch = 200, onProgress } = options;
   await mkdir(home, { recursive: true, mode: 0o700 });
   const keys = await openPasswordKeys(home, options.heard);
@@ -72,6 +77,7 @@ export async function openRecordStore(source: RecordSource, options: RecordStore
   let kept: Snapshot | undefined;
   let keptRead = false;
   let keptHash: string | undefined;
+  let keeping: Promise<unknown> = Promise.resolve();
   let busy: Promise<unknown> = Promise.resolve();
   const watchers = new Set<(cause: string) => void>();
 
@@ -109,8 +115,10 @@ export async function openRecordStore(source: RecordSource, options: RecordStore
   };
 
   /** A disk that is full keeps the former copy; the next read tries again. */
-  const keepLater = (snapshot: Snapshot): void =>
-    void setImmediate(() => void inTurn(() => keepCopy(snapshot)).catch(() => undefined));
+  const keepLater = (snapshot: Snapshot): void => {
+    const next = new Promise((resolve) => setImmediate(resolve));
+    keeping = next.then(() => inTurn(() => keepCopy(snapshot))).catch(() => undefined);
+  };
 
   const tell = (cause: string): void => {
     for (const lookAgain of watchers) lookAgain(cause);
@@ -123,6 +131,9 @@ export async function openRecordStore(source: RecordSource, options: RecordStore
     },
     describe: source.describe,
     read: () => inTurn(read),
+    async kept() {
+      await keeping;
+    },
     async lastGood() {
       if (standing) return standing.snapshot;
       if (!keptRead) {

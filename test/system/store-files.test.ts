@@ -24,7 +24,7 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   for (const close of closing.splice(0).reverse()) await close();
-  await rm(root, { recursive: true, force: true });
+  await rm(root, { recursive: true, force: true, maxRetries: 5 });
 });
 
 /** Stands still; a sleep lets something happen meanwhile. */
@@ -330,7 +330,7 @@ describe("a directory", () => {
     expect((await gone.lastGood())?.hash).toBe(hash);
     await mkdir(at);
     expect(await failure(gone.read())).toMatchObject({ code: "store/empty" });
-    await rm(at, { recursive: true });
+    await rm(at, { recursive: true, force: true, maxRetries: 5 });
     await rename(`${at}.away`, at);
     expect((await gone.read()).hash).toBe(hash);
   });

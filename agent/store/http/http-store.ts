@@ -26,7 +26,8 @@ export async function openHttpStore(place: StorePlace, options: HttpStoreOptions
   await configuration.webhook?.secret();
   const { source, close } = httpSource(configuration);
   try {
-    return { store: await openRecordStore(source, options), created: undefined, close };
+    const store = await openRecordStore(source, options);
+    return { store, created: undefined, close: () => store.kept().then(close) };
   } catch (error) {
     await close();
     throw error;

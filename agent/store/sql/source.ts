@@ -19,7 +19,8 @@ export interface OpenedSqlStore {
 /** Opens the store. Throws `store/config` when URL or file cannot be one; connects at the first read. */
 export async function openSqlStore(place: StorePlace, options: RecordStoreOptions): Promise<OpenedSqlStore> {
   const source = sqlSource(await readSqlConfig(place));
-  return { store: await openRecordStore(source, options), close: source.close };
+  const store = await openRecordStore(source, options);
+  return { store, close: () => store.kept().then(source.close) };
 }
 
 export function sqlSource(config: SqlConfig): RecordSource & { close(): Promise<void> } {
