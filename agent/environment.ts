@@ -5,6 +5,7 @@ import { config } from "dotenv";
 import { validate as isCron } from "node-cron";
 import { z } from "zod";
 import { CodedError, type Notice } from "./errors.ts";
+import type { FleetPlace } from "./fleet/open.ts";
 import { type MetricsAddress, readMetricsAddress } from "./metrics/address.ts";
 import { readStunServers, type StunServer } from "./network/stun-servers.ts";
 import { readVantagePoints, type VantagePoint } from "./network/vantage.ts";
@@ -130,6 +131,24 @@ const variables = z.object({
     .refine((text) => readMetricsAddress(text) !== undefined, "an address with a port, such as 127.0.0.1:9464")
     .optional()
     .describe("Where the agent serves its metrics and health, `address:port`; unset: nowhere."),
+  FIREKEEPER_FLEET_LISTEN: z
+    .string()
+    .refine((text) => readLoopback(text) !== undefined, "a loopback address with a port, such as 127.0.0.1:9465")
+    .optional()
+    .describe("Headquarters: where reports of branches are heard, on loopback behind a reverse proxy with TLS."),
+  FIREKEEPER_FLEET_FILE: z
+    .string()
+    .optional()
+    .describe("Headquarters: path of a YAML file that names the branches, each with its key file."),
+  FIREKEEPER_REPORT_TO: z
+    .url("a URL, such as https://hq.example.org")
+    .optional()
+    .describe("Branch: headquarters to which this instance (`FIREKEEPER_INSTANCE`) reports every minute."),
+  FIREKEEPER_REPORT_SECRET_FILE: z.string().optional().describe("Branch: path of the key that signs the reports."),
+  FIREKEEPER_REPORT_CA: z
+    .string()
+    .optional()
+    .describe("Branch: path of the certificate (PEM) of a private authority that headquarters' certificate is from."),
   FIREKEEPER_STUN_EVERY: z.coerce
     .number({ error: "a number of seconds" })
     .min(1, "at least 1 second")
@@ -180,6 +199,8 @@ export interface Environment {
   readonly resolver: string | undefined;
   /** Where the agent's own metrics are served. */
   readonly metrics: MetricsAddress | undefined;
+  /** Reports between branches and headquarters. */
+  readonly fleet: FleetPlace;
   readonly stun: { readonly servers: readonly StunServer[]; readonly everyMs: number };
   /** Names that begin with `FIREKEEPER_` and mean nothing, each with the nearest known one. */
   readonly notices: readonly Notice[];
@@ -238,6 +259,13 @@ export function readEnvironment(
     probeFrom: readVantagePoints(is.FIREKEEPER_PROBE_FROM ?? "") ?? [],
     resolver: is.FIREKEEPER_RESOLVER,
     metrics: is.FIREKEEPER_METRICS === undefined ? undefined : readMetricsAddress(is.FIREKEEPER_METRICS),
+    fleet: {
+      listen: readLoopback(is.FIREKEEPER_FLEET_LISTEN ?? ""),
+      file: pathIn(cwd, is.FIREKEEPER_FLEET_FILE),
+      reportTo: is.FIREKEEPER_REPORT_TO,
+      secretFile: pathIn(cwd, is.FIREKEEPER_REPORT_SECRET_FILE),
+      ca: pathIn(cwd, is.FIREKEEPER_REPORT_CA),
+    },
     stun: {
       servers: readStunServers(is.FIREKEEPER_STUN ?? "") ?? [],
       everyMs: is.FIREKEEPER_STUN_EVERY * 1000,
@@ -271,6 +299,13 @@ export function environmentTable(): string {
     ({ name, value, meaning }) => `| \`${name}\` | ${value === undefined ? "" : `\`${value}\``} | ${meaning} |`,
   );
   return ["| variable | default | meaning |", "|---|---|---|", ...rows, ""].join("\n");
+}
+
+const pathIn = (cwd: string, path: string | undefined) => (path === undefined ? undefined : resolve(cwd, path));
+
+function readLoopback(text: string): MetricsAddress | undefined {
+  const read = readMetricsAddress(text);
+  return read && (read.address === "::1" || read.address.startsWith("127.")) ? read : undefined;
 }
 
 function withoutEmpty(given: NodeJS.ProcessEnv): NodeJS.ProcessEnv {

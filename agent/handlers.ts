@@ -7,6 +7,7 @@ import { asking, number, text } from "./asking.ts";
 import { stage } from "./backup/stage.ts";
 import { answerStoreRequest, storeEdited, storeRequest } from "./commands/store-access.ts";
 import { CodedError } from "./errors.ts";
+import { fleetDocument, readFleet } from "./fleet/fleet-state.ts";
 import { checkLogin } from "./login-check.ts";
 
 const local = (by: string) => ({ by, from: "agent socket" });
@@ -28,6 +29,7 @@ export function handlers(agent: Agent, places: Places): ReadonlyMap<string, Hand
     ["freeze", (params, by) => agent.freeze(local(by), number(params, "until"), text(params, "reason"))],
     ["unfreeze", (_, by) => agent.unfreeze(local(by))],
     ["status", () => agent.status()],
+    ["fleet", async () => fleetDocument(await readFleet(places.home), Date.now())],
     [
       "check-login",
       (params) => checkLogin(agent.parts, { name: String(params.name ?? ""), ...passwordGiven(params.password) }),

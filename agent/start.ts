@@ -9,6 +9,7 @@ import { probe } from "./apply/verify.ts";
 import { openRestored } from "./backup/restored.ts";
 import { applyMode, type Environment } from "./environment.ts";
 import { type CodedError, explain } from "./errors.ts";
+import { openFleet } from "./fleet/open.ts";
 import { handlers } from "./handlers.ts";
 import { measuredStore } from "./metrics/measured-store.ts";
 import { openMetrics } from "./metrics/open.ts";
@@ -144,6 +145,9 @@ export async function startAgent(environment: Environment, options: StartOptions
     );
     ending.push(() => socket.close());
     ending.push(await openMetrics(environment.metrics, agent, report));
+    const { fleet, instance } = environment;
+    const status = () => agent.status();
+    ending.push(await openFleet(fleet, { home, instance, status, failed: report.failed, now: parts.now }));
     ending.push(() => agent.stop());
     if (environment.core.kind === "embedded") {
       const { acmeHook } = environment;

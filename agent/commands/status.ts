@@ -3,18 +3,24 @@
 import type { Command } from "commander";
 import type { StatusDocument } from "../agent.ts";
 import { isWeakness } from "../errors.ts";
+import type { FleetDocument } from "../fleet/fleet-state.ts";
 import { changeLine, noticeLine } from "../plan/render.ts";
 import { frozenSentence, windowSentence } from "../standing.ts";
 import { type AskingParts, askingCommand } from "./command.ts";
+import { renderFleet } from "./fleet.ts";
 
 export function statusCommand(parts: AskingParts): Command {
-  return askingCommand("status", "show what is in force, what waits and what is wrong").action(
-    async ({ json }: { json?: boolean }) => {
+  return askingCommand("status", "show what is in force, what waits and what is wrong")
+    .option("--fleet", "show the branches that report here")
+    .action(async ({ json, fleet }: { json?: boolean; fleet?: boolean }) => {
+      if (fleet) {
+        const document = (await parts.ask("fleet")) as FleetDocument;
+        return parts.print(json ? JSON.stringify(document) : renderFleet(document));
+      }
       const status = (await parts.ask("status")) as StatusDocument;
       parts.print(json ? JSON.stringify(status) : renderStatus(status));
       if ("unreachable" in status.server) parts.exitCode(1);
-    },
-  );
+    });
 }
 
 export function renderStatus(status: StatusDocument): string {

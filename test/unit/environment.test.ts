@@ -28,6 +28,7 @@ describe("the environment", () => {
       core: { kind: "embedded" },
       probeHost: "127.0.0.1",
       probeFrom: [],
+      fleet: { listen: undefined, file: undefined, reportTo: undefined, secretFile: undefined, ca: undefined },
       stun: { servers: [], everyMs: 60_000 },
       notices: [],
     });

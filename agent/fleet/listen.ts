@@ -1,0 +1,132 @@
+/**
+ * Where headquarters hears its branches: `POST /fleet/report`, signed by the branch's key, denied by default.
+ * On loopback only: a reverse proxy in front brings TLS.
+ */
+import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
+import { createServer, type IncomingMessage } from "node:http";
+import { CodedError, errno } from "../errors.ts";
+import { signatureOf } from "../store/http/webhook.ts";
+import { type BranchReport, branchName, branchReport } from "./branch-report.ts";
+
+export interface FleetListenerOptions {
+  readonly address: string;
+  /** 0: any free one. */
+  readonly port: number;
+  readonly secrets: ReadonlyMap<string, string>;
+  /** Counter of the last report of a branch. */
+  readonly last: (branch: string) => number;
+  readonly heard: (report: BranchReport) => Promise<void>;
+  readonly now: () => number;
+  /** For a whole request, head and body. */
+  readonly requestMs?: number;
+}
+
+const mostBodyBytes = 64 * 1024;
+const toleranceSeconds = 5 * 60;
+const mostFailures = 30;
+
+/** Throws `fleet/not-listening`. */
+export async function listenFleet(options: FleetListenerOptions): Promise<{ port: number; close(): Promise<void> }> {
+  const { now, requestMs = 10_000 } = options;
+  // Compared with where the branch is unknown, so that the time taken says nothing of which exist.
+  const nobody = randomBytes(32).toString("hex");
+  let failures: number[] = [];
+  /** One report after the other: a counter is compared and taken in one step. */
+  let turn: Promise<unknown> = Promise.resolve();
+
+  async function statusFor(request: IncomingMessage): Promise<number> {
+    if (request.url !== "/fleet/report") return 404;
+    if (request.method !== "POST") return 405;
+    const given = signatureOf(request.headers["x-firekeeper-signature"]);
+    const branch = request.headers["x-firekeeper-branch"];
+    if (!given || typeof branch !== "string" || !branchName.test(branch)) return 401;
+    if (Math.abs(now() / 1000 - given.at) > toleranceSeconds) return 401;
+    const body = await bodyOf(request);
+    if (body === undefined) return 413;
+    const secret = options.secrets.get(branch);
+    const digest = signatureDigest(secret ?? nobody, given.time, body);
+    const right = given.signatures.filter((one) => timingSafeEqual(one, digest)).length > 0;
+    if (!right || secret === undefined) return 401;
+    const report = readReport(body);
+    if (report?.branch !== branch) return 400;
+    const taken = turn.then(async () => {
+      if (report.counter <= options.last(branch)) return 409;
+      await options.heard(report);
+      return 204;
+    });
+    turn = taken.catch(() => {});
+    return taken;
+  }
+
+  const server = createServer(
+    {
+      maxHeaderSize: 8 * 1024,
+      requestTimeout: requestMs,
+      connectionsCheckingInterval: Math.max(50, Math.floor(requestMs / 4)),
+    },
+    (request, response) => {
+      request.on("error", () => {});
+      response.on("error", () => {});
+      const answer = (status: number) => {
+        if (response.headersSent || response.destroyed) return;
+        if (status === 204) return void response.writeHead(204).end();
+        failures = failures.filter((at) => now() - at < 60_000);
+        const tooMany = failures.length >= mostFailures;
+        if (!tooMany) failures.push(now());
+        response.writeHead(tooMany ? 429 : status, { Connection: "close", "Content-Length": "0" }).end();
+        // What is still on its way is not read.
+        response.once("finish", () => request.destroy());
+      };
+      statusFor(request).then(answer, () => answer(500));
+    },
+  );
+  server.maxConnections = 256;
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (error) =>
+      reject(
+        new CodedError(
+          "fleet/not-listening",
+          `Reports of branches cannot be heard at ${options.address}:${options.port} (${errno(error)}).`,
+          { hint: "Name a free address in FIREKEEPER_FLEET_LISTEN." },
+        ),
+      ),
+    );
+    server.listen(options.port, options.address, resolve);
+  });
+  server.on("error", () => {});
+  const bound = server.address();
+  return {
+    port: bound !== null && typeof bound === "object" ? bound.port : options.port,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+/** HMAC-SHA-256 over the time as written, a dot and the body. */
+export function signatureDigest(secret: string, time: string, body: Buffer | string): Buffer {
+  return createHmac("sha256", secret).update(`${time}.`).update(body).digest();
+}
+
+function readReport(body: Buffer): BranchReport | undefined {
+  try {
+    return branchReport.parse(JSON.parse(body.toString("utf8")));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Undefined: more than allowed. */
+async function bodyOf(request: IncomingMessage): Promise<Buffer | undefined> {
+  if (Number(request.headers["content-length"]) > mostBodyBytes) return undefined;
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of request.iterator({ destroyOnReturn: false })) {
+    size += chunk.length;
+    if (size > mostBodyBytes) return undefined;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}

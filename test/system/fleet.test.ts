@@ -1,0 +1,103 @@
+/** Branches report to headquarters: real sockets, real files. */
+import { mkdtemp, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import axios from "axios";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import type { StatusDocument } from "../../agent/agent.ts";
+import { renderFleet } from "../../agent/commands/fleet.ts";
+import { fleetDocument, readFleet } from "../../agent/fleet/fleet-state.ts";
+import { signatureDigest } from "../../agent/fleet/listen.ts";
+import { openHeadquarters, openReporter } from "../../agent/fleet/open.ts";
+import { type AgentFixture, agentFixture } from "./agent-fixture.ts";
+
+const north = "n".repeat(64);
+const south = "s".repeat(64);
+let home: string;
+let hq: Awaited<ReturnType<typeof openHeadquarters>>;
+let branch: AgentFixture | undefined;
+const open = () =>
+  openHeadquarters({ address: "127.0.0.1", port: 0 }, join(home, "fleet.yaml"), { home, now: Date.now });
+
+beforeEach(async () => {
+  home = await mkdtemp(join(tmpdir(), "firekeeper-fleet-"));
+  await writeFile(join(home, "north.key"), north);
+  await writeFile(join(home, "south.key"), south);
+  await writeFile(
+    join(home, "fleet.yaml"),
+    "branches:\n  north: { secretFile: north.key }\n  south: { secretFile: south.key }\n",
+  );
+  hq = await open();
+});
+afterEach(async () => {
+  await branch?.close();
+  branch = undefined;
+  await hq.close();
+  await rm(home, { recursive: true, force: true });
+});
+
+async function reporter(instance: string, status: () => Promise<StatusDocument>) {
+  return openReporter(
+    `http://127.0.0.1:${hq.port}`,
+    { secretFile: join(home, `${instance}.key`), ca: undefined },
+    { home, instance, status, failed: () => {}, now: Date.now },
+  );
+}
+
+test("two branches with one domain are heard, shown as a conflict, and kept over a restart", async () => {
+  const fixture = await agentFixture({ settings: { "sys.xmpp.domain": "muc" } });
+  branch = fixture;
+  await fixture.start();
+  for (const name of ["north", "south"]) {
+    const one = await reporter(name, () => fixture.status());
+    await one.send();
+    one.close();
+  }
+  await hq.close();
+  hq = await open();
+  const document = fleetDocument(await readFleet(home), Date.now());
+  expect(document.conflicts).toEqual([expect.stringMatching(/^muc is served by north and south\./)]);
+  expect(renderFleet(document)).toMatch(/^north +muc +1\/1 +none /m);
+  expect(document.branches.every((one) => !one.stale)).toBe(true);
+  expect(fleetDocument(await readFleet(home), Date.now() + 600_000).branches[0]?.stale).toBe(true);
+  expect((await stat(join(home, "fleet.json"))).mode & 0o777).toBe(0o600);
+});
+
+test("what is unsigned, foreign, replayed, old or too large is refused, and changes nothing", async () => {
+  const report = {
+    ...{ branch: "north", counter: 5, domain: "a", aliases: [], revision: 1, proven: 1, pending: 0, rejected: 0 },
+    ...{ held: false, error: null, certificateDays: null, sessions: 0, accounts: 0, serverSince: null, agentSince: "" },
+  };
+  const post = async (body: string, given: { key?: string; branch?: string; age?: number; path?: string } = {}) => {
+    const time = String(Math.floor(Date.now() / 1000) - (given.age ?? 0));
+    const { status } = await axios.post(`http://127.0.0.1:${hq.port}${given.path ?? "/fleet/report"}`, body, {
+      headers: {
+        "X-Firekeeper-Branch": given.branch ?? "north",
+        "X-Firekeeper-Signature": `t=${time},v1=${signatureDigest(given.key ?? north, time, body).toString("hex")}`,
+      },
+      validateStatus: () => true,
+      proxy: false,
+    });
+    return status;
+  };
+  const text = JSON.stringify(report);
+  expect(await post(text, { key: south })).toBe(401);
+  expect(await post(text, { branch: "south", key: south })).toBe(400);
+  expect(await post(text, { branch: "west" })).toBe(401);
+  expect(await post(text, { age: 400 })).toBe(401);
+  expect(await post(text, { path: "/" })).toBe(404);
+  expect(await post("x".repeat(65 * 1024))).toBe(413);
+  expect(await post(JSON.stringify({ ...report, users: ["alice"] }))).toBe(400);
+  expect((await readFleet(home)).branches.north?.report).toBeNull();
+  expect(await post(text)).toBe(204);
+  expect(await post(text)).toBe(409);
+  await hq.close();
+  hq = await open();
+  expect(await post(text)).toBe(409);
+});
+
+test("a branch reports over TLS, or to loopback only", async () => {
+  const parts = { home, instance: "north", status: () => Promise.reject(), failed: () => {}, now: Date.now };
+  const place = { secretFile: join(home, "north.key"), ca: undefined };
+  await expect(openReporter("http://192.0.2.1", place, parts)).rejects.toMatchObject({ code: "fleet/invalid" });
+});
