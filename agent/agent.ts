@@ -292,7 +292,7 @@ export class Agent {
     } catch (error) {
       this.#lastError =
         error instanceof CodedError ? error : new CodedError("agent/failed", explain(error), { cause: error });
-      looked("no comparison");
+      looked(this.#lastError.code.startsWith("apply/") ? "refused" : "no comparison");
       if (!cause.person) this.#report.lookFailed(cause.text, this.#lastError.code, explain(error));
       throw error;
     } finally {

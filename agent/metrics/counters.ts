@@ -4,8 +4,16 @@ import { periodicLook } from "../policy/schedules.ts";
 
 export type AgentCounters = ReturnType<typeof agentCounters>;
 
-/** How a look ended: as `Outcome.is`, or it could not compare at all. */
-export type LookResult = "in step" | "waiting" | "applied" | "failed" | "rolled back" | "unproven" | "no comparison";
+/** How a look ended: as `Outcome.is`, a person's apply was refused, or it could not compare at all. */
+export type LookResult =
+  | "in step"
+  | "waiting"
+  | "applied"
+  | "failed"
+  | "rolled back"
+  | "unproven"
+  | "refused"
+  | "no comparison";
 
 /** A registry of its own, with what is counted when something happens. */
 export function agentCounters() {

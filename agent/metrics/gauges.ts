@@ -16,7 +16,7 @@ const patientPeriods = 3;
 export async function agentObstacles(agent: Agent, counters: AgentCounters, patienceMs: number): Promise<string[]> {
   const { missed } = counters;
   return [
-    ...(missed === undefined || missed >= patientPeriods || agent.standing.error !== undefined ? ["look"] : []),
+    ...(missed === undefined || missed >= patientPeriods ? ["look"] : []),
     ...((await answers(agent, patienceMs)) ? [] : ["server"]),
   ];
 }

@@ -1,5 +1,9 @@
 /** What the agent tells a monitor. */
 import { afterAll, beforeAll, expect, test } from "vitest";
+import type { Agent } from "../../agent/agent.ts";
+import { agentCounters } from "../../agent/metrics/counters.ts";
+import { agentObstacles } from "../../agent/metrics/gauges.ts";
+import { periodicLook } from "../../agent/policy/schedules.ts";
 import { freePort } from "../support/core.ts";
 import { type AgentFixture, agentFixture } from "./agent-fixture.ts";
 
@@ -74,4 +78,20 @@ test("nobody is told twice: a port that is taken stops the start with its code",
   const other = await agentFixture({ users: [user("alice")] }, { FIREKEEPER_METRICS: `127.0.0.1:${port}` });
   await expect(other.start()).rejects.toMatchObject({ code: "metrics/not-listening" });
   await other.close();
+});
+
+test("three periods without a look that succeeds are told, a single failure is not", async () => {
+  const counters = agentCounters();
+  const standing = { parts: { target: { status: async () => ({}) } } } as unknown as Agent;
+  const missing = () => agentObstacles(standing, counters, 1_000);
+  expect(await missing()).toEqual(["look"]);
+  counters.looked("in step", 0, 0);
+  for (const _period of [1, 2]) counters.woken(periodicLook);
+  counters.looked("no comparison", 0, 0);
+  counters.woken("host.yaml changed");
+  expect(await missing()).toEqual([]);
+  counters.woken(periodicLook);
+  expect(await missing()).toEqual(["look"]);
+  counters.looked("waiting", 0, 0);
+  expect(await missing()).toEqual([]);
 });
