@@ -6,7 +6,7 @@ import axios from "axios";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { StatusDocument } from "../../agent/agent.ts";
 import { renderFleet } from "../../agent/commands/fleet.ts";
-import { fleetDocument, readFleet } from "../../agent/fleet/fleet-state.ts";
+import { type FleetDocument, fleetDocument, readFleet } from "../../agent/fleet/fleet-state.ts";
 import { signatureDigest } from "../../agent/fleet/listen.ts";
 import { openHeadquarters, openReporter } from "../../agent/fleet/open.ts";
 import { type AgentFixture, agentFixture } from "./agent-fixture.ts";
@@ -100,4 +100,30 @@ test("a branch reports over TLS, or to loopback only", async () => {
   const parts = { home, instance: "north", status: () => Promise.reject(), failed: () => {}, now: Date.now };
   const place = { secretFile: join(home, "north.key"), ca: undefined };
   await expect(openReporter("http://192.0.2.1", place, parts)).rejects.toMatchObject({ code: "fleet/invalid" });
+});
+
+test("agents started with the variables find each other", async () => {
+  const { port } = hq;
+  await hq.close();
+  const headquarters = await agentFixture(
+    {},
+    { FIREKEEPER_FLEET_LISTEN: `127.0.0.1:${port}`, FIREKEEPER_FLEET_FILE: join(home, "fleet.yaml") },
+  );
+  try {
+    await headquarters.start();
+    branch = await agentFixture(
+      { settings: { "sys.xmpp.domain": "muc" } },
+      {
+        FIREKEEPER_INSTANCE: "north",
+        FIREKEEPER_REPORT_TO: `http://127.0.0.1:${port}`,
+        FIREKEEPER_REPORT_SECRET_FILE: join(home, "north.key"),
+      },
+    );
+    await branch.start();
+    await expect
+      .poll(async () => (await headquarters.ask<FleetDocument>("fleet")).branches.map((one) => one.heard !== null))
+      .toEqual([true, false]);
+  } finally {
+    await headquarters.close();
+  }
 });
