@@ -26,9 +26,9 @@ export const ofTheChange = new Set(["plan/migration", "plan/returns", "plan/othe
 /** What was planned and is not in force. */
 export function pending(last: Outcome | undefined): readonly PlannedChange[] {
   if (!last || last.is === "in step" || last.is === "unproven") return [];
-  return last.is === "applied"
-    ? last.plan.changes.filter((one) => !last.applied.changes.includes(one))
-    : last.plan.changes;
+  if (last.is !== "applied") return last.plan.changes;
+  const applied = new Set(last.applied.changes);
+  return last.plan.changes.filter((one) => !applied.has(one));
 }
 
 export interface StatusDocument {

@@ -84,7 +84,8 @@ export function decide(plan: Plan, policy: Policy, facts: Facts, asked: Asked): 
   if (refused) return waits(plan, refused);
   const unconfirmable = asked.confirmMs === undefined ? undefined : noWayBack(ripe, facts);
   if (unconfirmable) return waits(plan, unconfirmable);
-  const waiting = plan.changes.filter((change) => !ripe.includes(change));
+  const going = new Set(ripe);
+  const waiting = plan.changes.filter((change) => !going.has(change));
   const others = waiting.filter((change) => !bound.has(change));
   return { now: withChanges(plan, ripe), waiting, why: [...reasons(others, policy), ...(opens ? [opens] : [])] };
 }
