@@ -3,6 +3,7 @@ import type { ControlEvent } from "../xmpp-core/control/contract.ts";
 import { failureOf } from "./agent-socket.ts";
 import { type Asker, type Asking, asking, number, text } from "./asking.ts";
 import { CodedError, explain } from "./errors.ts";
+import type { FleetDocument } from "./fleet/fleet-state.ts";
 import type { LookResult } from "./metrics/counters.ts";
 import {
   type OutcomeDocument,
@@ -25,12 +26,15 @@ export interface AgentOptions {
   readonly parts: Parts;
   readonly report: Report;
   readonly now: () => number;
+  /** What headquarters knows of its branches; null: this agent is none. */
+  readonly fleet?: () => Promise<FleetDocument | null>;
 }
 
 export class Agent {
   readonly parts: Parts;
   readonly #report: Report;
   readonly #now: () => number;
+  readonly #fleet: () => Promise<FleetDocument | null>;
   #turn: Promise<unknown> = Promise.resolve();
   #woken: string | undefined;
   #addressTimer: NodeJS.Timeout | undefined;
@@ -39,10 +43,11 @@ export class Agent {
   #lastError: CodedError | undefined;
   #stopped = false;
 
-  constructor({ parts, report, now }: AgentOptions) {
+  constructor({ parts, report, now, fleet = async () => null }: AgentOptions) {
     this.parts = parts;
     this.#report = report;
     this.#now = now;
+    this.#fleet = fleet;
   }
 
   /** Something may have changed. Any number of wakes before the next look are one. */
@@ -217,7 +222,8 @@ export class Agent {
       await this.parts.journal.append({ is: "used-right", who, what, on });
       return;
     }
-    if (event.event === "console") this.#report.consoleAsked(event.admin, event.ask);
+    // The fleet page only reads, and asks again each minute.
+    if (event.event === "console" && event.ask !== "fleet") this.#report.consoleAsked(event.admin, event.ask);
     try {
       const ok = event.event === "console" ? await this.#console(event) : await changePassword(this, event);
       await this.parts.target.answer(event.number, { ok });
@@ -267,6 +273,8 @@ export class Agent {
         return this.resume(by);
       case "status":
         return this.status();
+      case "fleet":
+        return this.#fleet();
     }
   }
 

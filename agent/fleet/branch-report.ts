@@ -18,12 +18,16 @@ export const branchReport = z.strictObject({
   pending: count,
   rejected: count,
   held: z.boolean(),
+  /** False also from a branch of an earlier version, which does not say. */
+  frozen: z.boolean().default(false),
   /** Stable code of the last failure; its sentence could name people. */
   error: z.string().max(100).nullable(),
   /** Of the certificate that ends first. */
   certificateDays: z.number().nullable(),
   sessions: count.nullable(),
   accounts: count.nullable(),
+  /** Version of the server. */
+  program: z.string().max(40).nullable().default(null),
   serverSince: z.string().max(40).nullable(),
   agentSince: z.string().max(40),
 });
@@ -46,10 +50,12 @@ export function reportOf(
     pending: status.pending.length,
     rejected: status.rejected.length,
     held: Boolean(status.held),
+    frozen: status.frozen !== null,
     error: server === undefined ? "unreachable" : (status.lastError?.code ?? null),
     certificateDays: days.length === 0 ? null : Math.min(...days),
     sessions: server?.sessions ?? null,
     accounts: server?.accounts ?? null,
+    program: server?.version.slice(0, 40) ?? null,
     serverSince: server?.startedAt ?? null,
   };
 }

@@ -44,6 +44,7 @@ export interface FleetDocument {
     readonly report: BranchReport | null;
   }[];
   readonly conflicts: readonly string[];
+  readonly warnings: readonly string[];
 }
 
 const staleMs = 5 * 60_000;
@@ -57,7 +58,18 @@ export function fleetDocument(state: FleetState, now: number): FleetDocument {
       report,
     })),
     conflicts: conflictsOf(state),
+    warnings: versionsOf(state),
   };
+}
+
+/** One sentence with its fix where branches run different versions. */
+function versionsOf({ branches }: FleetState): string[] {
+  const running = new Map<string, string[]>();
+  for (const [branch, { report }] of Object.entries(branches))
+    if (report?.program) running.set(report.program, [...(running.get(report.program) ?? []), branch]);
+  if (running.size < 2) return [];
+  const who = [...running].map(([version, names]) => `${version} (${names.join(", ")})`).join("; ");
+  return [`Branches run different versions: ${who}. Upgrade those that are behind.`];
 }
 
 const normal = (domain: string) => domainToASCII(domain.normalize("NFC").replace(/\.$/, "")) || domain.toLowerCase();

@@ -40,6 +40,7 @@ describe("without an agent", () => {
   test.each([
     ["GET", "/api/plan", undefined],
     ["GET", "/api/history", undefined],
+    ["GET", "/api/fleet", undefined],
     ["POST", "/api/apply", { plan: "x" }],
     ["POST", "/api/rollback", { revision: 1 }],
     ["POST", "/api/resume", {}],
@@ -152,6 +153,29 @@ describe("with an agent", () => {
     });
     expect((await admin.post("/api/resume")).status).toBe(200);
     expect(agent.events.at(-1)).toMatchObject({ ask: "resume", admin: "admin@localhost" });
+  });
+
+  test("the fleet is told to the admin alone, and null where there is none", async () => {
+    const report = {
+      ...{ domain: "north.example.org", aliases: [], revision: 7, proven: 7, pending: 2, rejected: 0, held: false },
+      ...{ frozen: true, error: null, certificateDays: 20, sessions: 3, accounts: 9, program: "1.0.0" },
+    };
+    const branches = [
+      { branch: "north", heard: "2026-11-21T08:00:00.000Z", stale: false, report },
+      { branch: "south", heard: null, stale: true, report: null },
+    ];
+    const document = { branches, conflicts: ["a conflict"], warnings: ["a warning"] };
+    agent.answer = () => document;
+    const { status, json } = await consoleClient(port, { secure: true }).get("/api/fleet");
+    expect([status, json.error.code]).toEqual([401, "admin/not-logged-in"]);
+    expect(asks()).toEqual([]);
+    expect((await admin.get("/api/fleet")).json).toEqual(document);
+    expect(agent.events.at(-1)).toMatchObject({ ask: "fleet", admin: "admin@localhost" });
+    agent.answer = () => null;
+    const none = await admin.get("/api/fleet");
+    expect([none.status, none.json]).toEqual([200, null]);
+    agent.answer = () => ({ branches: "<script>" });
+    expect((await admin.get("/api/fleet")).status).toBe(502);
   });
 
   test("an answer that is none is not passed on", async () => {

@@ -184,8 +184,44 @@ describe.skipIf(missing !== undefined)("the console", () => {
     await close();
   });
 
+  test("the fleet page shows branches, conflicts first; the overview what certificates and windows are", async () => {
+    const report = {
+      ...{ domain: "branch.example.org", aliases: [], revision: 7, proven: 6, pending: 2, rejected: 0, held: true },
+      ...{ frozen: true, error: null, certificateDays: 12, sessions: 3, accounts: 9, program: "1.0.0" },
+    };
+    const conflict = "branch.example.org is served by north and south. Give all but one another sys.xmpp.domain.";
+    const branches = [
+      { branch: "north", heard: "2026-11-21T08:00:00.000Z", stale: true, report },
+      { branch: "south", heard: null, stale: true, report: null },
+    ];
+    agent.answer = () => ({ branches, conflicts: [conflict], warnings: ["Branches run different versions."] });
+    await agent.tell({ window: "maintenance window 0 2 * * * for 2h (UTC) for restart: opens at 02:00" });
+    const { page, complaints, close } = await open({ width: 360 });
+    await logIn(page);
+    await page.getByText("opens at 02:00").waitFor();
+    await page.getByRole("link", { name: "Fleet" }).press("Enter");
+    await page.getByRole("alert").getByText(conflict).waitFor();
+    await page.getByRole("status").getByText("Branches run different versions.").waitFor();
+    expect(await page.evaluate("document.activeElement?.tagName")).toBe("H1");
+    const row = page.getByRole("row", { name: /north/ });
+    const shown = await row.textContent();
+    for (const text of ["branch.example.org", "not proven, 6 is", "2 changes wait", "holds", "frozen", "12 days left"])
+      expect(shown).toContain(text);
+    expect(shown).toContain("silent");
+    expect(await row.locator("th[scope=row]").textContent()).toBe("north");
+    await expect(page.getByRole("row", { name: /south/ }).textContent()).resolves.toContain("never");
+    // Below one another, with their labels.
+    const places = await page.evaluate(
+      `[...document.querySelectorAll("tbody tr:first-child td")].map((each) => each.getBoundingClientRect().top)`,
+    );
+    expect(new Set(places as number[]).size).toBeGreaterThan(2);
+    expect(await page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")).toBe(true);
+    expect(complaints).toEqual([]);
+    await close();
+  });
+
   test("it can be used at 360 px, in the dark, in German, and everything has a name", async () => {
-    agent.answer = ({ ask }) => (ask === "history" ? [] : plannedOutcome([change, heavy]));
+    agent.answer = ({ ask }) => (ask === "history" ? [] : ask === "fleet" ? null : plannedOutcome([change, heavy]));
     const { page, complaints, close } = await open({ width: 360, dark: true, locale: "de-DE" });
     const fits = () => page.evaluate("document.documentElement.scrollWidth <= window.innerWidth");
     const nameless = () =>
@@ -201,6 +237,7 @@ describe.skipIf(missing !== undefined)("the console", () => {
       ["Sitzungen", "Niemand ist online."],
       ["Verlauf", "Es wurde noch nichts angewendet."],
       ["Eigenschaften", "adminConsole.port"],
+      ["Filialen", "Hier meldet sich keine Filiale."],
     ] as const) {
       await page.getByRole("navigation").getByRole("link", { name: link }).click();
       await page.getByText(text).first().waitFor();

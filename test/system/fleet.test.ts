@@ -6,6 +6,7 @@ import axios from "axios";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { StatusDocument } from "../../agent/agent.ts";
 import { renderFleet } from "../../agent/commands/fleet.ts";
+import { branchReport } from "../../agent/fleet/branch-report.ts";
 import { type FleetDocument, fleetDocument, readFleet } from "../../agent/fleet/fleet-state.ts";
 import { signatureDigest } from "../../agent/fleet/listen.ts";
 import { openHeadquarters, openReporter } from "../../agent/fleet/open.ts";
@@ -58,9 +59,33 @@ test("two branches with one domain are heard, shown as a conflict, and kept over
   const document = fleetDocument(await readFleet(home), Date.now());
   expect(document.conflicts).toEqual([expect.stringMatching(/^muc is served by north and south\./)]);
   expect(renderFleet(document)).toMatch(/^north +muc +1\/1 +none /m);
+  expect(document.branches[0]?.report).toMatchObject({ program: "stand-in", frozen: false });
+  expect(document.warnings).toEqual([]);
   expect(document.branches.every((one) => !one.stale)).toBe(true);
   expect(fleetDocument(await readFleet(home), Date.now() + 600_000).branches[0]?.stale).toBe(true);
   expect((await stat(join(home, "fleet.json"))).mode & 0o777).toBe(0o600);
+});
+
+test("different versions are a warning, a frozen branch is shown, and a branch that says neither is heard", async () => {
+  const report = {
+    ...{ branch: "north", counter: 5, domain: "a", aliases: [], revision: 1, proven: 1, pending: 0, rejected: 0 },
+    ...{ held: false, error: null, certificateDays: null, sessions: 0, accounts: 0, serverSince: null, agentSince: "" },
+  };
+  const heard = (given: object) => ({ expected: null, heard: 0, report: branchReport.parse({ ...report, ...given }) });
+  const branches = {
+    north: heard({ program: "1.0.0", frozen: true }),
+    south: heard({ program: "1.1.0" }),
+    west: heard({}),
+    east: heard({ program: "1.0.0" }),
+  };
+  const document = fleetDocument({ branches }, 0);
+  expect(document.warnings).toEqual([
+    "Branches run different versions: 1.0.0 (north, east); 1.1.0 (south). Upgrade those that are behind.",
+  ]);
+  const shown = renderFleet(document);
+  expect(shown).toMatch(/^warning: Branches run different versions/m);
+  expect(shown).toMatch(/^north .* frozen .* 1\.0\.0 /m);
+  expect(shown).toMatch(/^west .* none /m);
 });
 
 test("what is unsigned, foreign, replayed, old or too large is refused, and changes nothing", async () => {

@@ -121,7 +121,7 @@ function understood(answer: unknown): AgentOutcome {
   return read.data;
 }
 
-function misunderstood(): CodedError {
+export function misunderstood(): CodedError {
   return new CodedError("admin/agent-answer", "The agent's answer is not understood.", {
     hint: "Agent and server are of different releases: upgrade both.",
   });

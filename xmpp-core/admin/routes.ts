@@ -2,6 +2,7 @@
 import { z } from "zod";
 import type { Control } from "../control/control.ts";
 import { CodedError } from "../errors.ts";
+import { fleetSeen } from "./fleet.ts";
 import { obstacles } from "./health.ts";
 import { checkLogin } from "./login.ts";
 import type { AdminParts } from "./parts.ts";
@@ -155,6 +156,7 @@ export function adminRoutes(parts: AdminParts): readonly Route[] {
         applyShown(control(), admin(asked).admin, { ...understood(order, asked.body), from: asked.visitor.remote }),
     },
     { method: "GET", path: "/api/history", answer: (asked) => revisionHistory(control(), admin(asked).admin) },
+    { method: "GET", path: "/api/fleet", answer: (asked) => fleetSeen(control(), admin(asked).admin) },
     {
       method: "POST",
       path: "/api/rollback",

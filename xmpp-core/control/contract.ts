@@ -342,7 +342,7 @@ export const event = z.discriminatedUnion("event", [
     number: z.number(),
     /** Bare JID of the authenticated admin, for the journal. */
     admin: z.string(),
-    ask: z.enum(["plan", "apply", "history", "rollback", "resume", "status"]),
+    ask: z.enum(["plan", "apply", "history", "rollback", "resume", "status", "fleet"]),
     with: z.record(z.string(), z.unknown()),
   }),
   /** Something of the actual state changed without the agent (a local edit, an expired alias). */

@@ -79,6 +79,31 @@ export interface Property {
   readonly path?: string;
 }
 
+export interface Branch {
+  readonly branch: string;
+  readonly heard: string | null;
+  readonly stale: boolean;
+  readonly report: {
+    readonly domain: string | null;
+    readonly revision: number;
+    readonly proven: number;
+    readonly pending: number;
+    readonly rejected: number;
+    readonly held: boolean;
+    readonly frozen: boolean;
+    readonly error: string | null;
+    readonly certificateDays: number | null;
+    readonly sessions: number | null;
+    readonly program: string | null;
+  } | null;
+}
+
+export interface Fleet {
+  readonly branches: readonly Branch[];
+  readonly conflicts: readonly string[];
+  readonly warnings: readonly string[];
+}
+
 export interface Answers {
   "/api/me": Me;
   "/api/login": { csrf: string };
@@ -86,6 +111,7 @@ export interface Answers {
   "/api/sessions": { total: number; sessions: readonly SessionStatus[] };
   "/api/plan": ShownPlan;
   "/api/history": readonly Revision[];
+  "/api/fleet": Fleet | null;
   "/api/properties": { properties: readonly Property[] };
 }
 

@@ -2,6 +2,7 @@ import type { ComponentType } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { type Me, onLost, post, Refused, whoAmI } from "./api.ts";
 import { Changes } from "./pages/changes.tsx";
+import { Fleet } from "./pages/fleet.tsx";
 import { History } from "./pages/history.tsx";
 import { Login } from "./pages/login.tsx";
 import { Overview } from "./pages/overview.tsx";
@@ -18,6 +19,7 @@ const pages = {
   sessions: Sessions,
   history: History,
   properties: Properties,
+  fleet: Fleet,
 } as const satisfies Record<string, ComponentType>;
 type Page = keyof typeof pages;
 

@@ -5,6 +5,7 @@ import { post, type Refused, type Status } from "../api.ts";
 import { Alert, Badge, Card, Loading, Refusal, Sentences, type Tone } from "../parts.tsx";
 import { useAnswer } from "../use-answer.ts";
 import { useSpeech } from "../words.ts";
+import { certificateTone } from "./fleet.tsx";
 
 export function Overview() {
   const { say } = useSpeech();
@@ -139,6 +140,7 @@ function Agent({ agent, onChanged }: Status & { onChanged: () => void }) {
         list={[
           [say("mode"), name("mode", agent.mode)],
           [say("store"), agent.store],
+          ...(agent.window ? [[say("window"), agent.window] as const] : []),
           [
             say("pending"),
             agent.pending === 0 ? (
@@ -192,27 +194,36 @@ function Listeners({ list }: { list: CoreStatus["listeners"] }) {
 const day = 86_400_000;
 
 function Certificates({ list }: { list: CoreStatus["certificates"] }) {
-  const { say, date } = useSpeech();
+  const { say, name, date } = useSpeech();
   return (
     <Card title={say("certificates")} flush>
       <ul class="list-group list-group-flush">
         {list.map((each) => {
-          const days = Math.floor((Date.parse(each.until) - Date.now()) / day);
+          const days = each.daysLeft ?? Math.floor((Date.parse(each.until) - Date.now()) / day);
           return (
             <li key={each.sha256} class="list-group-item">
               <div class="certificate">
                 <strong>{each.name}</strong>
                 <span title={date(each.until)}>
-                  <Badge tone={days < 3 ? "red" : days < 21 ? "orange" : "green"}>
-                    {days < 0 ? say("expired") : say("daysLeft", { n: days })}
-                  </Badge>
+                  <Badge tone={certificateTone(days)}>{days < 0 ? say("expired") : say("daysLeft", { n: days })}</Badge>
                 </span>
-                {each.selfSigned && <Badge tone="azure">{say("selfSigned")}</Badge>}
+                {each.selfSigned ? (
+                  <Badge tone="azure">{say("selfSigned")}</Badge>
+                ) : (
+                  each.source !== undefined && (
+                    <span class="text-secondary small">
+                      {say("source")}: {name("source", each.source)}
+                    </span>
+                  )
+                )}
               </div>
               {each.problem !== undefined && <div class="text-danger">{each.problem}</div>}
               <div class="text-secondary small">
                 {say("covers")} {each.names.join(", ")}
               </div>
+              {each.renewal !== undefined && (
+                <div class="text-secondary small">{say("renewed", { date: date(each.renewal) })}</div>
+              )}
               <div class="text-secondary small">
                 {say("fingerprint")} <code class="fingerprint">{pairs(each.sha256)}</code>
               </div>

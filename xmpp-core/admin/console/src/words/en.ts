@@ -143,6 +143,24 @@ export const en = {
   cancel: "Cancel",
   saved: "Saved: {key}.",
   newProperty: "Set a property that is not listed",
+  fleet: "Fleet",
+  branches: "Branches",
+  branch: "Branch",
+  certificate: "Certificate",
+  lastHeard: "Last heard",
+  never: "never",
+  silent: "silent",
+  isHeld: "holds",
+  isFrozen: "frozen",
+  asWanted: "as wanted",
+  conflicts: "Branches are in conflict",
+  noFleet: "No branch reports here.",
+  noFleetHint:
+    "On headquarters, FIREKEEPER_FLEET_LISTEN and FIREKEEPER_FLEET_FILE name who may report; docs/fleet.md shows how.",
+  window: "Window",
+  source_file: "file",
+  source_acme: "ACME",
+  renewed: "Renewed from {date}",
 } as const;
 
 export type Word = keyof typeof en;
