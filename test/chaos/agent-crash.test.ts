@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { afterEach, expect, test } from "vitest";
 import { openJournal } from "../../agent/apply/journal.ts";
 import { type Child, startChild } from "../support/child.ts";
-import { type AgentFixture, agentFixture, entries, type Host } from "./agent-fixture.ts";
+import { type AgentFixture, agentFixture, entries, type Host } from "../system/agent-fixture.ts";
 
 const program = fileURLToPath(new URL("agent-program.ts", import.meta.url));
 const open: { close(): Promise<unknown> }[] = [];
