@@ -6,7 +6,7 @@ import { openJournal } from "../../agent/apply/journal.ts";
 import { type Child, startChild } from "../support/child.ts";
 import { type AgentFixture, agentFixture, entries, type Host } from "../system/agent-fixture.ts";
 
-const program = fileURLToPath(new URL("agent-program.ts", import.meta.url));
+const program = fileURLToPath(new URL("../system/agent-program.ts", import.meta.url));
 const open: { close(): Promise<unknown> }[] = [];
 afterEach(async () => {
   for (const one of open.splice(0).reverse()) await one.close();
