@@ -140,6 +140,16 @@ const variables = z.object({
     .string()
     .optional()
     .describe("Headquarters: path of a YAML file that names the branches, each with its key file."),
+  FIREKEEPER_FLEET_SETTINGS: z
+    .string()
+    .optional()
+    .describe("Headquarters: path of a YAML file with settings that branches may inherit."),
+  FIREKEEPER_INHERIT: z
+    .enum(["yes", "no"], { error: "yes or no" })
+    .default("no")
+    .describe(
+      "Branch: `yes` takes over the settings of headquarters (`FIREKEEPER_REPORT_TO`) that the store does not set.",
+    ),
   FIREKEEPER_REPORT_TO: z
     .url("a URL, such as https://hq.example.org")
     .optional()
@@ -265,6 +275,8 @@ export function readEnvironment(
       reportTo: is.FIREKEEPER_REPORT_TO,
       secretFile: pathIn(cwd, is.FIREKEEPER_REPORT_SECRET_FILE),
       ca: pathIn(cwd, is.FIREKEEPER_REPORT_CA),
+      settings: pathIn(cwd, is.FIREKEEPER_FLEET_SETTINGS),
+      inherit: is.FIREKEEPER_INHERIT === "yes",
     },
     stun: {
       servers: readStunServers(is.FIREKEEPER_STUN ?? "") ?? [],

@@ -28,6 +28,8 @@ export interface Desired {
   readonly domainFrom: "store" | "instance" | "default";
   readonly rejections: readonly Rejection[];
   readonly notices: readonly Notice[];
+  /** Whose a settings key is that the store does not set itself. */
+  readonly origins?: ReadonlyMap<string, string>;
   /** Where the external address is from when the host names one that is followed, and what it has been before. */
   readonly followed?: { readonly how: string; readonly former: readonly string[] };
 }
@@ -60,6 +62,7 @@ export function desired(snapshot: Snapshot, defaults: { readonly instance?: stri
       ...(contacts.wanted.length > 0 ? { contacts: contacts.wanted } : {}),
     },
     domainFrom: settings.domainFrom,
+    ...(snapshot.origins ? { origins: snapshot.origins } : {}),
     rejections: parts.flatMap((part) => part.rejections),
     notices: [...snapshot.warnings, ...parts.flatMap((part) => part.notices)],
   };

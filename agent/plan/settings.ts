@@ -49,7 +49,7 @@ export function planSettings(input: PlanInput): PlanPart {
     if (given !== undefined && answer && !answer.rejected) notices.push(...effects(answer));
   }
   return {
-    changes: [...changes, ...domain.changes],
+    changes: [...changes.map((one) => originChange(one, input.desired.origins)), ...domain.changes],
     rejected: [...rejected, ...domain.rejected],
     notices: [...notices, ...domain.notices],
   };
@@ -98,6 +98,12 @@ export function settingChange(
     impact,
     steps: [{ kind: "setting", setting: name, to: null }],
   };
+}
+
+/** A value that is not the store's own says whose it is. */
+function originChange(change: PlannedChange, origins: PlanInput["desired"]["origins"]): PlannedChange {
+  const origin = origins?.get(change.source);
+  return origin === undefined ? change : { ...change, source: `${change.source}, inherited from ${origin}` };
 }
 
 /** A change of an address that is followed says who saw it, and goes by itself from one such address to the next. */

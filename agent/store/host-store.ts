@@ -57,6 +57,8 @@ export interface Snapshot {
   readonly hash: string;
   /** Dotted key to text, exactly as the host wrote both. */
   readonly settings: ReadonlyMap<string, string>;
+  /** Whose a setting is that the store does not set itself: key to `headquarters`. */
+  readonly origins?: ReadonlyMap<string, string>;
   readonly roles: readonly Role[];
   readonly users: readonly User[];
   readonly teams?: readonly Team[];

@@ -37,7 +37,7 @@ export function contentHash({
   roles,
   users,
   teams = [],
-}: Omit<Snapshot, "hash" | "source" | "warnings">): string {
+}: Omit<Snapshot, "hash" | "source" | "warnings" | "origins">): string {
   const content = [
     sortedEntries(settings),
     byName(roles).map(({ name, types, members, teams, parameters }) => [

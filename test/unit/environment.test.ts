@@ -28,7 +28,15 @@ describe("the environment", () => {
       core: { kind: "embedded" },
       probeHost: "127.0.0.1",
       probeFrom: [],
-      fleet: { listen: undefined, file: undefined, reportTo: undefined, secretFile: undefined, ca: undefined },
+      fleet: {
+        listen: undefined,
+        file: undefined,
+        reportTo: undefined,
+        secretFile: undefined,
+        ca: undefined,
+        settings: undefined,
+        inherit: false,
+      },
       stun: { servers: [], everyMs: 60_000 },
       notices: [],
     });
