@@ -1,4 +1,6 @@
 /** YAML's own errors in our words: the library's messages quote the text around them, which may be a password. */
+import { type Document, isScalar, visit } from "yaml";
+
 const rules: Readonly<Record<string, { rule: string; hint: string }>> = {
   BAD_ALIAS: { rule: "an alias (*name) needs an anchor (&name) above it", hint: "Quote a value that begins with *." },
   BAD_DQ_ESCAPE: {
@@ -36,4 +38,24 @@ export function yamlRule(code: string): { rule: string; hint: string } {
       hint: "Compare it with the lines around it; values with special characters need quotes.",
     }
   );
+}
+
+/** The first key that stands twice in its mapping. */
+export function keyTwice(document: Document): { code: "DUPLICATE_KEY"; at: number } | undefined {
+  let at: number | undefined;
+  visit(document, {
+    Map(_key, map) {
+      const seen = new Set<string>();
+      for (const { key } of map.items) {
+        if (!isScalar(key)) continue;
+        if (seen.has(String(key.value))) {
+          at = key.range?.[0] ?? 0;
+          return visit.BREAK;
+        }
+        seen.add(String(key.value));
+      }
+      return undefined;
+    },
+  });
+  return at === undefined ? undefined : { code: "DUPLICATE_KEY", at };
 }

@@ -19,7 +19,7 @@ import type { CredentialsText } from "../../xmpp-core/control/contract.ts";
 import { isKeysText } from "../credentials.ts";
 import type { Notice } from "../errors.ts";
 import { withOnePassword } from "./chat-password.ts";
-import { yamlRule } from "./host-file-rules.ts";
+import { keyTwice, yamlRule } from "./host-file-rules.ts";
 import { type PasswordSource, type Place, passwordSources, type Role, StoreError, type Team } from "./host-store.ts";
 import { nearestName } from "./nearest-name.ts";
 
@@ -119,11 +119,14 @@ export function hasEndMarker(content: string): boolean {
 /** The document of a host file, for edits that keep comments. `lines` counts where each node stands. Throws `StoreError`. */
 export function hostDocument(content: string, file: string): { document: Document; lines: LineCounter } {
   const lines = new LineCounter();
-  const document = parseDocument(content, { schema: "failsafe", lineCounter: lines, prettyErrors: false });
+  // The library compares each key with all before it; 5,000 settings would cost seconds.
+  const options = { schema: "failsafe", lineCounter: lines, prettyErrors: false, uniqueKeys: false } as const;
+  const document = parseDocument(content, options);
   const [error] = document.errors;
-  if (error) {
-    const { line, col } = lines.linePos(openedAt(document, error.pos[0]) ?? error.pos[0]);
-    const { rule, hint } = yamlRule(error.code);
+  const wrong = error ? { code: error.code, at: error.pos[0] } : keyTwice(document);
+  if (wrong) {
+    const { line, col } = lines.linePos(openedAt(document, wrong.at) ?? wrong.at);
+    const { rule, hint } = yamlRule(wrong.code);
     throw new StoreError("store/not-yaml", `this cannot be read: ${rule}.`, {
       place: { file, line, column: col },
       rule,
