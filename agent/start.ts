@@ -9,6 +9,7 @@ import { probe } from "./apply/verify.ts";
 import { openRestored } from "./backup/restored.ts";
 import { applyMode, type Environment } from "./environment.ts";
 import { type CodedError, explain } from "./errors.ts";
+import { withInherited } from "./fleet/inherited.ts";
 import { fleetReader, openFleet } from "./fleet/open.ts";
 import { handlers } from "./handlers.ts";
 import { measuredStore } from "./metrics/measured-store.ts";
@@ -78,7 +79,8 @@ export async function startAgent(environment: Environment, options: StartOptions
       },
     );
     ending.push(() => opened.close());
-    const store = measuredStore(opened.store, report);
+    const inherits = { home, instance: environment.instance, failed: report.failed, now: options.now ?? Date.now };
+    const store = measuredStore(await withInherited(opened.store, environment.fleet, inherits, ending), report);
     let server: EmbeddedServer | undefined;
     let gatePid: number | undefined;
     let serverLost: () => void = () => {};

@@ -1,5 +1,6 @@
 /**
- * Where headquarters hears its branches: `POST /fleet/report`, signed by the branch's key, denied by default.
+ * Where headquarters hears its branches, `POST /fleet/report`, and tells them its settings, `GET /fleet/settings`:
+ * signed by the branch's key, denied by default.
  * On loopback only: a reverse proxy in front brings TLS.
  */
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
@@ -7,6 +8,7 @@ import { createServer, type IncomingMessage } from "node:http";
 import { CodedError, errno } from "../errors.ts";
 import { signatureOf } from "../store/http/webhook.ts";
 import { type BranchReport, branchName, branchReport } from "./branch-report.ts";
+import type { PublishedSettings } from "./published.ts";
 
 export interface FleetListenerOptions {
   readonly address: string;
@@ -16,6 +18,8 @@ export interface FleetListenerOptions {
   /** Counter of the last report of a branch. */
   readonly last: (branch: string) => number;
   readonly heard: (report: BranchReport) => Promise<void>;
+  /** Of a branch; answers undefined while there is nothing to tell. Absent: headquarters tells none. */
+  readonly settings?: (branch: string) => Promise<PublishedSettings | undefined>;
   readonly now: () => number;
   /** For a whole request, head and body. */
   readonly requestMs?: number;
@@ -34,9 +38,10 @@ export async function listenFleet(options: FleetListenerOptions): Promise<{ port
   /** One report after the other: a counter is compared and taken in one step. */
   let turn: Promise<unknown> = Promise.resolve();
 
-  async function statusFor(request: IncomingMessage): Promise<number> {
-    if (request.url !== "/fleet/report") return 404;
-    if (request.method !== "POST") return 405;
+  async function answerFor(request: IncomingMessage): Promise<number | PublishedSettings> {
+    const asks = options.settings !== undefined && request.url === "/fleet/settings";
+    if (!asks && request.url !== "/fleet/report") return 404;
+    if (request.method !== (asks ? "GET" : "POST")) return 405;
     const given = signatureOf(request.headers["x-firekeeper-signature"]);
     const branch = request.headers["x-firekeeper-branch"];
     if (!given || typeof branch !== "string" || !branchName.test(branch)) return 401;
@@ -47,6 +52,7 @@ export async function listenFleet(options: FleetListenerOptions): Promise<{ port
     const digest = signatureDigest(secret ?? nobody, given.time, body);
     const right = given.signatures.filter((one) => timingSafeEqual(one, digest)).length > 0;
     if (!right || secret === undefined) return 401;
+    if (asks) return body.length > 0 ? 400 : settingsFor(branch, request.headers["if-none-match"]);
     const report = readReport(body);
     if (report?.branch !== branch) return 400;
     const taken = turn.then(async () => {
@@ -58,6 +64,12 @@ export async function listenFleet(options: FleetListenerOptions): Promise<{ port
     return taken;
   }
 
+  async function settingsFor(branch: string, has: string | undefined): Promise<number | PublishedSettings> {
+    const told = await options.settings?.(branch);
+    if (!told) return 503;
+    return has === told.etag ? 304 : told;
+  }
+
   const server = createServer(
     {
       maxHeaderSize: 8 * 1024,
@@ -67,9 +79,16 @@ export async function listenFleet(options: FleetListenerOptions): Promise<{ port
     (request, response) => {
       request.on("error", () => {});
       response.on("error", () => {});
-      const answer = (status: number) => {
+      const answer = (status: number | PublishedSettings) => {
         if (response.headersSent || response.destroyed) return;
-        if (status === 204) return void response.writeHead(204).end();
+        // Settings may be secret: nobody in between keeps them.
+        const head = { "Cache-Control": "no-store" };
+        if (typeof status !== "number")
+          return void response
+            .writeHead(200, { ...head, "Content-Type": "application/json", ETag: status.etag })
+            .end(status.body);
+        if (status === 503) return void response.writeHead(503, { "Content-Length": "0" }).end();
+        if (status === 204 || status === 304) return void response.writeHead(status, head).end();
         failures = failures.filter((at) => now() - at < 60_000);
         const tooMany = failures.length >= mostFailures;
         if (!tooMany) failures.push(now());
@@ -77,7 +96,7 @@ export async function listenFleet(options: FleetListenerOptions): Promise<{ port
         // What is still on its way is not read.
         response.once("finish", () => request.destroy());
       };
-      statusFor(request).then(answer, () => answer(500));
+      answerFor(request).then(answer, () => answer(500));
     },
   );
   server.maxConnections = 256;

@@ -6,10 +6,12 @@ import axios from "axios";
 import { parse } from "yaml";
 import { z } from "zod";
 import type { StatusDocument } from "../agent.ts";
-import { CodedError, explain } from "../errors.ts";
+import { explain } from "../errors.ts";
+import { branchAccess, invalid, readSecret } from "./access.ts";
 import { branchName, reportOf } from "./branch-report.ts";
 import { type FleetDocument, fleetDocument, readFleet, writeFleet } from "./fleet-state.ts";
 import { listenFleet, signatureDigest } from "./listen.ts";
+import { publishedSettings } from "./published.ts";
 
 export interface FleetPlace {
   readonly listen: { readonly address: string; readonly port: number } | undefined;
@@ -17,6 +19,10 @@ export interface FleetPlace {
   readonly reportTo: string | undefined;
   readonly secretFile: string | undefined;
   readonly ca: string | undefined;
+  /** Headquarters: settings for the branches. */
+  readonly settings: string | undefined;
+  /** Branch: take over the settings of headquarters. */
+  readonly inherit: boolean;
 }
 
 export interface FleetParts {
@@ -35,7 +41,8 @@ const longestMs = 10 * 60_000;
 /** Returns the way to stop. Throws `fleet/invalid` and `fleet/not-listening`. */
 export async function openFleet(place: FleetPlace, parts: FleetParts): Promise<() => Promise<void>> {
   const reporter = place.reportTo === undefined ? undefined : await openReporter(place.reportTo, place, parts);
-  const listener = place.listen === undefined ? undefined : await openHeadquarters(place.listen, place.file, parts);
+  const listener =
+    place.listen === undefined ? undefined : await openHeadquarters(place.listen, place.file, parts, place.settings);
   if (reporter) reporter.start();
   return async () => {
     reporter?.close();
@@ -48,7 +55,6 @@ export function fleetReader(place: FleetPlace, home: string, now: () => number):
   return async () => (place.listen === undefined ? null : fleetDocument(await readFleet(home), now()));
 }
 
-const secretText = z.string().min(32, "at least 32 characters");
 const fleetFile = z.strictObject({
   branches: z.record(
     z.string().regex(branchName, "a branch: lower case letters, digits, dots and hyphens"),
@@ -60,7 +66,8 @@ const fleetFile = z.strictObject({
 export async function openHeadquarters(
   listen: { readonly address: string; readonly port: number },
   file: string | undefined,
-  { home, now }: Pick<FleetParts, "home" | "now">,
+  { home, now, failed = () => {} }: Pick<FleetParts, "home" | "now"> & Partial<Pick<FleetParts, "failed">>,
+  settings?: string,
 ) {
   if (file === undefined) throw invalid("FIREKEEPER_FLEET_LISTEN needs FIREKEEPER_FLEET_FILE.");
   const secrets = new Map<string, string>();
@@ -80,6 +87,7 @@ export async function openHeadquarters(
     ...listen,
     secrets,
     now,
+    ...(settings === undefined ? {} : { settings: publishedSettings(settings, failed) }),
     last: (branch) => state.branches[branch]?.report?.counter ?? 0,
     async heard(report) {
       const known = state.branches[report.branch];
@@ -93,17 +101,7 @@ export async function openHeadquarters(
 /** `send` makes one report and throws if headquarters does not take it. */
 export async function openReporter(to: string, place: Pick<FleetPlace, "secretFile" | "ca">, parts: FleetParts) {
   const { instance, now } = parts;
-  const url = new URL("/fleet/report", to);
-  const loopback = /^(127(\.\d+){3}|\[::1\]|localhost)$/.test(url.hostname);
-  if (url.protocol !== "https:" && !(url.protocol === "http:" && loopback))
-    throw invalid("FIREKEEPER_REPORT_TO must be https://; http:// is for loopback only.");
-  const branch = instance?.toLowerCase();
-  if (branch === undefined || !branchName.test(branch))
-    throw invalid("FIREKEEPER_REPORT_TO needs FIREKEEPER_INSTANCE, the name of this branch.");
-  if (place.secretFile === undefined) throw invalid("FIREKEEPER_REPORT_TO needs FIREKEEPER_REPORT_SECRET_FILE.");
-  const secret = await readSecret(place.secretFile);
-  const ca = place.ca === undefined ? undefined : await readFile(place.ca);
-  const name: string = branch;
+  const { url, branch, secret, ca } = await branchAccess("/fleet/report", { ...place, reportTo: to }, instance);
   const httpsAgent = new HttpsAgent(ca === undefined ? {} : { ca });
   const agentSince = new Date(now()).toISOString();
   const closed = new AbortController();
@@ -113,7 +111,7 @@ export async function openReporter(to: string, place: Pick<FleetPlace, "secretFi
 
   async function send(): Promise<void> {
     counter = Math.max(counter + 1, now());
-    const body = JSON.stringify(reportOf(await parts.status(), { branch: name, counter, agentSince }));
+    const body = JSON.stringify(reportOf(await parts.status(), { branch, counter, agentSince }));
     const time = String(Math.floor(now() / 1000));
     await axios.post(url.href, body, {
       headers: {
@@ -152,17 +150,4 @@ export async function openReporter(to: string, place: Pick<FleetPlace, "secretFi
       httpsAgent.destroy();
     },
   };
-}
-
-async function readSecret(path: string): Promise<string> {
-  const text = await readFile(path, "utf8").catch((error: unknown) => {
-    throw invalid(`${path} cannot be read: ${explain(error)}`);
-  });
-  const read = secretText.safeParse(text.trim());
-  if (!read.success) throw invalid(`${path} must hold at least 32 characters`);
-  return read.data;
-}
-
-function invalid(message: string): CodedError {
-  return new CodedError("fleet/invalid", message, { hint: "docs/fleet.md shows a set-up that works." });
 }
