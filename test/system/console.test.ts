@@ -197,8 +197,19 @@ describe.skipIf(missing !== undefined)("the console", () => {
     agent.answer = () => ({ branches, conflicts: [conflict], warnings: ["Branches run different versions."] });
     await agent.tell({ window: "maintenance window 0 2 * * * for 2h (UTC) for restart: opens at 02:00" });
     const { page, complaints, close } = await open({ width: 360 });
+    await page.route("**/api/status", async (route) => {
+      const response = await route.fetch();
+      const status = await response.json();
+      const ordered = { selfSigned: false, source: "acme", daysLeft: 5, renewal: "2026-12-24T12:00:00Z" };
+      Object.assign(status.server.certificates[0], ordered);
+      await route.fulfill({ response, json: status });
+    });
     await logIn(page);
     await page.getByText("opens at 02:00").waitFor();
+    const certificates = await page.getByRole("region", { name: "Certificates" }).textContent();
+    for (const text of ["5 days left", "Comes from: ACME", "Renewed from Dec 24, 2026"])
+      expect(certificates).toContain(text);
+    await page.unrouteAll({ behavior: "ignoreErrors" });
     await page.getByRole("link", { name: "Fleet" }).press("Enter");
     await page.getByRole("alert").getByText(conflict).waitFor();
     await page.getByRole("status").getByText("Branches run different versions.").waitFor();

@@ -148,6 +148,15 @@ test("agents started with the variables find each other", async () => {
     await expect
       .poll(async () => (await headquarters.ask<FleetDocument>("fleet")).branches.map((one) => one.heard !== null))
       .toEqual([true, false]);
+    expect(await headquarters.core.console("fleet")).toMatchObject({
+      ok: {
+        branches: [
+          { branch: "north", report: { branch: "north" } },
+          { branch: "south", report: null },
+        ],
+      },
+    });
+    expect(await branch.core.console("fleet")).toMatchObject({ ok: null });
   } finally {
     await headquarters.close();
   }
