@@ -5,11 +5,11 @@ import { join } from "node:path";
 import axios from "axios";
 import { z } from "zod";
 import { explain, type Notice } from "../errors.ts";
+import { signatureDigest } from "../network/signed-request.ts";
 import { writeWhole } from "../store/file-on-disk.ts";
 import type { HostStore } from "../store/host-store.ts";
 import { branchAccess } from "./access.ts";
 import { inheriting, type Layer } from "./layered-store.ts";
-import { signatureDigest } from "./listen.ts";
 import type { FleetParts, FleetPlace } from "./open.ts";
 import { inheritedSettings } from "./published.ts";
 

@@ -3,10 +3,10 @@
  * signed by the branch's key, denied by default.
  * On loopback only: a reverse proxy in front brings TLS.
  */
-import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
+import { randomBytes, timingSafeEqual } from "node:crypto";
 import { createServer, type IncomingMessage } from "node:http";
 import { CodedError, errno } from "../errors.ts";
-import { signatureOf } from "../store/http/webhook.ts";
+import { bodyOf, signatureDigest, signatureOf } from "../network/signed-request.ts";
 import { type BranchReport, branchName, branchReport } from "./branch-report.ts";
 import type { PublishedSettings } from "./published.ts";
 
@@ -46,7 +46,7 @@ export async function listenFleet(options: FleetListenerOptions): Promise<{ port
     const branch = request.headers["x-firekeeper-branch"];
     if (!given || typeof branch !== "string" || !branchName.test(branch)) return 401;
     if (Math.abs(now() / 1000 - given.at) > toleranceSeconds) return 401;
-    const body = await bodyOf(request);
+    const body = await bodyOf(request, mostBodyBytes);
     if (body === undefined) return 413;
     const secret = options.secrets.get(branch);
     const digest = signatureDigest(secret ?? nobody, given.time, body);
@@ -124,28 +124,10 @@ export async function listenFleet(options: FleetListenerOptions): Promise<{ port
   };
 }
 
-/** HMAC-SHA-256 over the time as written, a dot and the body. */
-export function signatureDigest(secret: string, time: string, body: Buffer | string): Buffer {
-  return createHmac("sha256", secret).update(`${time}.`).update(body).digest();
-}
-
 function readReport(body: Buffer): BranchReport | undefined {
   try {
     return branchReport.parse(JSON.parse(body.toString("utf8")));
   } catch {
     return undefined;
   }
-}
-
-/** Undefined: more than allowed. */
-async function bodyOf(request: IncomingMessage): Promise<Buffer | undefined> {
-  if (Number(request.headers["content-length"]) > mostBodyBytes) return undefined;
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of request.iterator({ destroyOnReturn: false })) {
-    size += chunk.length;
-    if (size > mostBodyBytes) return undefined;
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
 }

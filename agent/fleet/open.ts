@@ -7,10 +7,11 @@ import { parse } from "yaml";
 import { z } from "zod";
 import type { StatusDocument } from "../agent.ts";
 import { explain } from "../errors.ts";
+import { signatureDigest } from "../network/signed-request.ts";
 import { branchAccess, invalid, readSecret } from "./access.ts";
 import { branchName, reportOf } from "./branch-report.ts";
 import { type FleetDocument, fleetDocument, readFleet, writeFleet } from "./fleet-state.ts";
-import { listenFleet, signatureDigest } from "./listen.ts";
+import { listenFleet } from "./listen.ts";
 import { publishedSettings } from "./published.ts";
 
 export interface FleetPlace {

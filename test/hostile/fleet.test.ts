@@ -1,7 +1,8 @@
 /** The fleet listener, called by everybody but a branch: it denies, stays up, and still hears and tells the branch. */
 import { connect } from "node:net";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { listenFleet, signatureDigest } from "../../agent/fleet/listen.ts";
+import { listenFleet } from "../../agent/fleet/listen.ts";
+import { signatureDigest } from "../../agent/network/signed-request.ts";
 
 const secret = "n".repeat(64);
 let now = Date.UTC(2026, 0, 1);

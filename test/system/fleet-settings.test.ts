@@ -6,9 +6,9 @@ import axios from "axios";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { type InheritedLayer, openLayer } from "../../agent/fleet/inherited.ts";
 import { inheriting } from "../../agent/fleet/layered-store.ts";
-import { signatureDigest } from "../../agent/fleet/listen.ts";
 import { openHeadquarters } from "../../agent/fleet/open.ts";
 import { publishedSettings } from "../../agent/fleet/published.ts";
+import { signatureDigest } from "../../agent/network/signed-request.ts";
 import { openFileStore } from "../../agent/store/file.ts";
 import { agentFixture, hostText } from "./agent-fixture.ts";
 

@@ -8,8 +8,8 @@ import type { StatusDocument } from "../../agent/agent.ts";
 import { renderFleet } from "../../agent/commands/fleet.ts";
 import { branchReport } from "../../agent/fleet/branch-report.ts";
 import { type FleetDocument, fleetDocument, readFleet } from "../../agent/fleet/fleet-state.ts";
-import { signatureDigest } from "../../agent/fleet/listen.ts";
 import { openHeadquarters, openReporter } from "../../agent/fleet/open.ts";
+import { signatureDigest } from "../../agent/network/signed-request.ts";
 import { type AgentFixture, agentFixture } from "./agent-fixture.ts";
 
 const north = "n".repeat(64);

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { signatureOf } from "../../agent/network/signed-request.ts";
 import type { StoreError } from "../../agent/store/host-store.ts";
 import { printable } from "../../agent/store/http/client.ts";
 import { isLoopback, readHttpConfiguration } from "../../agent/store/http/configuration.ts";
@@ -12,7 +13,6 @@ import { retryAfterMs } from "../../agent/store/http/failures.ts";
 import { backoffMs } from "../../agent/store/http/look-again.ts";
 import { nextPage } from "../../agent/store/http/read-host.ts";
 import { strictJson } from "../../agent/store/http/strict-json.ts";
-import { signatureOf } from "../../agent/store/http/webhook.ts";
 
 let directory: string;
 beforeAll(async () => {

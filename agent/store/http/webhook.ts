@@ -8,6 +8,7 @@ import { createHmac, timingSafeEqual } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { errno } from "../../errors.ts";
+import { bodyOf, signatureOf } from "../../network/signed-request.ts";
 import { StoreError } from "../host-store.ts";
 
 export interface WebhookOptions {
@@ -36,7 +37,6 @@ export interface Webhook {
 const toleranceSeconds = 5 * 60;
 const mostBodyBytes = 64 * 1024;
 const mostRemembered = 10_000;
-const mostSignatures = 4;
 
 /** Opens the listener. Throws `store/webhook-port` when the port cannot be had. */
 export async function listenWebhook(options: WebhookOptions): Promise<Webhook> {
@@ -54,7 +54,7 @@ export async function listenWebhook(options: WebhookOptions): Promise<Webhook> {
     const seconds = now() / 1000;
     if (Math.abs(seconds - given.at) > toleranceSeconds)
       return { status: 401, why: "The time in the signature is more than 5 minutes off." };
-    const body = await bodyOf(request);
+    const body = await bodyOf(request, mostBodyBytes);
     if (body === undefined) return { status: 413, why: "The body is larger than 64 KiB." };
     const digest = createHmac("sha256", await options.secret())
       .update(`${given.time}.`)
@@ -150,32 +150,6 @@ interface Refusal {
   readonly allow?: string;
 }
 
-interface Signature {
-  /** As written, since it is signed. */
-  readonly time: string;
-  /** Seconds since the epoch. */
-  readonly at: number;
-  readonly signatures: readonly Buffer[];
-}
-
-/** `t=…,v1=…`; several `v1` while a secret is being changed, unknown schemes left aside. */
-export function signatureOf(header: string | string[] | undefined): Signature | undefined {
-  if (typeof header !== "string" || header.length > 1024) return undefined;
-  let time: string | undefined;
-  const signatures: Buffer[] = [];
-  for (const field of header.split(",")) {
-    const [, name, value = ""] = /^\s*([a-z0-9]+)=([0-9a-zA-Z]+)\s*$/.exec(field) ?? [];
-    if (name === "t") {
-      if (time !== undefined || !/^\d{1,12}$/.test(value)) return undefined;
-      time = value;
-    } else if (name === "v1") {
-      if (!/^[0-9a-f]{64}$/i.test(value) || signatures.length === mostSignatures) return undefined;
-      signatures.push(Buffer.from(value, "hex"));
-    } else if (name === undefined) return undefined;
-  }
-  return time === undefined || signatures.length === 0 ? undefined : { time, at: Number(time), signatures };
-}
-
 /** Signatures that counted, until their time is over. Only the host can fill it. A restart forgets them: a replay costs one look. */
 function rememberedSignatures() {
   const until = new Map<string, number>();
@@ -188,19 +162,6 @@ function rememberedSignatures() {
       return undefined;
     },
   };
-}
-
-/** Undefined: more than allowed. */
-async function bodyOf(request: IncomingMessage): Promise<Buffer | undefined> {
-  if (Number(request.headers["content-length"]) > mostBodyBytes) return undefined;
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of request.iterator({ destroyOnReturn: false })) {
-    size += chunk.length;
-    if (size > mostBodyBytes) return undefined;
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
 }
 
 function answer(response: ServerResponse, status: number, text: string, headers: Record<string, string> = {}): void {
