@@ -52,8 +52,9 @@ export interface TestCore {
   close(): Promise<void>;
 }
 
-const worker = process.pid + 13 * Number(process.env.VITEST_POOL_ID ?? 0);
-let lastPort = 0;
+/** Those that run at once have different numbers from 1 on; a process of its own runs each file. */
+const worker = Number(process.env.VITEST_POOL_ID ?? 0) % 4;
+let lastPort = process.pid * 31;
 
 /**
  * A port that nothing listens on. Below those that the kernel gives to outgoing connections, of which tests open
@@ -61,7 +62,7 @@ let lastPort = 0;
  */
 export const freePort = (): Promise<number> =>
   new Promise((resolve) => {
-    const port = 10_000 + (worker % 44) * 500 + (lastPort++ % 500);
+    const port = 10_000 + worker * 5000 + (lastPort++ % 5000);
     const probe = createServer().listen(port, "127.0.0.1", () => probe.close(() => resolve(port)));
     probe.once("error", () => resolve(freePort()));
   });
