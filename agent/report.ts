@@ -64,6 +64,10 @@ export function openReport(level: string) {
     lost: (reason: string) => log.warn({ reason }, "server lost"),
     gateStarted: (pid: number | undefined) => log.info({ pid }, "gate started"),
     gateGone: (how: string) => log.error({ how }, "gate is gone"),
+    /** Now and then: a fresh host of thousands takes minutes. */
+    keysDerived(done: number, of: number) {
+      if (done === of ? of >= 20 : done % 200 === 0) log.info({ done, of }, "passwords turned into keys");
+    },
     addressFollowed(name: string, address: string) {
       counters.addressFollowed();
       log.info({ name, address }, "external address resolved");

@@ -75,6 +75,7 @@ export async function startAgent(environment: Environment, options: StartOptions
         home,
         instance: environment.instance,
         heard: clear.heard,
+        onProgress: report.keysDerived,
         ...(options.quietMs === undefined ? {} : { quietMs: options.quietMs }),
       },
     );
