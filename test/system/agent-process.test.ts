@@ -14,7 +14,7 @@ import { hostText } from "./agent-fixture.ts";
 
 const tsx = import.meta.resolve("tsx");
 const program = fileURLToPath(new URL("agent-program.ts", import.meta.url));
-const cli = fileURLToPath(new URL("../../agent/cli.ts", import.meta.url));
+const cli = fileURLToPath(new URL("../../dist/agent/cli.js", import.meta.url));
 const closing: (() => Promise<unknown> | unknown)[] = [];
 afterEach(async () => {
   for (const close of closing.splice(0).reverse()) await close();
@@ -117,7 +117,7 @@ test("the command line: plan exits 0, 2 and 1; --json prints the documented shap
   const home = await newHome();
   const env = { FIREKEEPER_HOME: home, FIREKEEPER_APPLY: "manual" };
   const run = async (...argv: string[]) => {
-    const child = startChild(process.execPath, ["--import", tsx, cli, ...argv], { env, cwd: home });
+    const child = startChild(process.execPath, [cli, ...argv], { env, cwd: home });
     const code = await child.exited;
     return { code, output: child.output() };
   };

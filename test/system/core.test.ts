@@ -11,7 +11,7 @@ import { type Child, startChild } from "../support/child.ts";
 import { credentialsOf, freePort } from "../support/core.ts";
 import { XmppClient } from "../support/xmpp-client.ts";
 
-// The core as a process of its own, started by the gate. docs/architecture.md "Three processes"
+// The built core as a process of its own, started by the gate: npm run build before. docs/architecture.md "Three processes"
 const root = new URL("../..", import.meta.url).pathname;
 let home: string;
 let gate: Child | undefined;
@@ -27,14 +27,14 @@ afterEach(async () => {
 });
 
 function startGate(env: NodeJS.ProcessEnv = {}): Child {
-  return startChild(process.execPath, ["--import", "tsx", "xmpp-core/gate/main.ts"], {
+  return startChild(process.execPath, ["dist/xmpp-core/gate/main.js"], {
     cwd: root,
     env: { FIREKEEPER_HOME: home, FIREKEEPER_LOG_LEVEL: "info", ...env },
   });
 }
 
 function startCoreAlone(env: NodeJS.ProcessEnv = {}): Child {
-  return startChild(process.execPath, ["--import", "tsx", "xmpp-core/main.ts"], {
+  return startChild(process.execPath, ["dist/xmpp-core/main.js"], {
     cwd: root,
     env: { FIREKEEPER_HOME: home, ...env },
   });
