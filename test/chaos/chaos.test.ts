@@ -95,7 +95,7 @@ async function happening(service: Service, host: World, dice: () => number, disk
   if (at < 0.75) {
     const text = host.text();
     await writeFile(join(service.home, "host.yaml"), text.slice(0, Math.floor(dice() * text.length)));
-    if (dice() < 0.5) await service.kill("core");
+    if (dice() < 0.5) await killCore(service);
     await putWhole(service, host, dice);
     return "file cut";
   }
@@ -104,7 +104,7 @@ async function happening(service: Service, host: World, dice: () => number, disk
     // In the middle of the apply, as far as the dice can tell where that is.
     const edit = change && askAgent(service.home, "store-edit", { change }).catch(() => undefined);
     await pause(dice);
-    await service.kill("core");
+    await killCore(service);
     await edit;
     if (change !== undefined) await putWhole(service, host, dice);
     return "core killed";
@@ -119,6 +119,13 @@ async function happening(service: Service, host: World, dice: () => number, disk
     return "agent killed";
   }
   return diskFills(service, host, dice, disk);
+}
+
+/** Whatever it is doing; one that is just being started again needs no second death. */
+async function killCore(service: Service): Promise<void> {
+  await service.kill("core").catch((error: unknown) => {
+    if (!String(error).includes("no core is running")) throw error;
+  });
 }
 
 async function diskFills(service: Service, host: World, dice: () => number, disk: string): Promise<string> {
