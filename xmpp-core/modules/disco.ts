@@ -1,17 +1,26 @@
 import { createHash } from "node:crypto";
+import { type DataForm, formElement } from "../formats/data-form.ts";
 import { ns } from "../formats/namespaces.ts";
-import { stanzaError } from "../formats/stanza-error.ts";
-import type { IqAnswer, IqRequest } from "../routing/handlers.ts";
+import { isStanzaError, type StanzaError, stanzaError } from "../formats/stanza-error.ts";
+import type { AnswersAt, IqAnswer, OpenRequest } from "../routing/handlers.ts";
 import type { Session } from "../routing/session.ts";
 import { type Xml, x } from "../xml/writer.ts";
 import { type Core, defineModule, type Identity, type Module, type Service } from "./module.ts";
-import { discoExtra, presences } from "./points.ts";
+import {
+  accountNodes,
+  type DiscoInfo,
+  type DiscoItems,
+  discoExtra,
+  presences,
+  type ServiceDisco,
+  serviceDisco,
+} from "./points.ts";
 
 const serverIdentity: Identity = { category: "server", type: "im", name: "Firekeeper" };
 const accountIdentity: Identity = { category: "account", type: "registered" };
 const discoFeatures = [ns.discoInfo, ns.discoItems];
 
-/** What the server, its services and accounts can do, derived from what the modules declare. XEP-0030, XEP-0115 §6.3 */
+/** What the server, its services and accounts can do, derived from what the modules declare. XEP-0030, XEP-0115 §6.3, XEP-0128 */
 export function disco(modules: readonly Module[]): Module {
   const services: readonly Service[] = modules.flatMap((module) => module.services ?? []);
   const collect = (pick: (module: Module) => readonly string[] | undefined): string[] =>
@@ -31,118 +40,173 @@ export function disco(modules: readonly Module[]): Module {
     implements: [
       { spec: "XEP-0030", version: "2.5.0", status: "complete" },
       { spec: "XEP-0115", version: "1.6.0", status: "complete", note: "the server's own, in its stream features" },
+      { spec: "XEP-0128", version: "1.0.1", status: "complete" },
     ],
     start(core) {
-      let known: { features: readonly string[]; ver: string } | undefined;
-      /** What the server can do at this moment, with its hash. */
-      function featuresFor(session?: Session): readonly string[] {
-        const more = core.offered(discoExtra).flatMap((each) => each.features?.(session) ?? []);
-        return more.length === 0 ? server.features : [...new Set([...server.features, ...more])].sort();
+      let known: { told: string; ver: string } | undefined;
+      const extras = () => core.offered(discoExtra);
+      const merged = (own: readonly string[], more: readonly string[]): readonly string[] =>
+        more.length === 0 ? own : [...new Set([...own, ...more])].sort();
+
+      /** What the server can do at this moment. */
+      function atServer(session?: Session): DiscoInfo {
+        const features = extras().flatMap((each) => each.features?.(session) ?? []);
+        const forms = extras().flatMap((each) => each.forms?.() ?? []);
+        return { identities: server.identities, features: merged(server.features, features), forms };
       }
 
-      function present(): { features: readonly string[]; ver: string } {
-        const all = featuresFor();
-        if (known?.features.length !== all.length || known.features.some((feature, place) => feature !== all[place]))
-          known = { features: all, ver: capsHash(server.identities, all) };
-        return known;
+      /** The hash of what anybody is told; what is offered to one account alone is in none. */
+      function version(): string {
+        const now = atServer();
+        const told = `${now.features.join()} ${now.forms?.map((form) => formElement(form)).join("") ?? ""}`;
+        if (known?.told !== told) known = { told, ver: capsHash(now) };
+        return known.ver;
       }
 
-      function info(request: IqRequest): IqAnswer | Promise<IqAnswer> {
-        const { place } = request;
-        const wanted: unknown = request.element.attrs.node;
-        const now = present();
-        const own = place.at === "server" && wanted === `${node}#${now.ver}`;
-        const asked = typeof wanted === "string" && wanted !== "" && !own ? wanted : undefined;
-        if (asked !== undefined) return infoOfNode(request, asked);
+      const ofService = (label: string): ServiceDisco | undefined =>
+        core.offered(serviceDisco).find((each) => each.services().some(({ service }) => service === label));
+
+      async function info(request: OpenRequest): Promise<IqAnswer> {
+        const wanted = nodeOf(request);
+        const found = await infoOf(request, wanted);
+        return isStanzaError(found) ? request.error(found) : request.result(infoElement(found, wanted));
+      }
+
+      function infoOf(
+        request: OpenRequest,
+        wanted: string | undefined,
+      ): DiscoInfo | StanzaError | Promise<DiscoInfo | StanzaError> {
+        const { place, session } = request;
         if (place.at === "service") {
+          const dynamic = ofService(place.label);
+          if (dynamic !== undefined) return dynamic.info(request, wanted);
           const service = services.find(({ label }) => label === place.label);
-          if (service === undefined) return request.error(stanzaError("item-not-found"));
-          return request.result(infoElement(service.identities, [...discoFeatures, ...service.features], wanted));
+          if (service === undefined || wanted !== undefined) return noNode();
+          return { identities: service.identities, features: [...discoFeatures, ...service.features] };
         }
-        // What is offered to this account alone is in no hash: that is told before anybody has logged in.
-        const shown = own ? now.features : featuresFor(request.session);
-        if (place.at === "server") return request.result(infoElement(server.identities, shown, wanted));
-        return ifVisible(core, request, () =>
-          request.result(infoElement(account.identities, account.features, wanted)),
+        if (place.at === "account") return ifVisible(core, request, () => infoOfAccount(request, wanted));
+        if (wanted === `${node}#${version()}`) return atServer();
+        if (wanted === undefined) return atServer(session);
+        return infoOfNode("server", request, wanted) ?? noNode();
+      }
+
+      async function infoOfAccount(request: OpenRequest, wanted: string | undefined): Promise<DiscoInfo | StanzaError> {
+        if (wanted === undefined) {
+          const more = extras().flatMap((each) => each.accountFeatures?.() ?? []);
+          return { identities: account.identities, features: merged(account.features, more) };
+        }
+        const found = infoOfNode("account", request, wanted);
+        if (found !== undefined) return found;
+        for (const each of core.offered(accountNodes)) {
+          const info = await each.info(request, wanted);
+          if (info !== undefined) return info;
+        }
+        return noNode();
+      }
+
+      function infoOfNode(at: "server" | "account", { session }: OpenRequest, wanted: string): DiscoInfo | undefined {
+        if (session === undefined) return undefined;
+        for (const each of extras()) {
+          const found = each.info?.(at, session, wanted);
+          if (found !== undefined) return found;
+        }
+        return undefined;
+      }
+
+      async function items(request: OpenRequest): Promise<IqAnswer> {
+        const wanted = nodeOf(request);
+        const found = await itemsOf(request, wanted);
+        if (isStanzaError(found)) return request.error(found);
+        return request.result(
+          x(
+            "query",
+            { xmlns: ns.discoItems, node: wanted },
+            found.items.map((item) => x("item", { ...item })),
+            found.page,
+          ),
         );
       }
 
-      function infoOfNode(request: IqRequest, asked: string): IqAnswer {
-        const { place, session } = request;
-        if (place.at === "foreign") return request.error(stanzaError("item-not-found"));
-        for (const each of core.offered(discoExtra)) {
-          const found = each.info?.(place.at, session, asked);
-          if (found !== undefined)
-            return request.result(infoElement(found.identities, found.features, asked, found.forms));
-        }
-        return request.error(stanzaError("item-not-found", { text: "There is no such node here." }));
+      function itemsOf(
+        request: OpenRequest,
+        wanted: string | undefined,
+      ): DiscoItems | StanzaError | Promise<DiscoItems | StanzaError> {
+        const { place, session, view } = request;
+        if (place.at === "service") return ofService(place.label)?.items(request, wanted) ?? { items: [] };
+        const more = (at: "server" | "account") =>
+          session === undefined ? [] : extras().flatMap((each) => each.items?.(at, session, wanted) ?? []);
+        if (place.at === "account")
+          return ifVisible(core, request, async () => {
+            const found: DiscoItems["items"][number][] = more("account");
+            for (const each of core.offered(accountNodes))
+              found.push(...((await each.items(request, wanted))?.items ?? []));
+            return { items: found };
+          });
+        if (wanted !== undefined) return { items: more("server") };
+        const listed = [
+          ...services.map(({ label, name }) => ({ service: label, name })),
+          ...core.offered(serviceDisco).flatMap((each) => each.services().filter((one) => one.listed)),
+        ];
+        const own = listed.map(({ service, name }) => ({ jid: core.names.hostName(view, service), name }));
+        return { items: [...own, ...more("server")] };
       }
 
-      function items(request: IqRequest): IqAnswer | Promise<IqAnswer> {
-        const { place, session } = request;
-        const wanted: unknown = request.element.attrs.node;
-        const asked = typeof wanted === "string" && wanted !== "" ? wanted : undefined;
-        const at = place.at === "server" || place.at === "account" ? place.at : undefined;
-        const extras =
-          at === undefined ? [] : core.offered(discoExtra).flatMap((each) => each.items?.(at, session, asked) ?? []);
-        const own =
-          asked === undefined && at === "server"
-            ? services.map(({ label, name }) => ({ jid: core.names.hostName(session.view, label), name }))
-            : [];
-        const answer = () =>
-          request.result(
-            x(
-              "query",
-              { xmlns: ns.discoItems, node: asked },
-              [...own, ...extras].map((item) => x("item", { ...item })),
-            ),
-          );
-        return place.at === "account" ? ifVisible(core, request, answer) : answer();
-      }
-
-      const at = ["server", "account", ...services.map(({ label }) => `service:${label}` as const)] as const;
+      const at: readonly AnswersAt[] = ["server", "account", "service:*"];
       return {
-        streamFeatures: () => [x("c", { xmlns: ns.capabilities, hash: "sha-1", node, ver: present().ver })],
+        streamFeatures: () => [x("c", { xmlns: ns.capabilities, hash: "sha-1", node, ver: version() })],
         iq: [
-          { get: [ns.discoInfo, "query"], at, by: "anyone", answer: info },
-          { get: [ns.discoItems, "query"], at, by: "anyone", answer: items },
+          { get: [ns.discoInfo, "query"], at, by: "anyone", open: true, answer: info },
+          { get: [ns.discoItems, "query"], at, by: "anyone", open: true, answer: items },
         ],
       };
     },
   });
 }
 
-/** An account answers its owner and those who may see its presence; to others it is as if it were not there. XEP-0030 §8 */
-async function ifVisible(core: Core, request: IqRequest, answer: () => IqAnswer): Promise<IqAnswer> {
-  const { account, session } = request;
-  if (account !== undefined) {
-    if (account === session.account) return answer();
-    for (const each of core.offered(presences)) if (await each.showsTo(account, session.jid)) return answer();
-  }
-  return request.error(stanzaError("service-unavailable"));
+const noNode = (): StanzaError => stanzaError("item-not-found", { text: "There is no such node here." });
+
+function nodeOf(request: OpenRequest): string | undefined {
+  const wanted: unknown = request.element.attrs.node;
+  return typeof wanted === "string" && wanted !== "" ? wanted : undefined;
 }
 
-function infoElement(
-  identities: readonly Identity[],
-  features: readonly string[],
-  node: unknown,
-  forms: readonly Xml[] = [],
-): Xml {
+/** An account answers its owner and those who may see its presence; to others it is as if it were not there. XEP-0030 §8 */
+async function ifVisible<T>(core: Core, request: OpenRequest, answer: () => Promise<T>): Promise<T | StanzaError> {
+  const { account, session, from } = request;
+  if (account !== undefined) {
+    if (account === session?.account) return answer();
+    for (const each of core.offered(presences)) if (await each.showsTo(account, from)) return answer();
+  }
+  return stanzaError("service-unavailable");
+}
+
+function infoElement({ identities, features, forms = [] }: DiscoInfo, node: string | undefined): Xml {
   return x(
     "query",
-    { xmlns: ns.discoInfo, node: typeof node === "string" && node !== "" ? node : undefined },
+    { xmlns: ns.discoInfo, node },
     identities.map(({ category, type, name }) => x("identity", { category, type, name })),
-    features.map((feature) => x("feature", { var: feature })),
-    forms,
+    [...new Set(features)].map((feature) => x("feature", { var: feature })),
+    forms.map((form) => formElement(form)),
   );
 }
 
-/** The verification string of XEP-0115 §5.1, for identities without language and without forms. */
-export function capsHash(identities: readonly Identity[], features: readonly string[]): string {
+/** The verification string of XEP-0115 §5.1, for identities without language. */
+export function capsHash({ identities, features, forms = [] }: DiscoInfo): string {
   const order = (one: string, other: string): number => (one < other ? -1 : one > other ? 1 : 0);
+  const ofForm = ({ formType = "", fields }: DataForm): string[] => [
+    formType,
+    ...fields
+      .map((field) => [field.name ?? "", ...[...field.values].sort(order)])
+      .sort(([one = ""], [other = ""]) => order(one, other))
+      .flat(),
+  ];
   const parts = [
     ...identities.map(({ category, type, name }) => `${category}/${type}//${name ?? ""}`).sort(order),
     ...[...new Set(features)].sort(order),
+    ...forms
+      .map(ofForm)
+      .sort(([one = ""], [other = ""]) => order(one, other))
+      .flat(),
   ];
   return createHash("sha1")
     .update(`${parts.join("<")}<`)

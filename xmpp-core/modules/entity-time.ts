@@ -13,6 +13,7 @@ export const entityTime = defineModule({
       {
         get: [ns.time, "time"],
         at: ["server"],
+        open: true,
         answer: (request) =>
           request.result(
             x(

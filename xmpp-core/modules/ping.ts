@@ -7,5 +7,8 @@ export const ping = defineModule({
   implements: [{ spec: "XEP-0199", version: "2.0.1", status: "complete" }],
   features: [ns.ping],
   accountFeatures: [ns.ping],
-  iq: [{ get: [ns.ping, "ping"], at: ["server", "account"], answer: (request) => request.result() }],
+  iq: [
+    { get: [ns.ping, "ping"], at: ["server", "service:*"], open: true, answer: (request) => request.result() },
+    { get: [ns.ping, "ping"], at: ["account"], answer: (request) => request.result() },
+  ],
 });

@@ -1,8 +1,9 @@
 import type { Element } from "ltx";
+import type { DataForm } from "../formats/data-form.ts";
 import type { StanzaError } from "../formats/stanza-error.ts";
 import type { Jid } from "../jid/jid.ts";
 import type { Account } from "../routing/accounts.ts";
-import type { PresenceFlow } from "../routing/handlers.ts";
+import type { OpenRequest, PresenceFlow } from "../routing/handlers.ts";
 import type { Served } from "../routing/names.ts";
 import type { Session } from "../routing/session.ts";
 import type { Write } from "../storage/statement.ts";
@@ -163,18 +164,51 @@ export const becameAvailable = point<BecameAvailable>("became available");
 export interface DiscoExtra {
   /** Features of the server that come and go with properties, or are there for the session that asks; without one, for strangers. */
   features?(session?: Session): readonly string[];
+  /** Features of an account's bare address that come and go with properties. */
+  accountFeatures?(): readonly string[];
+  /** Forms of the server, as they are now. XEP-0128 */
+  forms?(): readonly DataForm[];
   items?(
     at: "server" | "account",
     session: Session,
     node: string | undefined,
   ): readonly { jid: string; node?: string; name?: string }[];
-  info?(
-    at: "server" | "account" | "service",
-    session: Session,
-    node: string,
-  ): { identities: readonly Identity[]; features: readonly string[]; forms?: readonly Xml[] } | undefined;
+  info?(at: "server" | "account", session: Session, node: string): DiscoInfo | undefined;
 }
 export const discoExtra = point<DiscoExtra>("disco extra");
+
+/** What disco#info tells of a place. XEP-0030, XEP-0128 */
+export interface DiscoInfo {
+  readonly identities: readonly Identity[];
+  /** All of them, in any order. */
+  readonly features: readonly string[];
+  readonly forms?: readonly DataForm[];
+}
+export interface DiscoItems {
+  readonly items: readonly {
+    readonly jid: string;
+    readonly node?: string | undefined;
+    readonly name?: string | undefined;
+  }[];
+  /** The `<set/>` of a page. XEP-0059 */
+  readonly page?: Xml;
+}
+
+/** Discovery of services that come and go, or whose addresses differ from each other: rooms, nodes. */
+export interface ServiceDisco {
+  /** Those it answers for, by their names in `names`. Listed: among the items of the server. */
+  services(): readonly { readonly service: string; readonly name: string; readonly listed: boolean }[];
+  info(request: OpenRequest, node: string | undefined): DiscoInfo | StanzaError | Promise<DiscoInfo | StanzaError>;
+  items(request: OpenRequest, node: string | undefined): DiscoItems | StanzaError | Promise<DiscoItems | StanzaError>;
+}
+export const serviceDisco = point<ServiceDisco>("service disco");
+
+/** Discovery of nodes at an account's bare address, asked after it is known that the asker may. XEP-0163 */
+export interface AccountNodes {
+  items(request: OpenRequest, node: string | undefined): Promise<DiscoItems | undefined>;
+  info(request: OpenRequest, node: string): Promise<DiscoInfo | undefined>;
+}
+export const accountNodes = point<AccountNodes>("account nodes");
 
 /** An ad-hoc command. XEP-0050; nodes of XEP-0133 where it defines one. */
 export interface Command {
@@ -223,3 +257,64 @@ export interface CarbonCopies {
   wrap(session: Session, direction: "sent" | "received", message: Xml): Xml;
 }
 export const carbonCopies = point<CarbonCopies>("carbon copies");
+
+/** What clients want to be told of, by the capabilities in their presence. XEP-0115, XEP-0163 §4.3 */
+export interface Interests {
+  /** Whether the client asked for `<node>+notify`; false while its capabilities are not known. */
+  wants(session: Session, node: string): boolean;
+}
+export const interests = point<Interests>("interests");
+
+/** Told when it is known what an available session wants, and again when that changed; `fresh`: nodes it did not want before. */
+export interface InterestsKnown {
+  interestsKnown(session: Session, fresh: readonly string[]): void;
+}
+export const interestsKnown = point<InterestsKnown>("interests known");
+
+/** An item of a node that a person owns. */
+export interface NodeItem {
+  readonly id: string;
+  /** Canonical XML of the payload, alone; default namespace none. Written under the name of `epoch`. */
+  readonly payload: Buffer;
+  readonly epoch: number;
+  /** ms since 1970. */
+  readonly publishedAt: number;
+}
+
+/** Fields of `pubsub#node_config` by their names without "pubsub#": `{ access_model: "whitelist", max_items: "max" }`. */
+export type NodeOptions = Readonly<Record<string, string>>;
+
+/** Nodes of accounts, for modules that read or write them in the owner's name. XEP-0163 */
+export interface PersonalNodes {
+  /** Oldest first; none if there is no such node. */
+  items(account: Account, node: string): Promise<readonly NodeItem[]>;
+  /** As if the owner had published: makes the node with these options if there is none, and tells who wants to know. */
+  publish(
+    account: Account,
+    node: string,
+    items: readonly Pick<NodeItem, "id" | "payload" | "epoch">[],
+    options: NodeOptions,
+  ): Promise<void>;
+  retract(account: Account, node: string, ids: readonly string[]): Promise<void>;
+}
+export const personalNodes = point<PersonalNodes>("personal nodes");
+
+/** Told of every change of a node that a person owns, once it is on disk, whoever made it. */
+export interface PersonalNodeChanged {
+  personalNodeChanged(change: {
+    readonly account: Account;
+    readonly node: string;
+    readonly published: readonly NodeItem[];
+    readonly retracted: readonly string[];
+    /** All items are gone: the node was purged or deleted. */
+    readonly emptied: boolean;
+  }): void;
+}
+export const personalNodeChanged = point<PersonalNodeChanged>("personal node changed");
+
+/** A session of no client: presence that a component shows for an account, a team or another entity that cannot log in. docs/components.md */
+export interface VirtualPresences {
+  /** Presence stanzas that are shown for this bare address, as `view` sees them, addressed to `to`. */
+  current(account: Account, view: string, to: string): readonly Xml[];
+}
+export const virtualPresences = point<VirtualPresences>("virtual presences");

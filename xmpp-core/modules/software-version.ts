@@ -12,6 +12,7 @@ export const softwareVersion = defineModule({
     {
       get: [ns.version, "query"],
       at: ["server"],
+      open: true,
       answer: (request) =>
         request.result(
           x("query", { xmlns: ns.version }, x("name", {}, text("Firekeeper")), x("version", {}, text(programVersion))),

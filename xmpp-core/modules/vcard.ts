@@ -1,6 +1,6 @@
 import { ns } from "../formats/namespaces.ts";
 import { stanzaError } from "../formats/stanza-error.ts";
-import type { IqAnswer, IqRequest } from "../routing/handlers.ts";
+import type { IqAnswer, IqRequest, OpenRequest } from "../routing/handlers.ts";
 import { read, write } from "../storage/statement.ts";
 import { rawXml, serialise, text, type Xml, x } from "../xml/writer.ts";
 import { type Core, defineModule } from "./module.ts";
@@ -31,23 +31,29 @@ export const vcard = defineModule({
   addresses: [{ within: [[ns.vcard, "vCard"]], element: [ns.vcard, "JABBERID"], text: true }],
   start: (core) => ({
     iq: [
-      { get: [ns.vcard, "vCard"], at: ["account"], by: "anyone", answer: (request) => fetch(core, request) },
+      {
+        get: [ns.vcard, "vCard"],
+        at: ["account"],
+        by: "anyone",
+        open: true,
+        answer: (request) => fetch(core, request),
+      },
       { set: [ns.vcard, "vCard"], at: ["account"], answer: (request) => store(core, request) },
     ],
   }),
 });
 
-async function fetch(core: Core, request: IqRequest): Promise<IqAnswer> {
-  const { account, session } = request;
+async function fetch(core: Core, request: OpenRequest): Promise<IqAnswer> {
+  const { account, session, view } = request;
   // The same answer whether or not there is such an account (XEP-0054 §5): no oracle for names.
   if (account === undefined || account.probe) return request.error(stanzaError("item-not-found"));
   const found = (await core.storage.read(one, account.id))[0];
   if (found !== undefined)
     return request.result(
-      rawXml(core.router.views.payload(Buffer.from(found.payload), core.names.epochName(found.epoch), session.view)),
+      rawXml(core.router.views.payload(Buffer.from(found.payload), core.names.epochName(found.epoch), view)),
     );
   const { displayName, email } = account;
-  if (displayName === undefined && email === undefined && account !== session.account)
+  if (displayName === undefined && email === undefined && account !== session?.account)
     return request.error(stanzaError("item-not-found"));
   const fields: Xml[] = [];
   if (displayName !== undefined) fields.push(x("FN", {}, text(displayName)));

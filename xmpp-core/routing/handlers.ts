@@ -16,7 +16,10 @@ import type { Session } from "./session.ts";
 
 // ---------------------------------------------------------------- IQ
 
-/** Where a request is answered: by the server, on behalf of an account's bare JID, or by a service (`service:proxy`). */
+/**
+ * Where a request is answered: by the server, on behalf of an account's bare JID, or by a service, named by its kind
+ * (`service:proxy`). `service:*` is any service whose kind has no handler of its own for this payload.
+ */
 export type AnswersAt = "server" | "account" | `service:${string}`;
 
 /** Who may ask. `self`: the account addressed is the asker's own; `admin` and `supervisor` as docs/settings.md; admins may what supervisors may. */
@@ -27,13 +30,18 @@ export type IqAnswer =
   | { readonly is: "result"; readonly payload?: Xml | undefined; readonly after?: Ticket | undefined }
   | { readonly is: "error"; readonly error: StanzaError };
 
-export interface IqRequest {
+/** A request of anybody: a session of ours, or somebody behind a component. */
+export interface OpenRequest {
   readonly type: "get" | "set";
   /** The payload element. */
   readonly element: Element;
   readonly stanza: Stanza;
-  /** Who asks; every asker is a local session until federation comes. */
-  readonly session: Session;
+  /** Who asks, if it is a session of ours. */
+  readonly session: Session | undefined;
+  /** The asker's address under `view`, full if it is a session. */
+  readonly from: Jid;
+  /** The name of the domain under which the asker sees the service. */
+  readonly view: string;
   readonly place: Place;
   readonly served: Served;
   /** The account addressed: the asker's own if there was no `to`; undefined at server or service. */
@@ -44,13 +52,77 @@ export interface IqRequest {
   error(error: StanzaError): IqAnswer;
 }
 
-export interface IqHandler {
+/** A request of a session of ours. */
+export interface IqRequest extends OpenRequest {
+  readonly session: Session;
+}
+
+interface IqDeclaration {
   readonly get?: readonly [ns: string, name: string];
   readonly set?: readonly [ns: string, name: string];
   readonly at: readonly AnswersAt[];
   /** Default: `self` at an account, `anyone` elsewhere. Others get `forbidden` (admin, supervisor) or `service-unavailable` (self). */
   readonly by?: Asker;
-  answer(request: IqRequest): IqAnswer | Promise<IqAnswer>;
+}
+
+/** Without `open` only sessions of ours are answered, others get `service-unavailable`. */
+export type IqHandler =
+  | (IqDeclaration & { readonly open?: false; answer(request: IqRequest): IqAnswer | Promise<IqAnswer> })
+  | (IqDeclaration & { readonly open: true; answer(request: OpenRequest): IqAnswer | Promise<IqAnswer> });
+
+/**
+ * Asked before the handlers of a request at the server or at an account: undefined leaves it to them. For namespaces
+ * that a component answers for. XEP-0355
+ */
+export type IqDetour = (request: OpenRequest) => IqAnswer | Promise<IqAnswer> | undefined;
+
+// ---------------------------------------------------------------- services
+
+/** A stanza to an address of a service: `room@conference.example.org/nick`. */
+export interface ServiceStanza {
+  readonly stanza: Stanza;
+  /** The sender's full address under `view`. */
+  readonly from: Jid;
+  readonly to: Jid;
+  readonly place: Place & { readonly at: "service" };
+  /** The name under which sender, recipient and payload are written. */
+  readonly view: string;
+  /** The sending session; undefined: somebody behind a component. */
+  readonly session: Session | undefined;
+}
+
+/**
+ * Who answers for a service's addresses, given to `router.serve`. All run in the turn in which the stanza came. A
+ * refusal is told to the sender unless its stanza was an error or an answer.
+ */
+export interface ServiceHandler {
+  /** IQ handlers for `service:<kind>` serve it; default: its own name. */
+  readonly kind?: string;
+  /**
+   * The function is called once the message is on its way into the sender's archive and to his other devices, which
+   * happens for lasting messages of type chat and normal; `after` is that group, 0 if there is none.
+   */
+  message(flow: ServiceStanza): StanzaError | undefined | ((after: Ticket) => void);
+  presence(flow: ServiceStanza): StanzaError | undefined | Promise<StanzaError | undefined>;
+  /** Requests without a handler at `service:<kind>` or `service:*`, and results and errors. */
+  iq(flow: ServiceStanza): StanzaError | undefined | Promise<StanzaError | undefined>;
+  /** Set by who carries stanzas away: everything to the service goes there, no handler is asked. */
+  readonly link?: Link;
+}
+
+/** The way to those behind a component. */
+export interface Link {
+  /** The name of the domain under which it sees the service. */
+  readonly view: string;
+  /** Not before this group is on disk. */
+  send(stanza: Xml | Buffer, after: Ticket): void;
+}
+
+/** A stanza that came over a link; the sender's address is proven. */
+export interface LinkedStanza {
+  readonly stanza: Stanza;
+  readonly from: Jid;
+  readonly link: Link;
 }
 
 /** A request on a stream that nobody has logged in on yet. */
@@ -85,11 +157,11 @@ export interface BeforeLogin {
  */
 export const messagePhases = ["admit", "amend", "store", "copy", "deliver", "notify"] as const;
 
-/** One message on its way from a local session or from the server itself. Objects live for one turn. */
+/** One message on its way from a local session, over a link, or from the server itself. Objects live for one turn. */
 export interface MessageFlow {
   readonly stanza: Stanza;
   readonly type: "normal" | "chat" | "groupchat" | "headline" | "error";
-  /** The sending session; undefined: the server itself. */
+  /** The sending session; undefined: the server itself, a service of ours or somebody behind a link. */
   readonly sender: Session | undefined;
   /** Full JID of the sender under `view`. */
   readonly from: Jid;
@@ -149,6 +221,17 @@ export interface PresenceFlow {
 /** Presence has one owner, the presence module; it answers for everything that clients send. */
 export interface PresenceHandler {
   handle(flow: PresenceFlow): StanzaError | undefined | Promise<StanzaError | undefined>;
+  /** Presence to an account from a service of ours or from behind a link. */
+  fromOutside(flow: OutsidePresence): StanzaError | undefined | Promise<StanzaError | undefined>;
+}
+
+export interface OutsidePresence {
+  readonly stanza: Stanza;
+  /** Under `view`. */
+  readonly from: Jid;
+  readonly view: string;
+  readonly to: Jid;
+  readonly place: Place & { readonly at: "account" };
 }
 
 // ---------------------------------------------------------------- session
@@ -190,6 +273,7 @@ export interface AccountHandlers {
 
 export interface Handlers {
   readonly iq?: readonly IqHandler[];
+  readonly iqDetour?: IqDetour;
   readonly beforeLogin?: BeforeLogin;
   readonly message?: MessageHandlers;
   readonly presence?: PresenceHandler;

@@ -3,12 +3,14 @@ import { ns } from "../formats/namespaces.ts";
 import { type StanzaError, stanzaError } from "../formats/stanza-error.ts";
 import { bare, formatJid, type Jid, parseJid } from "../jid/jid.ts";
 import type { Write } from "../storage/statement.ts";
+import type { Ticket } from "../storage/storage.ts";
 import type { Child, Stanza } from "../xml/stanza.ts";
 import { writeStanza, type Xml } from "../xml/writer.ts";
 import type { Account, Accounts } from "./accounts.ts";
-import type { MessageFlow, MessageHandlers } from "./handlers.ts";
+import type { Link, MessageFlow, MessageHandlers, ServiceHandler } from "./handlers.ts";
 import { isLasting } from "./lasting.ts";
 import type { Names, Place } from "./names.ts";
+import { serviceStanza } from "./sender.ts";
 import type { Session } from "./session.ts";
 import type { Sessions } from "./sessions.ts";
 import { stanzaRow } from "./stored-stanzas.ts";
@@ -21,9 +23,23 @@ export interface MessageParts {
   readonly sessions: Sessions;
   readonly views: Views;
   readonly archiveIds: () => number;
+  readonly service: (name: string) => ServiceHandler | undefined;
   readonly handlers: () => readonly MessageHandlers[];
   /** Tells the sender; never for an error message. */
-  readonly refuse: (flow: MessageFlow, error: StanzaError) => void;
+  readonly refuse: (flow: MessageFlow & { readonly link: Link | undefined }, error: StanzaError) => void;
+}
+
+/** What is to be sent. Without `sender` and `link` the server itself or a service of ours speaks. */
+interface Outgoing {
+  readonly stanza: Stanza;
+  readonly sender: Session | undefined;
+  /** Full address of the sender under `view`. */
+  readonly from: Jid;
+  readonly view: string;
+  /** Default: as the stanza says, else the sender's own account. */
+  readonly to?: Jid;
+  /** Over which it came. */
+  readonly link?: Link;
 }
 
 const types = new Set(["normal", "chat", "groupchat", "headline", "error"]);
@@ -33,6 +49,7 @@ class Flow implements MessageFlow {
   readonly stanza: Stanza;
   readonly type: MessageFlow["type"];
   readonly sender: Session | undefined;
+  readonly link: Link | undefined;
   readonly from: Jid;
   readonly to: Jid;
   readonly place: Place;
@@ -51,14 +68,15 @@ class Flow implements MessageFlow {
   readonly #parts: MessageParts;
   #seen: { view: string; bytes: Buffer } | undefined;
 
-  constructor(parts: MessageParts, stanza: Stanza, sender: Session | undefined, from: Jid, to: Jid) {
+  constructor(parts: MessageParts, { stanza, sender, from, view, link }: Outgoing, to: Jid) {
     this.#parts = parts;
     this.stanza = stanza;
+    this.link = link;
     this.type = (types.has(stanza.type ?? "") ? stanza.type : "normal") as MessageFlow["type"];
     this.sender = sender;
     this.from = from;
     this.place = parts.names.locate(to);
-    this.view = sender?.view ?? from.domain;
+    this.view = view;
     const found = this.place.at === "account" ? parts.accounts.get(this.place.served.id, this.place.name) : undefined;
     // Nobody reads what is written to a team.
     this.recipient = found?.contact ? undefined : found;
@@ -150,11 +168,11 @@ function decide(flow: Flow, resource: string): "send" | "refuse" | "ignore" {
 
 /** The way of a message: admit, amend, store, copy, deliver, notify (routing/handlers.ts). */
 export function messageRoad(parts: MessageParts) {
-  /** @param sender undefined: the server itself speaks, `from` says under which name. */
-  return function send(stanza: Stanza, sender: Session | undefined, from: Jid, given?: Jid): StanzaError | undefined {
-    const to = given ?? (stanza.to === undefined ? bare(from) : parseJid(stanza.to));
+  return function send(outgoing: Outgoing): StanzaError | undefined {
+    const { stanza, from } = outgoing;
+    const to = outgoing.to ?? (stanza.to === undefined ? bare(from) : parseJid(stanza.to));
     if (to === undefined) return stanzaError("jid-malformed", { text: `"${stanza.to}" is not a valid address.` });
-    const flow = new Flow(parts, stanza, sender, from, to);
+    const flow = new Flow(parts, outgoing, to);
     const handlers = parts.handlers();
     for (const handler of handlers) {
       const refused = handler.admit?.(flow);
@@ -165,6 +183,7 @@ export function messageRoad(parts: MessageParts) {
       return stanzaError("remote-server-not-found", {
         text: `${place.jid.domain} is not served here, and links to other servers are not open.`,
       });
+    if (place.at === "service") return toService(flow, place);
     if (place.at !== "account") return flow.type === "error" ? undefined : stanzaError("service-unavailable");
     const decided = decide(flow, place.resource);
     if (decided === "ignore") return undefined;
@@ -183,6 +202,33 @@ export function messageRoad(parts: MessageParts) {
     for (const handler of handlers) handler.notify?.(flow);
     return undefined;
   };
+
+  /** The service says what becomes of it; the sender's archive and other devices have it as any other message of his. */
+  function toService(flow: Flow, place: Place & { at: "service" }): StanzaError | undefined {
+    const service = parts.service(place.label);
+    if (service === undefined) return flow.type === "error" ? undefined : stanzaError("service-unavailable");
+    takeForgedDelays(flow);
+    const { link } = service;
+    const pass =
+      link === undefined
+        ? service.message(
+            serviceStanza({ session: flow.sender, from: flow.from, view: flow.view }, flow.stanza, place, flow.to),
+          )
+        : (after: Ticket) => link.send(flow.renderedWith(link.view, undefined), after);
+    if (typeof pass !== "function") return pass;
+    const handlers = parts.handlers();
+    for (const handler of handlers) handler.amend?.(flow);
+    if (flow.lasting)
+      for (const handler of handlers) {
+        const refused = handler.store?.(flow);
+        if (refused !== undefined) return refused;
+      }
+    for (const handler of handlers) handler.copy?.(flow);
+    pass(deliver(flow));
+    parts.report.messageSent();
+    for (const handler of handlers) handler.notify?.(flow);
+    return undefined;
+  }
 
   /** A client may say that it was slow itself, not that its server or somebody else here was. XEP-0203 §5 */
   function takeForgedDelays(flow: Flow): void {
@@ -206,7 +252,7 @@ export function messageRoad(parts: MessageParts) {
     return place.at !== "account" || parts.accounts.get(place.served.id, place.name) !== account;
   }
 
-  function deliver(flow: Flow): void {
+  function deliver(flow: Flow): Ticket {
     // What a managed recipient has not acknowledged must outlive a crash with the sender's count (docs/architecture.md "What is on disk when", rules 2 and 3.
     if (flow.lasting && flow.archiveId === 0 && flow.targets.some((session) => session.resumeToken !== undefined))
       flow.keep();
@@ -220,9 +266,10 @@ export function messageRoad(parts: MessageParts) {
       ticket = parts.sessions.commit(flow.sender, flow.writes, (error) => failed(flow, error));
     const cargo = flow.archiveId === 0 ? undefined : ({ is: "message", archiveId: flow.archiveId } as const);
     for (const session of flow.targets) session.outbound.stanza(flow.rendered(session.view), ticket, cargo);
-    if (flow.copies.length === 0) return;
+    if (flow.copies.length === 0) return ticket;
     const copied = cargo && { ...cargo, copy: true };
     for (const { session, render } of flow.copies) session.outbound.stanza(render(), ticket, copied);
+    return ticket;
   }
 
   function remember(flow: Flow, session: Session): void {

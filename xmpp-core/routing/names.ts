@@ -76,6 +76,13 @@ interface EpochRow {
   live: boolean;
 }
 
+/** How a service is called now, and how it was. */
+interface CalledService {
+  readonly label: string;
+  readonly former: readonly string[];
+  readonly certified: boolean;
+}
+
 /** Resolves host parts and renders stored addresses; the only place that knows which names are ours. */
 export interface Names {
   /** Every served domain; the first one is the instance's own. */
@@ -88,7 +95,7 @@ export interface Names {
   locate(jid: Jid): Place;
   /** The host text of a place of ours under a view: `example.org`, `proxy.example.org`. */
   hostName(view: string, service: string): string;
-  /** The hosts of all services under a view. */
+  /** The hosts of all services under a view that a certificate should name. */
   serviceHosts(view: string): readonly string[];
   /** An address in the form that is stored: relative (`bob@`, `@proxy.`) if it is ours, else in full. */
   relative(jid: Jid): string;
@@ -121,8 +128,15 @@ export interface Names {
   onChanged(listener: () => void): () => void;
   /** Services by their declared names, set once by the server; each answers under its own name until `callService`. */
   setServices(declared: ReadonlySet<string>): void;
-  /** From now on the service answers under `<label>.<domain>`. Stored addresses keep its declared name, so they follow. */
-  callService(service: string, label: string): void;
+  /**
+   * From now on the service answers under `<label>.<domain>`, and is understood under its former labels too. Stored
+   * addresses keep its declared name, so they follow.
+   */
+  callService(service: string, label: string, former?: readonly string[]): void;
+  /** A service that comes with the running server: a further room service, a component. `certified`: certificates name it. */
+  openService(service: string, options?: { certified?: boolean }): void;
+  /** It is no service any more: its addresses are foreign ones. */
+  closeService(service: string): void;
 }
 
 /** Reads the names from storage; a new database gets `firstName` as its domain. */
@@ -134,8 +148,7 @@ export async function openNames(storage: Storage, firstName: string, now: number
     currentOf.set(1, 1);
     await storage.settled(storage.commit([putServed.with(1, 1), putEpoch.with(1, 1, firstName, now, null, 1)]));
   }
-  /** Labels of services by their declared names. */
-  let services = new Map<string, string>();
+  let services = new Map<string, CalledService>();
   let served: readonly Served[] = [];
   let hosts = new Map<string, Host>();
   let aliasDomains: readonly string[] = [];
@@ -157,7 +170,10 @@ export async function openNames(storage: Storage, firstName: string, now: number
       for (const name of aliasDomains) hosts.set(name, { served: first, view: first.name, service: "" });
     for (const domain of served)
       for (const { name } of domain.live) {
-        for (const [service, label] of services) hosts.set(`${label}.${name}`, { served: domain, view: name, service });
+        for (const [service, { former }] of services)
+          for (const label of former) hosts.set(`${label}.${name}`, { served: domain, view: name, service });
+        for (const [service, { label }] of services)
+          hosts.set(`${label}.${name}`, { served: domain, view: name, service });
       }
     // A served name wins over a service of another one (`proxy.a` served beside `a`).
     for (const domain of served)
@@ -166,7 +182,7 @@ export async function openNames(storage: Storage, firstName: string, now: number
   rebuild();
 
   const hostName = (view: string, service: string): string =>
-    service === "" ? view : `${services.get(service) ?? service}.${view}`;
+    service === "" ? view : `${services.get(service)?.label ?? service}.${view}`;
 
   function localOf({ served: { id } }: Host, { local, domain }: Jid): string {
     return (aliasDomains.length > 0 ? nameBehind(id, `${local}@${domain}`) : undefined) ?? local;
@@ -196,7 +212,8 @@ export async function openNames(storage: Storage, firstName: string, now: number
     host: (domain) => hosts.get(domain),
     locate,
     hostName,
-    serviceHosts: (view) => [...services.keys()].map((service) => hostName(view, service)),
+    serviceHosts: (view) =>
+      [...services].flatMap(([service, { certified }]) => (certified ? [hostName(view, service)] : [])),
     relative(jid) {
       const host = hosts.get(jid.domain);
       if (host === undefined) return formatJid(jid);
@@ -219,7 +236,8 @@ export async function openNames(storage: Storage, firstName: string, now: number
       if (writtenUnder === undefined) return undefined;
       if (domain === writtenUnder) return view;
       const label = domain.endsWith(`.${writtenUnder}`) ? domain.slice(0, -writtenUnder.length - 1) : "";
-      for (const [service, known] of services) if (known === label) return hostName(view, service);
+      for (const [service, known] of services)
+        if (known.label === label || known.former.includes(label)) return hostName(view, service);
       return undefined;
     },
     successorOf(domain) {
@@ -278,14 +296,28 @@ export async function openNames(storage: Storage, firstName: string, now: number
       return () => listeners.delete(listener);
     },
     setServices(declared) {
-      services = new Map([...declared].map((service) => [service, service]));
+      services = new Map([...declared].map((service) => [service, { label: service, former: [], certified: true }]));
       rebuild();
     },
-    callService(service, label) {
-      if (services.get(service) === label) return;
-      services.set(service, label);
+    callService(service, label, former = []) {
+      const before = services.get(service);
+      if (before?.label === label && before.former.join() === former.join()) return;
+      services.set(service, { certified: before?.certified ?? true, label, former });
       rebuild();
       for (const listener of listeners) listener();
+    },
+    openService(service, { certified = true } = {}) {
+      if (services.has(service)) return;
+      services.set(service, { label: service, former: [], certified });
+      rebuild();
+      if (certified) for (const listener of listeners) listener();
+    },
+    closeService(service) {
+      const known = services.get(service);
+      if (known === undefined) return;
+      services.delete(service);
+      rebuild();
+      if (known.certified) for (const listener of listeners) listener();
     },
   };
 }

@@ -1,9 +1,12 @@
 import { ns } from "../../formats/namespaces.ts";
 import { type StanzaError, stanzaError } from "../../formats/stanza-error.ts";
+import { formatJid, parseJid } from "../../jid/jid.ts";
 import type { Account } from "../../routing/accounts.ts";
-import type { PresenceFlow } from "../../routing/handlers.ts";
+import type { OutsidePresence, PresenceFlow } from "../../routing/handlers.ts";
 import type { Session } from "../../routing/session.ts";
-import { x } from "../../xml/writer.ts";
+import { parseStanza } from "../../xml/document.ts";
+import { limitsAfterLogin } from "../../xml/limits.ts";
+import { rawXml, writeStanza, x } from "../../xml/writer.ts";
 import type { Core } from "../module.ts";
 import { blocking, visibility } from "../points.ts";
 import { type Announcer, toldDirectly } from "./announcer.ts";
@@ -14,8 +17,10 @@ const mostDirected = 1000;
 
 /** Presence to one address, and questions for the presence of one. RFC 6121 §4.3, §4.6 */
 export interface DirectedRoad {
-  send(flow: PresenceFlow): StanzaError | undefined;
+  send(flow: PresenceFlow): StanzaError | undefined | Promise<StanzaError | undefined>;
   probe(flow: PresenceFlow): StanzaError | undefined | Promise<StanzaError | undefined>;
+  /** Presence from a service or from behind a link to an account: to that resource, or to all that are available. */
+  receive(flow: OutsidePresence): StanzaError | undefined;
   /** Tells those told directly, except who heard it anyway, that the session is gone. */
   end(session: Session, said: Said, told: ReadonlySet<Session>): void;
 }
@@ -62,7 +67,11 @@ export function directedRoad(core: Core, announce: Announcer): DirectedRoad {
 
   return {
     send(flow) {
-      const { session, stanza } = flow;
+      const { session, stanza, place, to } = flow;
+      if (place?.at === "service" && to !== undefined) {
+        remember(session, core.names.relative(to), stanza.type);
+        return router.presenceToService({ stanza, session, place, to, from: session.jid, view: session.view });
+      }
       const resolved = resolve(flow);
       if (resolved === undefined || "condition" in resolved) return resolved;
       const { account, resource, stored } = resolved;
@@ -100,6 +109,18 @@ export function directedRoad(core: Core, announce: Announcer): DirectedRoad {
       const loading = core.offered(visibility)[0]?.load(account);
       return loading === undefined ? answer() : loading.then(answer);
     },
+    receive({ stanza, from, view, place }) {
+      const account = accounts.get(place.served.id, place.name);
+      if (account === undefined || account.probe) return undefined;
+      if (core.offered(blocking).some((one) => one.blocks(account, from))) return undefined;
+      const address = formatJid(from);
+      for (const target of targets(account, place.resource)) {
+        const to = place.resource === "" ? target.bareAddress : target.address;
+        const payload = router.views.payload(stanza.payload(), view, target.view);
+        router.send(target, writeStanza(stanza, { from: router.views.address(address, target.view), to, payload }));
+      }
+      return undefined;
+    },
     end(session, said, told) {
       const addresses = directedTo.get(session);
       if (addresses.length === 0) return;
@@ -107,6 +128,15 @@ export function directedRoad(core: Core, announce: Announcer): DirectedRoad {
       const render = renderer(router.views, session, { ...said, id: undefined });
       const heard = new Set(told);
       for (const stored of addresses) {
+        const address = parseJid(core.names.absolute(stored, session.view));
+        const place = address && core.names.locate(address);
+        if (address !== undefined && place?.at === "service") {
+          const attributes = { xmlns: ns.client, type: "unavailable", "xml:lang": said.lang };
+          const text = x("presence", attributes, rawXml(said.payload));
+          const stanza = parseStanza(text, ns.client, limitsAfterLogin);
+          router.presenceToService({ stanza, session, place, to: address, from: session.jid, view: session.view });
+          continue;
+        }
         const at = stored.indexOf("@");
         const account = accounts.get(session.account.served, stored.slice(0, at));
         const resource = stored.slice(at + 2);

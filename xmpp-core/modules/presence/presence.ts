@@ -1,5 +1,5 @@
 import { type StanzaError, stanzaError } from "../../formats/stanza-error.ts";
-import type { PresenceFlow } from "../../routing/handlers.ts";
+import type { OutsidePresence, PresenceFlow } from "../../routing/handlers.ts";
 import type { Session } from "../../routing/session.ts";
 import { type Core, defineModule } from "../module.ts";
 import { becameAvailable, presences, subscriptions, visibility } from "../points.ts";
@@ -90,8 +90,14 @@ function start(core: Core) {
     }
   }
 
+  function fromOutside(flow: OutsidePresence): Answer {
+    const { type } = flow.stanza;
+    if (type === undefined || type === "unavailable" || type === "error") return directed.receive(flow);
+    return stanzaError("feature-not-implemented", { text: "Subscriptions to services are not possible here." });
+  }
+
   return {
-    presence: { handle },
+    presence: { handle, fromOutside },
     session: {
       restored(session: Session, after: "restart" | "crash") {
         session.priority = lastPresence.get(session)?.priority;
