@@ -1,8 +1,8 @@
 /** The fleet listener, called by everybody but a branch: it denies, stays up, and still hears and tells the branch. */
-import { connect } from "node:net";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { listenFleet } from "../../agent/fleet/listen.ts";
 import { signatureDigest } from "../../agent/network/signed-request.ts";
+import { exchange } from "../support/raw-exchange.ts";
 
 const secret = "n".repeat(64);
 let now = Date.UTC(2026, 0, 1);
@@ -47,20 +47,7 @@ async function call({ path = "/fleet/settings", method = "GET", body = "", heade
   return { status: response.status, text: await response.text() };
 }
 
-/** Bytes as they are; resolves with everything that came back once the connection is closed. */
-function raw(bytes: string | Buffer): Promise<string> {
-  return new Promise((resolve) => {
-    const socket = connect(listener.port, "127.0.0.1");
-    let answer = "";
-    socket.setEncoding("latin1");
-    socket.on("data", (text) => {
-      answer += text;
-    });
-    socket.on("error", () => {});
-    socket.on("close", () => resolve(answer));
-    socket.write(bytes);
-  });
-}
+const raw = (bytes: string | Buffer) => exchange(listener.port, bytes);
 
 const good = async () => expect(await call()).toEqual({ status: 200, text: '{"settings":{}}' });
 const report = { path: "/fleet/report", method: "POST" };

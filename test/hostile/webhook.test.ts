@@ -1,8 +1,8 @@
 /** The webhook of the HTTP store, called by everybody but the host: it denies, stays up, and still hears the host. */
 import { createHmac } from "node:crypto";
-import { connect } from "node:net";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { listenWebhook, type Webhook } from "../../agent/store/http/webhook.ts";
+import { exchange } from "../support/raw-exchange.ts";
 
 const secret = "the-secret-of-the-webhook";
 let now = Date.UTC(2026, 0, 1);
@@ -51,20 +51,7 @@ async function call({ path = "/hook", method = "POST", body = "{}", signed = sig
   return { status: response.status, text: await response.text(), headers: response.headers };
 }
 
-/** Bytes as they are; resolves with everything that came back once the connection is closed. */
-function raw(bytes: string | Buffer): Promise<string> {
-  return new Promise((resolve) => {
-    const socket = connect(webhook.port, "127.0.0.1");
-    let answer = "";
-    socket.setEncoding("latin1");
-    socket.on("data", (text) => {
-      answer += text;
-    });
-    socket.on("error", () => {});
-    socket.on("close", () => resolve(answer));
-    socket.write(bytes);
-  });
-}
+const raw = (bytes: string | Buffer) => exchange(webhook.port, bytes);
 
 test("a signed call is taken, once", async () => {
   const signed = signature('{"id":1}');

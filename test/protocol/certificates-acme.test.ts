@@ -1,58 +1,23 @@
 import { connect } from "node:net";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { type Authority, startAuthority } from "../support/acme-authority.ts";
-import { connectAgent, type TestAgent } from "../support/agent.ts";
-import { freePort, startTestCore, type TestCore } from "../support/core.ts";
-import { type ManualClock, manualClock } from "../support/manual-clock.ts";
+import { describe, expect, test } from "vitest";
+import {
+  agent,
+  authority,
+  clock,
+  core,
+  domain,
+  hour,
+  httpPort,
+  metrics,
+  shown,
+  stageForEach,
+  status,
+  turnOn,
+} from "../support/acme-fixture.ts";
+import { freePort } from "../support/core.ts";
 import { XmppClient } from "../support/xmpp-client.ts";
 
-const domain = "chat.example.org";
-const hour = 3_600_000;
-
-let authority: Authority;
-let core: TestCore;
-let agent: TestAgent;
-let clock: ManualClock;
-let httpPort: number;
-
-beforeEach(async () => {
-  httpPort = await freePort();
-  authority = await startAuthority(httpPort);
-  clock = manualClock();
-  core = await startTestCore({
-    ...{ domain, users: ["alice"], clock },
-    properties: {
-      "xmpp.client.idle": "-1",
-      "firekeeper.acme.directory": authority.directory,
-      "firekeeper.acme.http-port": String(httpPort),
-      "firekeeper.acme.accept-terms": "true",
-    },
-  });
-  agent = await connectAgent(core);
-});
-afterEach(async () => {
-  await agent.target.close();
-  await core.close();
-  authority.close();
-});
-
-const turnOn = () => agent.set({ "firekeeper.acme.enabled": "true" });
-const shown = async (name = domain) => {
-  const client = await XmppClient.connect({ host: "127.0.0.1", port: core.port, domain: name });
-  client.drop();
-  return client.certificate;
-};
-type Status = ReturnType<TestCore["server"]["serving"]["status"]>[number];
-async function status(wanted: (one: Status) => boolean, name = domain): Promise<Status> {
-  let now: Status | undefined;
-  const look = (): boolean => {
-    now = core.server.serving.status().find((one) => one.name === name);
-    return now !== undefined && wanted(now);
-  };
-  await expect.poll(look, { timeout: 8000, interval: 5, message: "status" }).toBe(true);
-  return now as Status;
-}
-const metrics = () => core.server.report.metrics.metrics();
+stageForEach();
 
 describe("a certificate by ACME", () => {
   test("is ordered once, also when nonces are refused, and replaces the one in use under open connections", async () => {

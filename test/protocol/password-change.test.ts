@@ -5,10 +5,9 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { stringify } from "yaml";
 import type { OutcomeDocument, StatusDocument } from "../../agent/agent.ts";
 import { askAgent } from "../../agent/agent-socket-client.ts";
-import { readEnvironment } from "../../agent/environment.ts";
-import { openReport } from "../../agent/report.ts";
-import { type AgentProcess, startAgent } from "../../agent/start.ts";
+import type { AgentProcess } from "../../agent/start.ts";
 import type { LoginCheck } from "../../xmpp-core/control/contract.ts";
+import { startAgentOn } from "../support/agent-on-core.ts";
 import { credentialsOf, startTestCore, type TestCore } from "../support/core.ts";
 import { errorCondition, ns } from "../support/stanzas.ts";
 import type { LoginRefused, XmppClient } from "../support/xmpp-client.ts";
@@ -55,17 +54,7 @@ beforeAll(async () => {
     { name: "mona", chatPassword: "chat for mona", passwordHash: bcrypt },
   ];
   await writeFile(hostFile(), await host({ users }), { mode: 0o600 });
-  const environment = readEnvironment(
-    {
-      FIREKEEPER_HOME: core.home,
-      FIREKEEPER_CORE: join(core.home, "control.sock"),
-      FIREKEEPER_RECONCILE: "0 0 1 1 *",
-      FIREKEEPER_APPLY: "manual",
-    },
-    { dotenvPath: "/nonexistent" },
-  );
-  agent = await startAgent(environment, { report: openReport("silent"), quietMs: 50 });
-  await agent.settled;
+  agent = await startAgentOn(core, 50);
 });
 afterAll(async () => {
   await agent.stop("test");

@@ -6,10 +6,9 @@ import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { stringify } from "yaml";
 import type { OutcomeDocument } from "../../agent/agent.ts";
 import { askAgent } from "../../agent/agent-socket-client.ts";
-import { readEnvironment } from "../../agent/environment.ts";
 import type { PlanDocument } from "../../agent/plan/types.ts";
-import { openReport } from "../../agent/report.ts";
-import { type AgentProcess, startAgent } from "../../agent/start.ts";
+import type { AgentProcess } from "../../agent/start.ts";
+import { startAgentOn } from "../support/agent-on-core.ts";
 import { credentialsOf, startTestCore, type TestCore } from "../support/core.ts";
 import { errorCondition } from "../support/stanzas.ts";
 import type { XmppClient } from "../support/xmpp-client.ts";
@@ -35,17 +34,7 @@ let last: Host;
 beforeAll(async () => {
   core = await startTestCore({});
   await write({ people: [person("alice", "1"), person("bob", "2"), person("carol", "3")] });
-  const environment = readEnvironment(
-    {
-      FIREKEEPER_HOME: core.home,
-      FIREKEEPER_CORE: join(core.home, "control.sock"),
-      FIREKEEPER_RECONCILE: "0 0 1 1 *",
-      FIREKEEPER_APPLY: "manual",
-    },
-    { dotenvPath: "/nonexistent" },
-  );
-  agent = await startAgent(environment, { report: openReport("silent"), quietMs: 10 });
-  await agent.settled;
+  agent = await startAgentOn(core, 10);
 });
 afterAll(async () => {
   await agent.stop("test");

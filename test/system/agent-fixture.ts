@@ -20,6 +20,8 @@ export type Host = {
     password?: string;
     enabled?: boolean;
     displayName?: string;
+    email?: string;
+    aliases?: string[];
     credentials?: object;
   }[];
 };

@@ -9,21 +9,7 @@ import { readEnvironment } from "../../agent/environment.ts";
 import { openReport } from "../../agent/report.ts";
 import { type AgentProcess, startAgent } from "../../agent/start.ts";
 import { type OpenfireStandIn, type StandInOptions, startOpenfire } from "../support/openfire-stand-in/stand-in.ts";
-
-export type Host = {
-  settings?: Record<string, string>;
-  roles?: { name: string; types: string[]; members: string[] | "all" }[];
-  users?: {
-    name: string;
-    id?: string;
-    password?: string;
-    enabled?: boolean;
-    displayName?: string;
-    email?: string;
-    aliases?: string[];
-    credentials?: object;
-  }[];
-};
+import type { Host } from "./agent-fixture.ts";
 
 export type OpenfireFixture = {
   readonly home: string;

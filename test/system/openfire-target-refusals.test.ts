@@ -7,7 +7,8 @@ import { afterEach, describe, expect, test } from "vitest";
 import { readEnvironment } from "../../agent/environment.ts";
 import { openRest } from "../../agent/target/openfire/rest.ts";
 import { type StandInOptions, startOpenfire } from "../support/openfire-stand-in/stand-in.ts";
-import { changesOf, type Host, type OpenfireFixture, openfireFixture } from "./openfire-fixture.ts";
+import type { Host } from "./agent-fixture.ts";
+import { changesOf, type OpenfireFixture, openfireFixture } from "./openfire-fixture.ts";
 
 /** What an Openfire cannot take, or will not let in: each with its reason and what to do, and never a secret. */
 

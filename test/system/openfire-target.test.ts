@@ -2,7 +2,8 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { coverage } from "../support/openfire-stand-in/stand-in.ts";
-import { changesOf, type Host, type OpenfireFixture, openfireFixture } from "./openfire-fixture.ts";
+import type { Host } from "./agent-fixture.ts";
+import { changesOf, type OpenfireFixture, openfireFixture } from "./openfire-fixture.ts";
 
 /** One Openfire and one host through a day: planned, applied, edited behind the agent's back, and rolled back. */
 
