@@ -9,8 +9,9 @@ import { askAgent } from "../../agent/agent-socket-client.ts";
 import { openJournal } from "../../agent/apply/journal.ts";
 import { deriveCredentials } from "../../agent/credentials.ts";
 import { type Service, startService, until } from "../support/processes.ts";
+import { random } from "../support/seeded-random.ts";
 import { LoginRefused, XmppClient } from "../support/xmpp-client.ts";
-import { random, type World, world } from "./world.ts";
+import { type World, world } from "./world.ts";
 
 /**
  * A store that changes at random, a core and an agent that are killed, files cut in the middle, a disk that fills. When

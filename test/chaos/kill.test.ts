@@ -1,6 +1,7 @@
 import type { Element } from "ltx";
 import { expect, test } from "vitest";
 import { type Service, startService } from "../support/processes.ts";
+import { random } from "../support/seeded-random.ts";
 import { XmppClient } from "../support/xmpp-client.ts";
 
 /**
@@ -12,17 +13,6 @@ const rounds = Number(process.env.KILL_ROUNDS ?? 5);
 const seed = Number(process.env.KILL_SEED ?? 20261121);
 const people = 20;
 const sendsPerRound = 120;
-
-/** mulberry32: small, seeded, good enough to choose who writes to whom. */
-function random(from: number): () => number {
-  let state = from;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
-  };
-}
 
 class Person {
   readonly name: string;

@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { type Service, type ServiceOptions, startService } from "../support/processes.ts";
+import { random } from "../support/seeded-random.ts";
 import { Crowd, crowdUsers } from "../system/crowd.ts";
 import { losePower, powerLossEnvironment, powerLossUnavailable } from "./power-loss.ts";
 
@@ -106,14 +107,3 @@ test.skipIf(powerLossUnavailable())(
   },
   60_000 + powerRounds * 30_000,
 );
-
-/** mulberry32 */
-function random(from: number): () => number {
-  let state = from;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
-  };
-}

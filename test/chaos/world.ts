@@ -3,17 +3,6 @@ import type { HostChange } from "../../agent/store/host-change.ts";
 
 /** A host at random: people, roles and settings, changed step by step; the same seed makes the same host. */
 
-/** mulberry32: small, seeded, good enough to choose what happens. */
-export function random(from: number): () => number {
-  let state = from;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
-  };
-}
-
 type Keys = { sha1: string; sha256: string; sha512: string };
 type Person = { name: string; enabled: boolean; displayName?: string };
 
