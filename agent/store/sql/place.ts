@@ -18,11 +18,6 @@ export interface SqlPlace {
 const schemes = { "postgres:": "postgres", "postgresql:": "postgres", "mysql:": "mysql", "mariadb:": "mysql" } as const;
 const usual = { postgres: { name: "PostgreSQL", port: 5432 }, mysql: { name: "MariaDB", port: 3306 } } as const;
 
-/** Whether a store's URL names a database that is read here. */
-export function isSqlUrl(at: string): boolean {
-  return /^(postgres|postgresql|mysql|mariadb):\/\//i.test(at);
-}
-
 /**
  * Reads the URL. A Unix socket is the parameter `socket`: `postgres:///pbx?socket=/var/run/postgresql`.
  * Throws `store/config`, which never quotes the URL: it may hold a password.
