@@ -172,6 +172,7 @@ export async function startServer(options: ServerOptions) {
         },
         derivations,
         archiveIds: nextArchiveId,
+        operation: options.process,
       },
       clock,
     );

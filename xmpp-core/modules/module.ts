@@ -41,6 +41,8 @@ export interface Core {
   readonly archiveIds: () => number;
   /** The admin by docs/settings.md, the supervisors by role. */
   readonly rights: Rights;
+  /** Orderly restart of the core, and orderly stop of everything; who asked is answered first. */
+  readonly operation: { restart(): void; stop(): void };
   /** Typed points where modules meet without importing each other. */
   offer<T>(point: Point<T>, value: T): void;
   offered<T>(point: Point<T>): readonly T[];

@@ -6,24 +6,13 @@ import { type StanzaError, stanzaError } from "../formats/stanza-error.ts";
 import { prepareLocal } from "../jid/jid.ts";
 import { property } from "../properties/property.ts";
 import { boolean } from "../properties/text-schema.ts";
-import type { Account } from "../routing/accounts.ts";
 import type { IqAnswer, IqRequest, StrangerRequest } from "../routing/handlers.ts";
 import type { Session } from "../routing/session.ts";
 import { isTrusted } from "../stream/login.ts";
 import { text, x } from "../xml/writer.ts";
+import { endSessionsOf, eraseLocal, makeLocal } from "./local-accounts.ts";
 import { type Core, defineModule } from "./module.ts";
-import {
-  badPassword,
-  changeOwn,
-  hashOfOwn,
-  keysOf,
-  leastLength,
-  notStored,
-  passwordCommand,
-  passwords,
-  refusal,
-  stored,
-} from "./own-password.ts";
+import { badPassword, changeOwn, leastLength, notStored, passwordCommand, passwords, refusal } from "./own-password.ts";
 import { commands, discoExtra } from "./points.ts";
 
 /** Openfire's default is true. */
@@ -131,27 +120,9 @@ async function make(core: Core, request: StrangerRequest, admitted: (remote: str
   const password = field(element, "password") ?? "";
   const bad = badPassword(core, password);
   if (bad !== undefined) return request.error(bad);
-  const keys = await keysOf(core, password);
-  if (core.accounts.get(served.id, name) !== undefined) return taken();
-  const { result, undo } = core.accounts.tentatively(() => {
-    const facts = { name, hostId: undefined, displayName: undefined, email: undefined, enabled: true };
-    const now = core.clock.now();
-    const made = core.accounts.create(served, { ...facts, origin: "local", keptUntil: undefined, probe: false }, now);
-    return {
-      account: made.account,
-      writes: [...made.writes, ...core.accounts.setCredentials(made.account, keys, hashOfOwn(core))],
-    };
-  });
-  // Whoever bears the admin's name is the admin: nobody may take it while it is free.
-  if (core.rights.isAdmin(result.account.id)) {
-    undo();
-    return taken();
-  }
-  if (!(await stored(core, result.writes))) {
-    undo();
-    return request.error(notStored());
-  }
-  for (const handlers of core.accountHandlers()) handlers.created?.(result.account);
+  const made = await makeLocal(core, served, { name }, password);
+  if (made === "taken") return taken();
+  if (made === "not-stored") return request.error(notStored());
   core.report.registered({ name, remote });
   return request.result();
 }
@@ -182,6 +153,8 @@ async function changePassword(core: Core, request: IqRequest): Promise<IqAnswer>
   return failed === undefined ? request.result() : request.error(failed);
 }
 
+const gone = "The account was given up.";
+
 /** XEP-0077 §3.2: the account and everything that was kept for it is gone, and its sessions end. */
 async function giveUp(core: Core, request: IqRequest): Promise<IqAnswer> {
   const { session } = request;
@@ -189,23 +162,10 @@ async function giveUp(core: Core, request: IqRequest): Promise<IqAnswer> {
   if (account.origin !== "local") return request.error(hostOwned("remove it"));
   if (!core.properties.get(inband)) return request.error(closed());
   if (request.element.getChildElements().length !== 1) return request.error(stanzaError("bad-request"));
-  for (const other of [...account.sessions]) if (other !== session) end(core, other);
-  if (!(await erased(core, account))) return request.error(notStored());
+  endSessionsOf(core, account, gone, session);
+  if (!(await eraseLocal(core, account))) return request.error(notStored());
   core.report.unregistered({ name: account.name });
   // The answer goes out before the stream ends.
-  setImmediate(() => end(core, session));
+  setImmediate(() => endSessionsOf(core, account, gone));
   return request.result();
-}
-
-async function erased(core: Core, account: Account): Promise<boolean> {
-  const ofModules = core.accountHandlers().flatMap((handlers) => handlers.removed?.(account) ?? []);
-  const { result, undo } = core.accounts.tentatively(() => core.accounts.remove(account));
-  if (await stored(core, [...ofModules, ...result])) return true;
-  undo();
-  return false;
-}
-
-function end(core: Core, session: IqRequest["session"]): void {
-  if (session.carrier !== undefined) session.carrier.end("not-authorized", "The account was given up.");
-  else core.sessions.end(session, "ended");
 }
