@@ -32,6 +32,8 @@ export interface Field {
   readonly required?: boolean | undefined;
   readonly values: readonly string[];
   readonly options?: readonly FieldOption[] | undefined;
+  /** Values beside the options are welcome. XEP-0122 §3.2.2 */
+  readonly open?: boolean | undefined;
 }
 
 export type FormType = "form" | "submit" | "cancel" | "result";
@@ -73,6 +75,7 @@ function fieldElement(field: Field): Xml {
     { var: field.name, type: field.type, label: field.label },
     field.description !== undefined && x("desc", {}, text(field.description)),
     field.required === true && x("required"),
+    field.open === true && x("validate", { xmlns: ns.dataFormValidate, datatype: "xs:string" }, x("open")),
     field.values.map((value) => x("value", {}, text(value))),
     options,
   );

@@ -59,6 +59,8 @@ export const ns = {
   stanzaIds: "urn:xmpp:sid:0", // XEP-0359
   archive: "urn:xmpp:mam:2", // XEP-0313
   archiveExtended: "urn:xmpp:mam:2#extended", // XEP-0313
+  archiveGroupchat: "urn:xmpp:mam:2#groupchat-field", // XEP-0313
+  fulltext: "urn:xmpp:fulltext:0", // XEP-0431
   chatStates: "http://jabber.org/protocol/chatstates", // XEP-0085
   receipts: "urn:xmpp:receipts", // XEP-0184
   chatMarkers: "urn:xmpp:chat-markers:0", // XEP-0333

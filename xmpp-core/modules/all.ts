@@ -1,5 +1,5 @@
 import { adHocCommands } from "./ad-hoc-commands.ts";
-import { archive } from "./archive.ts";
+import { archive } from "./archive/archive.ts";
 import { blocking } from "./blocking.ts";
 import { carbons } from "./carbons.ts";
 import { disco } from "./disco.ts";

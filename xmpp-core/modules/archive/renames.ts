@@ -1,6 +1,6 @@
-import type { Account } from "../routing/accounts.ts";
-import { read, write } from "../storage/statement.ts";
-import type { Core } from "./module.ts";
+import type { Account } from "../../routing/accounts.ts";
+import { read, write } from "../../storage/statement.ts";
+import type { Core } from "../module.ts";
 
 const ownIds = read<[owner: number, after: number, most: number], { id: number }>(
   "SELECT id FROM archive WHERE owner = ? AND id > ? ORDER BY id LIMIT ?",

@@ -1,23 +1,21 @@
-import type { Element } from "ltx";
-import { formElement, formIn, singleValueOf, valuesOf } from "../formats/data-form.ts";
-import { parseDate } from "../formats/delay.ts";
-import { forwardedElement } from "../formats/forwarded.ts";
-import { ns } from "../formats/namespaces.ts";
-import { pageElement, parsePageRequest } from "../formats/rsm.ts";
-import { stanzaError } from "../formats/stanza-error.ts";
-import { stanzaId } from "../formats/stanza-id.ts";
-import { bare, formatJid, parseJid } from "../jid/jid.ts";
-import { property } from "../properties/property.ts";
-import { boolean, integer } from "../properties/text-schema.ts";
-import type { Account } from "../routing/accounts.ts";
-import type { IqAnswer, IqRequest, MessageFlow } from "../routing/handlers.ts";
-import { renderStored, type StoredStanza } from "../routing/stored-stanzas.ts";
-import { archiveTime, firstArchiveId } from "../storage/archive-id.ts";
-import { read, write } from "../storage/statement.ts";
-import { type Xml, x } from "../xml/writer.ts";
-import { renameInArchives } from "./archive-renames.ts";
-import { type Core, defineModule } from "./module.ts";
-import { countable, storedExtras } from "./points.ts";
+import { forwardedElement } from "../../formats/forwarded.ts";
+import { ns } from "../../formats/namespaces.ts";
+import { stanzaError } from "../../formats/stanza-error.ts";
+import { stanzaId } from "../../formats/stanza-id.ts";
+import { formatJid } from "../../jid/jid.ts";
+import { property } from "../../properties/property.ts";
+import { boolean, integer } from "../../properties/text-schema.ts";
+import type { Account } from "../../routing/accounts.ts";
+import type { IqAnswer, IqRequest, MessageFlow } from "../../routing/handlers.ts";
+import type { Session } from "../../routing/session.ts";
+import { renderStored, type StoredStanza } from "../../routing/stored-stanzas.ts";
+import { archiveTime, firstArchiveId } from "../../storage/archive-id.ts";
+import { read, write } from "../../storage/statement.ts";
+import { type Xml, x } from "../../xml/writer.ts";
+import { type Core, defineModule } from "../module.ts";
+import { countable, storedExtras } from "../points.ts";
+import { type ArchiveFilter, answerQuery, archiveForm, highestId, metadataElement } from "./query.ts";
+import { renameInArchives } from "./renames.ts";
 
 const enabled = property("firekeeper.archive.enabled", {
   schema: boolean,
@@ -102,11 +100,8 @@ const purgeBodies = write<[before: number, rows: number]>(
 );
 
 const dayMs = 24 * 3600 * 1000;
-const pageDefault = 50;
-const pageMost = 250;
 /** So many messages come together before they are entered unasked. */
 const enterAt = 8192;
-const highest = Number.MAX_SAFE_INTEGER;
 
 /** Message archive management and the ids it gives to messages. XEP-0313, XEP-0359 */
 export const archive = defineModule({
@@ -121,7 +116,7 @@ export const archive = defineModule({
     { spec: "XEP-0359", version: "0.7.0", status: "complete" },
     { spec: "XEP-0334", version: "0.4.0", status: "complete" },
   ],
-  accountFeatures: [ns.archive, ns.archiveExtended, ns.stanzaIds],
+  accountFeatures: [ns.archive, ns.archiveExtended, ns.archiveGroupchat, ns.stanzaIds],
   // Profanity looks for the archive at the server only, though it stands at the account (XEP-0313 §2).
   features: [ns.archive, ns.stanzaIds],
   properties: [enabled, days],
@@ -169,7 +164,7 @@ export const archive = defineModule({
       },
       iq: [
         { set: [ns.archive, "query"], at: ["account"], answer: (request) => query(core, request) },
-        { get: [ns.archive, "query"], at: ["account"], answer: (request) => request.result(queryForm) },
+        { get: [ns.archive, "query"], at: ["account"], answer: (request) => request.result(archiveForm) },
         { get: [ns.archive, "metadata"], at: ["account"], answer: (request) => metadata(core, request) },
       ],
       account: {
@@ -183,155 +178,35 @@ export const archive = defineModule({
   },
 });
 
-const queryForm = x(
-  "query",
-  { xmlns: ns.archive },
-  formElement({
-    type: "form",
-    formType: ns.archive,
-    fields: [
-      { name: "with", type: "jid-single", values: [] },
-      ...["start", "end", "before-id", "after-id"].map((name) => ({ name, type: "text-single", values: [] }) as const),
-      { name: "ids", type: "list-multi", values: [] },
-    ],
-  }),
-);
-
-interface Filter {
-  readonly from: number;
-  readonly to: number;
-  readonly peer: string;
-  readonly full: string;
-  readonly ids: readonly number[] | undefined;
-  /** Ids that the client named: they must be in the archive. */
-  readonly named: readonly number[];
-}
-
-const refused = (request: IqRequest, why: string): IqAnswer => request.error(stanzaError("bad-request", { text: why }));
-
-function archiveNumber(given: string): number | undefined {
-  const number = /^\d{1,16}$/.test(given) ? Number(given) : Number.NaN;
-  return Number.isSafeInteger(number) ? number : undefined;
-}
-
-/** The form's fields as bounds on ids, which rise with time. A string says what is wrong. */
-function filterOf(core: Core, element: Element): Filter | string {
-  const form = formIn(element);
-  const value = (name: string): string | undefined => form && singleValueOf(form, name);
-  let [from, to, peer, full] = [0, highest, "", ""];
-  const named: number[] = [];
-  for (const [name, edge] of [
-    ["start", -1],
-    ["end", 1],
-  ] as const) {
-    const stamp = value(name);
-    if (stamp === undefined || stamp === "") continue;
-    const date = parseDate(stamp);
-    if (date === undefined) return `${name} is no date and time of XEP-0082.`;
-    if (edge < 0) from = Math.max(from, firstArchiveId(date.getTime()) - 1);
-    else to = Math.min(to, firstArchiveId(date.getTime() + 1));
-  }
-  for (const [name, edge] of [
-    ["after-id", -1],
-    ["before-id", 1],
-  ] as const) {
-    const id = value(name);
-    if (id === undefined || id === "") continue;
-    const number = archiveNumber(id);
-    named.push(number ?? -1);
-    if (edge < 0) from = Math.max(from, number ?? 0);
-    else to = Math.min(to, number ?? highest);
-  }
-  const wanted = form && valuesOf(form, "ids").filter((id) => id !== "");
-  const ids = wanted === undefined || wanted.length === 0 ? undefined : wanted.map((id) => archiveNumber(id) ?? -1);
-  if (ids !== undefined) named.push(...ids);
-  const whom = value("with");
-  if (whom !== undefined && whom !== "") {
-    const address = parseJid(whom);
-    if (address === undefined) return "with is no address.";
-    const place = core.names.locate(address);
-    // A former name and a further address lead to the one that stands in the archive.
-    const account = place.at === "account" ? core.accounts.get(place.served.id, place.name) : undefined;
-    const seen = account === undefined ? address : { ...address, local: account.name };
-    peer = core.names.relative(bare(seen));
-    if (address.resource !== "") full = core.names.relative(seen);
-  }
-  return { from, to, peer, full, ids, named };
-}
-
 async function query(core: Core, request: IqRequest): Promise<IqAnswer> {
-  const { element, session, account } = request;
+  const { session, account } = request;
   if (account === undefined) return request.error(stanzaError("item-not-found"));
-  const filter = filterOf(core, element);
-  if (typeof filter === "string") return refused(request, filter);
-  const rsm = parsePageRequest(element) ?? {};
-  if (rsm === "malformed") return refused(request, "The result set request cannot be read.");
-  const max = Math.min(rsm.max ?? pageDefault, pageMost);
-  let { from, to } = filter;
-  const named = [...filter.named];
-  const after = rsm.after === undefined ? undefined : archiveNumber(rsm.after);
-  const before = rsm.before === undefined || rsm.before === "" ? undefined : archiveNumber(rsm.before);
-  if (rsm.after !== undefined) named.push(after ?? -1);
-  if (rsm.before !== undefined && rsm.before !== "") named.push(before ?? -1);
   await enterAll(core);
-  // XEP-0313 §4.3.1: an id that is not in the archive is an error, lest a client miss messages in silence.
-  if (named.length > 0) {
-    const there = (await core.storage.read(known, account.id, JSON.stringify(named)))[0]?.number ?? 0;
-    if (there < new Set(named).size)
-      return request.error(stanzaError("item-not-found", { text: "An id named here is not in the archive." }));
-  }
-  const ids = filter.ids === undefined ? "" : JSON.stringify(filter.ids);
-  const params = (low: number, high: number, limit: number): PageParams => [
-    ...([account.id, low, high, filter.peer, filter.peer, filter.full, filter.full, filter.full, ids, ids] as const),
+  const params = ({ from, to, peer, full, ids }: ArchiveFilter, limit: number): PageParams => [
+    ...([account.id, from, to, peer, peer, full, full, full, ids, ids] as const),
     limit,
   ];
-  const count = (await core.storage.read(countAll, ...params(from, to, highest)))[0]?.number ?? 0;
-  if (after !== undefined) from = Math.max(from, after);
-  if (before !== undefined) to = Math.min(to, before);
-  const backwards = rsm.before !== undefined;
-  const rows = await core.storage.read(backwards ? pageDown : pageUp, ...params(from, to, max + 1));
-  const complete = rows.length <= max;
-  const page = rows.slice(0, max);
-  if (backwards) page.reverse();
-  const flipped = element.getChild("flip-page", ns.archive) !== undefined;
-  const queryId: unknown = element.attrs.queryid;
-  for (const row of flipped ? [...page].reverse() : page)
-    core.router.send(
-      session,
-      result(
-        core,
-        session.bareAddress,
-        session.address,
-        session.view,
-        row,
-        typeof queryId === "string" ? queryId : undefined,
-      ),
-    );
-  const set = pageElement({ first: page[0]?.id.toString(), last: page.at(-1)?.id.toString(), count });
-  return request.result(x("fin", { xmlns: ns.archive, complete: complete ? "true" : undefined }, set));
+  return answerQuery<StoredStanza>(core, request, {
+    known: async (ids) => (await core.storage.read(known, account.id, ids))[0]?.number ?? 0,
+    count: async (filter) => (await core.storage.read(countAll, ...params(filter, highestId)))[0]?.number ?? 0,
+    rows: (filter, backwards, limit) => core.storage.read(backwards ? pageDown : pageUp, ...params(filter, limit)),
+    send: (row, queryId) => core.router.send(session, result(core, session, row, queryId)),
+  });
 }
 
-function result(
-  core: Core,
-  from: string,
-  to: string,
-  view: string,
-  row: StoredStanza,
-  queryId: string | undefined,
-): Xml {
+function result(core: Core, session: Session, row: StoredStanza, queryId: string | undefined): Xml {
   const parts = { names: core.names, views: core.router.views };
-  const message = renderStored(parts, row, view, [], { xmlns: ns.client });
+  const message = renderStored(parts, row, session.view, [], { xmlns: ns.client });
   const forwarded = forwardedElement(message, { stamp: new Date(archiveTime(row.id)) });
-  return x("message", { from, to }, x("result", { xmlns: ns.archive, queryid: queryId, id: row.id }, forwarded));
+  const addresses = { from: session.bareAddress, to: session.address };
+  return x("message", addresses, x("result", { xmlns: ns.archive, queryid: queryId, id: row.id }, forwarded));
 }
 
 async function metadata(core: Core, request: IqRequest): Promise<IqAnswer> {
   const account = request.account as Account;
   await enterAll(core);
   const found = (await core.storage.read(edges, account.id))[0];
-  const edge = (name: string, id: number | null | undefined): Xml | undefined =>
-    id == null ? undefined : x(name, { id, timestamp: new Date(archiveTime(id)).toISOString() });
-  return request.result(x("metadata", { xmlns: ns.archive }, edge("start", found?.first), edge("end", found?.last)));
+  return request.result(metadataElement(found?.first, found?.last));
 }
 
 /** Makes the entries of everything stored so far. */
