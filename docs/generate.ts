@@ -14,158 +14,15 @@ import { planSchemaPage } from "../agent/plan/document.ts";
 import { hostSchemaText } from "../agent/store/http/schema.ts";
 import { systemClock } from "../xmpp-core/clock.ts";
 import { allModules } from "../xmpp-core/modules/all.ts";
-import type { Implements } from "../xmpp-core/modules/module.ts";
 import { propertiesPage } from "../xmpp-core/properties/page.ts";
 import { type Handlers, type IqHandler, messagePhases } from "../xmpp-core/routing/handlers.ts";
 import { allProperties, startServer } from "../xmpp-core/server.ts";
 import { inProcessGate } from "../xmpp-core/transport/in-process.ts";
 
 import { manualPage } from "./manual-page.ts";
+import { projectDescription, specificationsPage } from "./specifications.ts";
 
 const directory = new URL("./", import.meta.url);
-
-/** What the parts below the modules implement; they have no declaration of their own. */
-const belowModules: readonly (Implements & { readonly where: string })[] = [
-  { spec: "RFC 6120", status: "complete", where: "stream", note: "client to server; server to server comes later" },
-  { spec: "RFC 6121", section: "5, 8", status: "complete", where: "routing", note: "messages, delivery" },
-  { spec: "RFC 7622", status: "complete", where: "jid", note: "addresses, by PRECIS (RFC 8264, 8265)" },
-  { spec: "RFC 5802", status: "complete", where: "auth", note: "SCRAM-SHA-1 and -PLUS" },
-  { spec: "RFC 7677", status: "complete", where: "auth", note: "SCRAM-SHA-256 and -PLUS; SHA-512 likewise" },
-  { spec: "RFC 4616", status: "complete", where: "auth", note: "PLAIN, over TLS only" },
-  { spec: "RFC 5929", status: "partial", where: "auth", note: "tls-server-end-point" },
-  { spec: "RFC 9266", status: "complete", where: "auth", note: "tls-exporter" },
-  { spec: "XEP-0198", version: "1.6.3", status: "complete", where: "stream", note: "resumed after kill -9 too" },
-  {
-    spec: "XEP-0368",
-    version: "1.1.0",
-    status: "partial",
-    where: "stream",
-    note: "direct TLS with ALPN; clients only",
-  },
-  { spec: "XEP-0440", version: "1.0.0", status: "complete", where: "auth" },
-];
-
-const titles: Readonly<Record<string, string>> = {
-  "RFC 3921": "Session establishment of old clients",
-  "RFC 4616": "SASL PLAIN",
-  "RFC 5802": "SASL SCRAM",
-  "RFC 5929": "Channel bindings for TLS",
-  "RFC 6120": "XMPP: Core",
-  "RFC 6121": "XMPP: Instant Messaging and Presence",
-  "RFC 7622": "XMPP: Address Format",
-  "RFC 7677": "SCRAM-SHA-256",
-  "RFC 9266": "Channel bindings for TLS 1.3",
-  "XEP-0004": "Data Forms",
-  "XEP-0012": "Last Activity",
-  "XEP-0013": "Flexible Offline Message Retrieval",
-  "XEP-0016": "Privacy Lists",
-  "XEP-0030": "Service Discovery",
-  "XEP-0033": "Extended Stanza Addressing",
-  "XEP-0045": "Multi-User Chat",
-  "XEP-0048": "Bookmarks",
-  "XEP-0049": "Private XML Storage",
-  "XEP-0050": "Ad-Hoc Commands",
-  "XEP-0054": "vcard-temp",
-  "XEP-0055": "Jabber Search",
-  "XEP-0059": "Result Set Management",
-  "XEP-0060": "Publish-Subscribe",
-  "XEP-0065": "SOCKS5 Bytestreams",
-  "XEP-0077": "In-Band Registration",
-  "XEP-0084": "User Avatar",
-  "XEP-0085": "Chat State Notifications",
-  "XEP-0092": "Software Version",
-  "XEP-0107": "User Mood",
-  "XEP-0108": "User Activity",
-  "XEP-0114": "Jabber Component Protocol",
-  "XEP-0115": "Entity Capabilities",
-  "XEP-0118": "User Tune",
-  "XEP-0122": "Data Forms Validation",
-  "XEP-0128": "Service Discovery Extensions",
-  "XEP-0131": "Stanza Headers and Internet Metadata",
-  "XEP-0133": "Service Administration",
-  "XEP-0145": "Annotations",
-  "XEP-0153": "vCard-Based Avatars",
-  "XEP-0157": "Contact Addresses for XMPP Services",
-  "XEP-0160": "Handling Offline Messages",
-  "XEP-0163": "Personal Eventing Protocol",
-  "XEP-0172": "User Nickname",
-  "XEP-0191": "Blocking Command",
-  "XEP-0198": "Stream Management",
-  "XEP-0199": "XMPP Ping",
-  "XEP-0202": "Entity Time",
-  "XEP-0203": "Delayed Delivery",
-  "XEP-0222": "Persistent Storage of Public Data via PubSub",
-  "XEP-0223": "Persistent Storage of Private Data via PubSub",
-  "XEP-0237": "Roster Versioning",
-  "XEP-0249": "Direct MUC Invitations",
-  "XEP-0256": "Last Activity in Presence",
-  "XEP-0258": "Security Labels in XMPP",
-  "XEP-0280": "Message Carbons",
-  "XEP-0292": "vCard4 Over XMPP",
-  "XEP-0297": "Stanza Forwarding",
-  "XEP-0300": "Cryptographic Hash Functions",
-  "XEP-0313": "Message Archive Management",
-  "XEP-0317": "Hats",
-  "XEP-0334": "Message Processing Hints",
-  "XEP-0355": "Namespace Delegation",
-  "XEP-0356": "Privileged Entity",
-  "XEP-0359": "Unique and Stable Stanza IDs",
-  "XEP-0368": "SRV records for XMPP over TLS",
-  "XEP-0377": "Spam Reporting",
-  "XEP-0390": "Entity Capabilities 2.0",
-  "XEP-0398": "User Avatar to vCard-Based Avatars Conversion",
-  "XEP-0402": "PEP Native Bookmarks",
-  "XEP-0410": "MUC Self-Ping",
-  "XEP-0411": "Bookmarks Conversion",
-  "XEP-0413": "Order-By",
-  "XEP-0421": "Occupant identifiers for semi-anonymous MUCs",
-  "XEP-0424": "Message Retraction",
-  "XEP-0425": "Moderated Message Retraction",
-  "XEP-0431": "Full Text Search in MAM",
-  "XEP-0433": "Extended Channel Search",
-  "XEP-0440": "SASL Channel-Binding Type Capability",
-  "XEP-0441": "Message Archive Management Preferences",
-  "XEP-0442": "Pubsub Message Archive Management",
-  "XEP-0444": "Message Reactions",
-  "XEP-0455": "Service Outage Status",
-  "XEP-0478": "Stream Limits Advertisement",
-  "XEP-0486": "MUC Avatars",
-  "XEP-0490": "Message Displayed Synchronization",
-  "XEP-0492": "Chat notification settings",
-  "XEP-0500": "MUC Slow Mode",
-};
-
-function specificationsPage(): string {
-  const all = [
-    ...belowModules,
-    ...allModules.flatMap((module) => module.implements.map((one) => ({ ...one, where: module.name }))),
-  ];
-  const rows = all
-    .map((one) => {
-      const title = titles[one.spec];
-      if (title === undefined) throw new Error(`${one.spec} has no title in docs/generate.ts`);
-      const what = `${title}${one.section === undefined ? "" : ` §${one.section}`}`;
-      return `| ${linked(one.spec)} | ${what} | ${one.version ?? ""} | ${one.status} | ${one.where} | ${one.note ?? ""} |`;
-    })
-    .sort();
-  return [
-    "# Specifications",
-    "",
-    "Generated from the declarations in the code (`npm run docs`); a test fails when this page is stale.",
-    "",
-    "| specification | what | version | status | where | note |",
-    "|---|---|---|---|---|---|",
-    ...rows,
-    "",
-  ].join("\n");
-}
-
-function linked(spec: string): string {
-  const number = spec.slice(4);
-  return spec.startsWith("RFC")
-    ? `[${spec}](https://www.rfc-editor.org/rfc/rfc${number})`
-    : `[${spec}](https://xmpp.org/extensions/xep-${number}.html)`;
-}
 
 interface Started {
   readonly module: string;
@@ -256,8 +113,11 @@ export async function generatedPages(): Promise<ReadonlyMap<string, string>> {
     ["settings.md", await withBlocks("settings.md", blocks)],
     ["stanza-path.md", await withBlocks("stanza-path.md", blocks)],
   ] as const;
-  const manual = ["firekeeper.1", manualPage(environmentVariables())] as const;
-  return new Map([manual, ...pages.map(([page, text]) => [page, formatted(page, text)] as const)]);
+  const asTheyAre = [
+    ["firekeeper.1", manualPage(environmentVariables())],
+    ["firekeeper.doap", projectDescription()],
+  ] as const;
+  return new Map([...asTheyAre, ...pages.map(([page, text]) => [page, formatted(page, text)] as const)]);
 }
 
 /** As `npm run check` wants it. */
