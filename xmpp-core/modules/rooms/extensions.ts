@@ -83,6 +83,10 @@ export interface RoomExtension {
   /** In memory it is so already; rows for the same commit. */
   affiliationChanged?(room: Room, person: string, by: Actor | undefined): readonly Write[];
   configured?(room: Room, before: RoomConfig): readonly Write[];
+  /** What becomes of a configuration that is about to be in force, of a new room too (`before` undefined): presets. */
+  shapeConfig?(config: RoomConfig, before: RoomConfig | undefined): RoomConfig;
+  /** Messages with a lower id are not for this person, neither as history on joining nor from the archive; 0: all are. */
+  seesFrom?(room: Room, person: string): number;
   /** Rows for the commit that removes it for good. */
   destroyed?(room: Room): readonly Write[];
   /** A local user is another name now; rows of the core tables follow by themselves. */
