@@ -2,7 +2,7 @@ import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "pino";
 import { openAdmin } from "./admin/http.ts";
-import { adminListenSpecs, adminProperties } from "./admin/properties.ts";
+import { adminListenSpecs, adminProperties, adminSecurePort } from "./admin/properties.ts";
 import { directories as openDirectories } from "./auth/directories.ts";
 import { openHashCheck } from "./auth/hash-check.ts";
 import { liveCheck } from "./auth/live.ts";
@@ -25,7 +25,7 @@ import { openSettings, settingsMigration } from "./control/settings.ts";
 import { lifetime } from "./lifetime.ts";
 import { allModules } from "./modules/all.ts";
 import type { Module } from "./modules/module.ts";
-import { becameAvailable } from "./modules/points.ts";
+import { becameAvailable, publicPages } from "./modules/points.ts";
 import { recoveredMessages } from "./modules/recovered-messages.ts";
 import { startModules } from "./modules/start.ts";
 import type { Property } from "./properties/property.ts";
@@ -173,6 +173,10 @@ export async function startServer(options: ServerOptions) {
         derivations,
         archiveIds: nextArchiveId,
         operation: options.process,
+        webAddress(view) {
+          const port = properties.get(adminSecurePort);
+          return port === -1 ? undefined : `https://${properties.get(fqdn) ?? view}:${port}`;
+        },
       },
       clock,
     );
@@ -247,6 +251,7 @@ export async function startServer(options: ServerOptions) {
         ...{ clock, random, report, gate, properties, settings, storage, names, accounts, rights, sessions },
         ...{ auth: streamParts.auth, alsoCalled: streamParts.alsoCalled, control: () => control },
         ...{ listening, certificates: serving, gatePid: options.process.gatePid },
+        pages: () => core.offered(publicPages),
       }),
       (opened) => opened.close(),
     );

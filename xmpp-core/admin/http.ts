@@ -2,6 +2,7 @@
 import cookie from "@fastify/cookie";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { CodedError } from "../errors.ts";
+import type { PublicPage } from "../modules/points.ts";
 import { fqdn } from "../stream/properties.ts";
 import type { Connection } from "../transport/connection.ts";
 import { builtConsole, type ConsoleFile, consoleFiles } from "./console-files.ts";
@@ -61,6 +62,7 @@ export async function openAdmin(parts: AdminParts, options: { consoleFolder?: st
   registerGauges(parts);
   addRoutes(app, parts, sessions);
   addFiles(app, files);
+  addPages(app, parts.pages());
   await app.ready();
 
   const strangers = openDoor(parts.clock, redirecting(parts), { wantsBodies: false });
@@ -122,6 +124,27 @@ function addFiles(app: FastifyInstance, files: readonly ConsoleFile[]): void {
       throw new CodedError("admin/not-built", "The console is not built.", { hint: "npm run build makes it." });
     },
   });
+}
+
+/** What modules show to everybody. Nothing of the request but its path reaches them, and nobody keeps the answer. */
+function addPages(app: FastifyInstance, pages: readonly PublicPage[]): void {
+  for (const { root, answer } of pages)
+    for (const url of [root, `${root}/:first`, `${root}/:first/:second`])
+      app.route<{ Params: { first?: string; second?: string } }>({
+        method: "GET",
+        url,
+        config: { access: "everyone" },
+        async handler({ params: { first, second } }, reply) {
+          const given = await answer([first, second].filter((segment) => segment !== undefined));
+          if (given === undefined) throw new CodedError("admin/not-found", "There is nothing here.");
+          // They are made to be shown on pages of others.
+          return reply
+            .header("cross-origin-resource-policy", "cross-origin")
+            .header("access-control-allow-origin", "*")
+            .type(given.type)
+            .send(given.body);
+        },
+      });
 }
 
 // ---------------------------------------------------------------- who may

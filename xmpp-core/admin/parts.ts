@@ -6,6 +6,7 @@ import type { Control } from "../control/control.ts";
 import type { Listening } from "../control/listening.ts";
 import type { RightsTable } from "../control/rights.ts";
 import type { Settings } from "../control/settings.ts";
+import type { PublicPage } from "../modules/points.ts";
 import type { Registry } from "../properties/registry.ts";
 import type { Report } from "../report.ts";
 import type { Accounts } from "../routing/accounts.ts";
@@ -35,6 +36,8 @@ export interface AdminParts {
   readonly auth: { readonly passwords: PasswordJudge; readonly slowDown: SlowDown };
   /** Names besides the domain under which this machine is called. */
   readonly alsoCalled: (name: string) => boolean;
+  /** Pages of modules that anybody may read. */
+  readonly pages: () => readonly PublicPage[];
   /** Undefined until the server is open. */
   readonly control: () => Control | undefined;
 }

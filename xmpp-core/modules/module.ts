@@ -43,6 +43,8 @@ export interface Core {
   readonly rights: Rights;
   /** Orderly restart of the core, and orderly stop of everything; who asked is answered first. */
   readonly operation: { restart(): void; stop(): void };
+  /** Where a browser finds the public pages: `https://chat.example.org:9091`; undefined: there is no web port. */
+  readonly webAddress: (view: string) => string | undefined;
   /** Typed points where modules meet without importing each other. */
   offer<T>(point: Point<T>, value: T): void;
   offered<T>(point: Point<T>): readonly T[];

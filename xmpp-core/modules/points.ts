@@ -3,10 +3,11 @@ import type { DataForm } from "../formats/data-form.ts";
 import type { StanzaError } from "../formats/stanza-error.ts";
 import type { Jid } from "../jid/jid.ts";
 import type { Account } from "../routing/accounts.ts";
-import type { OpenRequest, PresenceFlow } from "../routing/handlers.ts";
+import type { Link, OpenRequest, PresenceFlow } from "../routing/handlers.ts";
 import type { Served } from "../routing/names.ts";
 import type { Session } from "../routing/session.ts";
 import type { Write } from "../storage/statement.ts";
+import type { Stanza } from "../xml/stanza.ts";
 import type { Xml } from "../xml/writer.ts";
 import type { Identity, Point } from "./module.ts";
 
@@ -93,6 +94,19 @@ export interface Visibility {
   sees(account: Account, other: Account): boolean;
 }
 export const visibility = point<Visibility>("visibility");
+
+/** What a person's contact list says of an address. Offered by the roster. */
+export interface RosterFacts {
+  /** Keeps the account's contacts in memory from now on, also while nobody is logged in, for questions on the way of a stanza. */
+  hold(account: Account): void;
+  /** The contact at this address, own and shared in one; undefined: none, or the contacts of `account` are not in memory yet. */
+  contact(account: Account, other: Jid): RosterFact | undefined;
+}
+export interface RosterFact {
+  readonly subscription: "none" | "to" | "from" | "both";
+  readonly groups: readonly string[];
+}
+export const rosterFacts = point<RosterFacts>("roster facts");
 
 /** Presence of type subscribe, subscribed, unsubscribe, unsubscribed. RFC 6121 §3. Offered by the roster. */
 export interface Subscriptions {
@@ -312,9 +326,95 @@ export interface PersonalNodeChanged {
 }
 export const personalNodeChanged = point<PersonalNodeChanged>("personal node changed");
 
+/** A component that is connected. XEP-0114 */
+export interface ComponentLink extends Link {
+  /** The name by which code and stored addresses know it: `irc` of irc.example.org. */
+  readonly label: string;
+  /** A request from the server to the component; the answer is a result or an error, undefined: none came. */
+  ask(type: "get" | "set", payload: Xml, answered: (answer: Stanza | undefined) => void): void;
+}
+
+/** What components may do beyond what everybody may: the rights of one, by `firekeeper.component.grants`. */
+export interface ComponentGrants {
+  /** Namespaces it answers for, with the attributes that a request must have to be meant. XEP-0355 */
+  readonly delegated: ReadonlyMap<string, readonly string[]>;
+  /** XEP-0356 */
+  readonly roster: "get" | "set" | "both" | undefined;
+  readonly message: boolean;
+  readonly presence: "managed_entity" | "roster" | undefined;
+  readonly iq: ReadonlyMap<string, "get" | "set" | "both">;
+  /** It may show presence for accounts and teams. docs/components.md */
+  readonly virtualPresence: boolean;
+  /** It may read accounts, teams and groups. */
+  readonly directory: boolean;
+  /** Settings it may read. */
+  readonly settings: ReadonlySet<string>;
+}
+
+export interface Components {
+  /** Those connected now, by label. */
+  readonly links: ReadonlyMap<string, ComponentLink>;
+  /** Whether the service is a component, connected or not. */
+  knows(label: string): boolean;
+  grants(label: string): ComponentGrants;
+  /** Labels that have been granted anything. */
+  granted(): Iterable<string>;
+  /** The label of the component that speaks under this address. */
+  speaker(from: Jid): string | undefined;
+}
+export const components = point<Components>("components");
+
+/** Told of components that come and go; `grantsChanged` for each that is connected. */
+export interface ComponentWatch {
+  connected?(link: ComponentLink): void;
+  gone?(label: string): void;
+  grantsChanged?(link: ComponentLink): void;
+  /** Looks at a stanza of a component before it is routed; "taken" keeps it, an error is told. */
+  take?(link: ComponentLink, stanza: Stanza, from: Jid): StanzaError | "taken" | undefined;
+}
+export const componentWatch = point<ComponentWatch>("component watch");
+
 /** A session of no client: presence that a component shows for an account, a team or another entity that cannot log in. docs/components.md */
 export interface VirtualPresences {
   /** Presence stanzas that are shown for this bare address, as `view` sees them, addressed to `to`. */
   current(account: Account, view: string, to: string): readonly Xml[];
 }
 export const virtualPresences = point<VirtualPresences>("virtual presences");
+
+/** Contact lists as a whole, shared contacts included, for who administers or exports them. Offered by the roster. */
+export interface RosterLists {
+  /** The `<item/>` elements as somebody under `view` sees them. */
+  items(account: Account, view: string): Promise<readonly Xml[]>;
+}
+export const rosterLists = point<RosterLists>("roster lists");
+
+/** When somebody was last there. Times in ms since 1970, as coarse as the admin wants them kept. */
+export interface Activity {
+  lastLogin(account: Account): Promise<number | undefined>;
+}
+export const activity = point<Activity>("activity");
+
+/** A time in which the service is not to be had, announced before it comes. XEP-0455 */
+export interface Downtime {
+  readonly beginning: number;
+  readonly expectedEnd: number | undefined;
+  readonly message: string | undefined;
+}
+export interface Downtimes {
+  /** Undefined: called off, or over. */
+  plan(downtime: Downtime | undefined): void;
+}
+export const downtimes = point<Downtimes>("downtimes");
+
+/** Pages on the web ports that anybody may read; they look at nothing but their path. */
+export interface PublicPage {
+  /** First segment of the path: `/status` answers `/status`, `/status/bob` and `/status/bob/text`. */
+  readonly root: string;
+  /** The segments behind it; undefined: there is no such page. */
+  answer(segments: readonly string[]): PageAnswer | undefined | Promise<PageAnswer | undefined>;
+}
+export interface PageAnswer {
+  readonly type: string;
+  readonly body: string;
+}
+export const publicPages = point<PublicPage>("public pages");

@@ -10,6 +10,7 @@ import { type Core, defineModule } from "../module.ts";
 import {
   countable,
   presences,
+  rosterLists,
   type SharedContactChange,
   sharedContacts,
   sharedContactsChanged,
@@ -17,10 +18,11 @@ import {
   visibility,
 } from "../points.ts";
 import { newChange, pushLater, settle } from "./change.ts";
+import { factsOf } from "./facts.ts";
 import { interested, isInterested, rosterPushes } from "./pushes.ts";
 import { readWish, type Wish } from "./request.ts";
 import { contactAccount, contactOf, openRosters, type Roster } from "./rosters.ts";
-import { shownContact } from "./shown.ts";
+import { everyShown, itemElement, shownContact } from "./shown.ts";
 import { subscriptionRoad } from "./subscriptions.ts";
 import * as tables from "./tables.ts";
 import { rosterVisibility } from "./visibility.ts";
@@ -67,7 +69,15 @@ function start(core: Core) {
   const sight = rosterVisibility(core, rosters, isActive);
   const road = subscriptionRoad(core, { rosters, pushes, visibility: sight, active: isActive });
   core.offer(visibility, sight);
+  core.offer(rosterFacts, factsOf(core, rosters, isActive));
   core.offer(subscriptions, road);
+  core.offer(rosterLists, {
+    async items(account, view) {
+      const mine = rosters.get(account) ?? (await rosters.load(account));
+      const shown = everyShown(mine, accounts, core.offered(sharedContacts)[0]);
+      return Array.from(shown, (each) => itemElement(names, each, view));
+    },
+  });
   core.offer(sharedContactsChanged, { sharedContactsChanged: sharedChanged });
   core.offer(countable, {
     what: "rosterItems",
