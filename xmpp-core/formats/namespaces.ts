@@ -82,6 +82,18 @@ export const ns = {
   // Rooms and nodes
   muc: "http://jabber.org/protocol/muc", // XEP-0045
   mucUser: "http://jabber.org/protocol/muc#user", // XEP-0045
+  mucRegister: "http://jabber.org/protocol/muc#register", // XEP-0045 §7.10
+  mucRoomInfo: "http://jabber.org/protocol/muc#roominfo", // XEP-0045 §15.5.4
+  moderation: "urn:xmpp:message-moderate:1", // XEP-0425
+  moderationBefore: "urn:xmpp:message-moderate:0", // XEP-0425 0.2, as clients still ask it
+  retractionBefore: "urn:xmpp:message-retract:0", // XEP-0424 0.3
+  fastening: "urn:xmpp:fasten:0", // XEP-0422, around both of them
+  hats: "urn:xmpp:hats:0", // XEP-0317
+  hatCommands: "urn:xmpp:hats:commands", // XEP-0317
+  channelSearch: "urn:xmpp:channel-search:0:search", // XEP-0433
+  channelSearchParams: "urn:xmpp:channel-search:0:search-params", // XEP-0433
+  channelSearchError: "urn:xmpp:channel-search:0:error", // XEP-0433
+  channelSearchOrder: "urn:xmpp:channel-search:0:order", // XEP-0433
   pubsub: "http://jabber.org/protocol/pubsub", // XEP-0060
   pubsubEvent: "http://jabber.org/protocol/pubsub#event", // XEP-0060
   component: "jabber:component:accept", // XEP-0114
