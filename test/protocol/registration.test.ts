@@ -127,6 +127,9 @@ test("one stream may not ask for ever, and one address may not make accounts wit
   await expect(core.login("toomany")).rejects.toThrow("not-authorized");
   await core.set({ "firekeeper.client.trusted-networks": "127.0.0.0/8" });
   await registered("trusted");
+  const busy = await stranger();
+  for (let asked = 0; asked < 20; asked++)
+    expect((await busy.get(`<query xmlns='${register}'/>`)).attrs.type).toBe("result");
 });
 
 test("one's own password can be changed: who asks stays, other sessions end, the old password is void", async () => {

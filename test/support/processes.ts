@@ -27,6 +27,8 @@ export type ServiceOptions = {
   /** Further server properties, without the prefix `sys.xmpp.properties.`. */
   properties?: Record<string, string | number | boolean>;
   env?: NodeJS.ProcessEnv | ((home: string) => NodeJS.ProcessEnv);
+  /** Address that everything listens on, default 127.0.0.1, and the port for STARTTLS, default a free one. */
+  listen?: { address: string; plain: number };
   /** Folder with another build than the repository's: `dist` and what it imports. */
   program?: string;
   /** Folder in which the home is made, default: the system's for temporary files. */
@@ -75,7 +77,8 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
   const [plain = 0, tls = 0, console = 0, secureConsole = 0, proxy = 0] = options.nothingSet
     ? [5222, 5223, 9090, 9091, 7777]
     : await freePorts(5);
-  const ports = { plain, tls, console, secureConsole, proxy };
+  const ports = { plain: options.listen?.plain ?? plain, tls, console, secureConsole, proxy };
+  const address = options.listen?.address ?? "127.0.0.1";
   const domain = options.domain ?? (options.nothingSet ? "mobydick" : "localhost");
   const hostFile = join(home, "host.yaml");
   const given = typeof options.env === "function" ? options.env(home) : options.env;
@@ -85,7 +88,7 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
 
   const service: Service = {
     home,
-    host: "127.0.0.1",
+    host: address,
     domain,
     ports,
     pid(part) {
@@ -112,12 +115,12 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
         throw new Error(`${error instanceof Error ? error.message : String(error)}\n${service.logs()}`);
       });
       const open = async (): Promise<boolean> =>
-        (await accepts(join(home, "agent.sock"))) && (await accepts(ports.plain));
+        (await accepts(join(home, "agent.sock"))) && (await accepts(ports.plain, address));
       await until(open, within, () => `no client can connect\n${service.logs()}`);
     },
     async served() {
       const ready = async (): Promise<boolean> =>
-        (await accepts(ports.plain)) && (await service.cli(["status"])).code === 0;
+        (await accepts(ports.plain, address)) && (await service.cli(["status"])).code === 0;
       await until(ready, 30_000, () => `it does not serve again\n${service.logs()}`);
     },
     dead: () =>
@@ -184,6 +187,7 @@ export async function until(
 
 function settings(domain: string, ports: Ports, options: ServiceOptions): NonNullable<HostYaml["settings"]> {
   const properties = {
+    ...(options.listen && { "network.interface": options.listen.address }),
     "xmpp.socket.plain.port": ports.plain,
     "xmpp.socket.ssl.port": ports.tls,
     "adminConsole.port": ports.console,
@@ -234,9 +238,9 @@ function readQuietly(path: string): string {
   }
 }
 
-function accepts(where: string | number): Promise<boolean> {
+function accepts(where: string | number, address = "127.0.0.1"): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = typeof where === "string" ? connect(where) : connect(where, "127.0.0.1");
+    const socket = typeof where === "string" ? connect(where) : connect(where, address);
     socket.once("connect", () => resolve(true));
     socket.once("error", () => resolve(false));
     socket.once("connect", () => socket.destroy());

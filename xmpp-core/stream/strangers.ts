@@ -4,9 +4,10 @@ import type { IqAnswer, StrangerRequest } from "../routing/handlers.ts";
 import type { Connection } from "../transport/connection.ts";
 import type { Stanza } from "../xml/stanza.ts";
 import { nothing, type Xml, x } from "../xml/writer.ts";
+import { isTrusted } from "./login.ts";
 import type { StreamParts } from "./parts.ts";
 
-/** Requests that one stream may make before it logs in; a form, an attempt and a few corrections. */
+/** Requests that one stream may make before it logs in, from networks that are not trusted; a form, an attempt and a few corrections. */
 const mostRequests = 10;
 const made = new WeakMap<Connection, number>();
 
@@ -35,7 +36,7 @@ export function answerStranger(
   if (handler === undefined || element === undefined || host === undefined || host.service !== "") return undefined;
   const count = (made.get(connection) ?? 0) + 1;
   made.set(connection, count);
-  if (count > mostRequests) return undefined;
+  if (count > mostRequests && !isTrusted(parts, connection.remote.address)) return undefined;
   const request: StrangerRequest = {
     type,
     element,
@@ -60,6 +61,7 @@ async function reply(
   try {
     const answer = await given;
     if (answer.is === "error") return refused(answer.error);
+    if (answer.is === "later") return refused(stanzaError("feature-not-implemented"));
     if (answer.after !== undefined) await parts.storage.settled(answer.after);
     return x("iq", { type: "result", id: stanza.id, from: view }, answer.payload);
   } catch (error) {
