@@ -4,6 +4,7 @@ import { blocking } from "./blocking.ts";
 import { carbons } from "./carbons.ts";
 import { disco } from "./disco.ts";
 import { entityTime } from "./entity-time.ts";
+import { interests } from "./interests.ts";
 import { legacySession } from "./legacy-session.ts";
 import type { Module } from "./module.ts";
 import { offline } from "./offline.ts";
@@ -26,6 +27,7 @@ const capabilities: readonly Module[] = [
   sharedGroups,
   roster,
   presence,
+  interests,
   registration,
   softwareVersion,
   entityTime,

@@ -1,10 +1,10 @@
-import { createHash } from "node:crypto";
-import { type DataForm, formElement } from "../formats/data-form.ts";
+import { capabilitiesHash, capabilitiesHash2 } from "../formats/capabilities.ts";
+import { formElement } from "../formats/data-form.ts";
 import { ns } from "../formats/namespaces.ts";
 import { isStanzaError, type StanzaError, stanzaError } from "../formats/stanza-error.ts";
 import type { AnswersAt, IqAnswer, OpenRequest } from "../routing/handlers.ts";
 import type { Session } from "../routing/session.ts";
-import { type Xml, x } from "../xml/writer.ts";
+import { text, type Xml, x } from "../xml/writer.ts";
 import { type Core, defineModule, type Identity, type Module, type Service } from "./module.ts";
 import {
   accountNodes,
@@ -43,7 +43,7 @@ export function disco(modules: readonly Module[]): Module {
       { spec: "XEP-0128", version: "1.0.1", status: "complete" },
     ],
     start(core) {
-      let known: { told: string; ver: string } | undefined;
+      let known: { told: string; ver: string; hash: string } | undefined;
       const extras = () => core.offered(discoExtra);
       const merged = (own: readonly string[], more: readonly string[]): readonly string[] =>
         more.length === 0 ? own : [...new Set([...own, ...more])].sort();
@@ -55,12 +55,26 @@ export function disco(modules: readonly Module[]): Module {
         return { identities: server.identities, features: merged(server.features, features), forms };
       }
 
-      /** The hash of what anybody is told; what is offered to one account alone is in none. */
-      function version(): string {
+      /** The hashes of what anybody is told; what is offered to one account alone is in none. */
+      function version(): { ver: string; hash: string } {
         const now = atServer();
         const told = `${now.features.join()} ${now.forms?.map((form) => formElement(form)).join("") ?? ""}`;
-        if (known?.told !== told) known = { told, ver: capsHash(now) };
-        return known.ver;
+        if (known?.told !== told)
+          known = { told, ver: capabilitiesHash(now) ?? "", hash: capabilitiesHash2(now) ?? "" };
+        return known;
+      }
+
+      const isOwnNode = (wanted: string): boolean =>
+        wanted === `${node}#${version().ver}` || wanted === `${ns.capabilities2}#sha-256.${version().hash}`;
+
+      /** XEP-0115 §6.3, XEP-0390 §5.2 */
+      function hashesInFeatures(): Xml[] {
+        const { ver, hash } = version();
+        const second = x("hash", { xmlns: ns.hashes, algo: "sha-256" }, text(hash));
+        return [
+          x("c", { xmlns: ns.capabilities, hash: "sha-1", node, ver }),
+          x("c", { xmlns: ns.capabilities2 }, second),
+        ];
       }
 
       const ofService = (label: string): ServiceDisco | undefined =>
@@ -85,7 +99,7 @@ export function disco(modules: readonly Module[]): Module {
           return { identities: service.identities, features: [...discoFeatures, ...service.features] };
         }
         if (place.at === "account") return ifVisible(core, request, () => infoOfAccount(request, wanted));
-        if (wanted === `${node}#${version()}`) return atServer();
+        if (wanted !== undefined && isOwnNode(wanted)) return atServer();
         if (wanted === undefined) return atServer(session);
         return infoOfNode("server", request, wanted) ?? noNode();
       }
@@ -153,7 +167,7 @@ export function disco(modules: readonly Module[]): Module {
 
       const at: readonly AnswersAt[] = ["server", "account", "service:*"];
       return {
-        streamFeatures: () => [x("c", { xmlns: ns.capabilities, hash: "sha-1", node, ver: version() })],
+        streamFeatures: hashesInFeatures,
         iq: [
           { get: [ns.discoInfo, "query"], at, by: "anyone", open: true, answer: info },
           { get: [ns.discoItems, "query"], at, by: "anyone", open: true, answer: items },
@@ -188,27 +202,4 @@ function infoElement({ identities, features, forms = [] }: DiscoInfo, node: stri
     [...new Set(features)].map((feature) => x("feature", { var: feature })),
     forms.map((form) => formElement(form)),
   );
-}
-
-/** The verification string of XEP-0115 §5.1, for identities without language. */
-export function capsHash({ identities, features, forms = [] }: DiscoInfo): string {
-  const order = (one: string, other: string): number => (one < other ? -1 : one > other ? 1 : 0);
-  const ofForm = ({ formType = "", fields }: DataForm): string[] => [
-    formType,
-    ...fields
-      .map((field) => [field.name ?? "", ...[...field.values].sort(order)])
-      .sort(([one = ""], [other = ""]) => order(one, other))
-      .flat(),
-  ];
-  const parts = [
-    ...identities.map(({ category, type, name }) => `${category}/${type}//${name ?? ""}`).sort(order),
-    ...[...new Set(features)].sort(order),
-    ...forms
-      .map(ofForm)
-      .sort(([one = ""], [other = ""]) => order(one, other))
-      .flat(),
-  ];
-  return createHash("sha1")
-    .update(`${parts.join("<")}<`)
-    .digest("base64");
 }
