@@ -1,9 +1,8 @@
 /** Checks passwords against hashes, never on the main thread: bcrypt and SHA-crypt in threads of their own, PBKDF2 in libuv's. */
 import { createHash, pbkdf2, timingSafeEqual } from "node:crypto";
-import { createRequire } from "node:module";
-import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import { Worker } from "node:worker_threads";
+import { workerFromSource } from "../source-worker.ts";
 import type { Checked, ToCheck } from "./hash-worker.ts";
 import type { HashForm } from "./password-hash.ts";
 import { derivationPool } from "./pool.ts";
@@ -96,19 +95,8 @@ function startThread(): HashThread {
   };
 }
 
-/** As in storage/thread.ts: Node 20 strips no types in a worker, tsx does it for tests. */
+/** As in storage/thread.ts. */
 function startWorker(): Worker {
-  if (!import.meta.url.endsWith(".ts")) return new Worker(new URL("./hash-worker.js", import.meta.url));
-  const entry = new URL("./hash-worker.ts", import.meta.url);
-  const { typescript } = process.features as { typescript?: string | false };
-  if (typescript) return new Worker(entry);
-  // Its libraries are ES modules, which tsx's way for CommonJS does not find.
-  const tsx = pathToFileURL(
-    createRequire(import.meta.url)
-      .resolve("tsx/esm/api")
-      .replace(/cjs$/, "mjs"),
-  ).href;
-  const load = `register(); return import(${JSON.stringify(entry.href)})`;
-  const bootstrap = `import(${JSON.stringify(tsx)}).then(({ register }) => { ${load} })`;
-  return new Worker(bootstrap, { eval: true });
+  if (import.meta.url.endsWith(".ts")) return workerFromSource(new URL("./hash-worker.ts", import.meta.url));
+  return new Worker(new URL("./hash-worker.js", import.meta.url));
 }

@@ -1,8 +1,7 @@
 /** Opens P12 files beside the stanza path: their derivation is JavaScript and may take seconds. */
-import { createRequire } from "node:module";
-import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { CodedError } from "../errors.ts";
+import { workerFromSource } from "../source-worker.ts";
 import type { OpenedPkcs12, ToOpen } from "./pkcs12-worker.ts";
 
 /** As `readPkcs12`, in a thread of its own. */
@@ -23,14 +22,9 @@ export function openPkcs12(
   });
 }
 
-/** As in storage/thread.ts: Node 20 strips no types in a worker, tsx does it for tests. */
+/** As in storage/thread.ts. */
 function startWorker(workerData: ToOpen): Worker {
-  if (!import.meta.url.endsWith(".ts"))
-    return new Worker(new URL("./pkcs12-worker.js", import.meta.url), { workerData });
-  const entry = new URL("./pkcs12-worker.ts", import.meta.url);
-  const { typescript } = process.features as { typescript?: string | false };
-  if (typescript) return new Worker(entry, { workerData });
-  const tsx = createRequire(import.meta.url).resolve("tsx/cjs/api");
-  const bootstrap = `require(${JSON.stringify(tsx)}).register(); require(${JSON.stringify(fileURLToPath(entry))})`;
-  return new Worker(bootstrap, { eval: true, workerData });
+  if (import.meta.url.endsWith(".ts"))
+    return workerFromSource(new URL("./pkcs12-worker.ts", import.meta.url), { workerData });
+  return new Worker(new URL("./pkcs12-worker.js", import.meta.url), { workerData });
 }

@@ -1,7 +1,6 @@
-import { createRequire } from "node:module";
-import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { CodedError } from "../errors.ts";
+import { workerFromSource } from "../source-worker.ts";
 import { codedError } from "./failure.ts";
 import type { FromWorker, GroupResult, ReadResult, ToWorker } from "./messages.ts";
 
@@ -16,18 +15,10 @@ export interface Thread {
   close(): Promise<void>;
 }
 
-/**
- * The built program finds worker.js beside this file. From sources (tests) it is worker.ts: newer Nodes strip its types
- * themselves, Node 20 needs tsx, whose `--import` is not honoured in a worker's execArgv, hence the small bootstrap.
- */
+/** The built program finds worker.js beside this file; tests run from sources. */
 function startWorker(): Worker {
-  if (!import.meta.url.endsWith(".ts")) return new Worker(new URL("./worker.js", import.meta.url));
-  const entry = new URL("./worker.ts", import.meta.url);
-  const { typescript } = process.features as { typescript?: string | false };
-  if (typescript) return new Worker(entry);
-  const tsx = createRequire(import.meta.url).resolve("tsx/cjs/api");
-  const bootstrap = `require(${JSON.stringify(tsx)}).register(); require(${JSON.stringify(fileURLToPath(entry))})`;
-  return new Worker(bootstrap, { eval: true });
+  if (import.meta.url.endsWith(".ts")) return workerFromSource(new URL("./worker.ts", import.meta.url));
+  return new Worker(new URL("./worker.js", import.meta.url));
 }
 
 /** Starts a thread; `ask` it to open the database. `onLost` is told if it dies before it is closed. */
