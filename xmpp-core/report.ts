@@ -36,8 +36,13 @@ export interface Report {
   certificateRefused(facts: { name: string; code: string; message: string }): void;
   certificateOrdered(facts: { name: string; names: string; directory: string; tookMs: number }): void;
   certificateOrderFailed(facts: { name: string; code: string; message: string; nextTry: string }): void;
+  archivePurged(facts: { messages: number; olderThanDays: number }): void;
+  abuseReported(facts: { by: string; on: string; reason: string }): void;
   adminLoggedIn(facts: { name: string; remote: string }): void;
   adminLoginFailed(facts: { remote: string }): void;
+  componentConnected(facts: { label: string; remote: string }): void;
+  componentRefused(facts: { label: string; remote: string }): void;
+  componentGone(facts: { label: string }): void;
   listenerFailed(facts: { listener: string; code: string; message: string }): void;
   wrong(facts: { what: string; error: unknown }): void;
 }
@@ -51,12 +56,15 @@ export function openReport(log: Logger): Report {
   const logins = counter("logins_total", "Logins", ["mechanism"]);
   const failedLogins = counter("failed_logins_total", "Failed logins", ["condition"]);
   const directoryFailures = counter("directory_failures_total", "Logins that a directory did not judge", ["source"]);
+  const purged = counter("purged_messages_total", "Messages that archives no longer keep for their age");
+  const abuse = counter("abuse_reports_total", "Reports of spam and abuse by users", ["reason"]);
   const registrations = counter("registrations_total", "Accounts made and given up by their owners", ["what"]);
   const resumed = counter("resumed_sessions_total", "Sessions resumed", ["after"]);
   const ended = counter("ended_sessions_total", "Sessions ended", ["why"]);
   const faults = counter("faults_total", "Requests that failed by our own fault");
   const applies = counter("applied_total", "Applied revisions", ["result"]);
   const storageFailures = counter("storage_failures_total", "Times that the storage began to fail");
+  const componentEvents = counter("components_total", "Components connected, refused and gone", ["what"]);
   const orders = counter("certificate_orders_total", "Certificates ordered by ACME", ["result"]);
   let messages = 0;
   new Counter({
@@ -146,6 +154,14 @@ export function openReport(log: Logger): Report {
       orders.inc({ result: "failed" });
       log.error(facts, "certificate not ordered, the one in use stays");
     },
+    archivePurged(facts) {
+      purged.inc(facts.messages);
+      log.info(facts, "old messages purged from the archives");
+    },
+    abuseReported(facts) {
+      abuse.inc({ reason: facts.reason });
+      log.warn(facts, "a user reports somebody");
+    },
     adminLoggedIn(facts) {
       adminLogins.inc({ result: "ok" });
       log.info(facts, "admin logged in");
@@ -153,6 +169,18 @@ export function openReport(log: Logger): Report {
     adminLoginFailed(facts) {
       adminLogins.inc({ result: "refused" });
       log.warn(facts, "admin login refused");
+    },
+    componentConnected(facts) {
+      componentEvents.inc({ what: "connected" });
+      log.info(facts, "component connected");
+    },
+    componentRefused(facts) {
+      componentEvents.inc({ what: "refused" });
+      log.warn(facts, "component refused");
+    },
+    componentGone(facts) {
+      componentEvents.inc({ what: "gone" });
+      log.info(facts, "component gone");
     },
     listenerFailed: (facts) => log.error(facts, "listener failed"),
     wrong({ what, error }) {

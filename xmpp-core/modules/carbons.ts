@@ -102,7 +102,8 @@ function copyTo(flow: MessageFlow, account: Account, direction: "sent" | "receiv
 
 function copyFor(flow: MessageFlow, session: Session, direction: "sent" | "received"): Xml {
   const by = formatJid({ local: session.account.name, domain: session.view, resource: "" });
-  const id = flow.archiveId === 0 ? undefined : stanzaId(flow.archiveId, by);
+  const archive = direction === "sent" ? flow.senderArchive : flow.recipientArchive;
+  const id = archive === session.account.id ? stanzaId(flow.archiveId, by) : undefined;
   const message = flow.renderedWith(session.view, id).toString();
   return wrap(session, direction, rawXml(`<message xmlns="${ns.client}"${message.slice("<message".length)}`));
 }

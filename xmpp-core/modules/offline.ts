@@ -253,7 +253,7 @@ export const offline = defineModule({
 /** A stored message with its delay stamp; a managed session remembers it until it is acknowledged. */
 function sendStored(core: Core, session: Session, row: StoredStanza): void {
   const parts = { names: core.names, views: core.router.views };
-  const message = renderStored(parts, row, session.view, lateExtras(core, session, row.id));
+  const message = renderStored(parts, row, session.view, lateExtras(core, session, row));
   const remember = core.sessions.outboundRow(session, row.id);
   const ticket = remember === undefined ? 0 : core.sessions.commit(session, [remember]);
   core.router.send(session, message, ticket, { is: "message", archiveId: row.id });

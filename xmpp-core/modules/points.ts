@@ -92,6 +92,8 @@ export interface Visibility {
   shows(account: Account, other: Account): boolean;
   /** Whether `account` sees the presence of `other`. */
   sees(account: Account, other: Account): boolean;
+  /** Groups of `account` that hold `other`, its own and shared ones. */
+  groups(account: Account, other: Account): readonly string[];
 }
 export const visibility = point<Visibility>("visibility");
 

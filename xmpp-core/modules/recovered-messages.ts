@@ -15,7 +15,7 @@ export function recoveredMessages(core: Core): RenderStored {
     const found = new Map<number, Buffer>();
     if (archiveIds.length === 0) return found;
     for (const row of await storage.read(stanzasById, JSON.stringify(archiveIds))) {
-      found.set(row.id, Buffer.from(asSeen(session, row, lateExtras(core, session, row.id))));
+      found.set(row.id, Buffer.from(asSeen(session, row, lateExtras(core, session, row))));
     }
     return found;
   };

@@ -22,6 +22,9 @@ export interface StoredStanza {
   readonly type: string;
   readonly stanza_id: string | null;
   readonly lang: string | null;
+  /** Accounts in whose archive it is. */
+  readonly sender_archive: number | null;
+  readonly recipient_archive: number | null;
   readonly payload: Uint8Array;
 }
 

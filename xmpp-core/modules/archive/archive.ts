@@ -6,16 +6,19 @@ import { formatJid } from "../../jid/jid.ts";
 import { property } from "../../properties/property.ts";
 import { boolean, integer } from "../../properties/text-schema.ts";
 import type { Account } from "../../routing/accounts.ts";
-import type { IqAnswer, IqRequest, MessageFlow } from "../../routing/handlers.ts";
+import type { IqAnswer, IqRequest } from "../../routing/handlers.ts";
 import type { Session } from "../../routing/session.ts";
 import { renderStored, type StoredStanza } from "../../routing/stored-stanzas.ts";
-import { archiveTime, firstArchiveId } from "../../storage/archive-id.ts";
+import { archiveTime } from "../../storage/archive-id.ts";
 import { read, write } from "../../storage/statement.ts";
 import { type Xml, x } from "../../xml/writer.ts";
 import { type Core, defineModule } from "../module.ts";
-import { countable, storedExtras } from "../points.ts";
-import { type ArchiveFilter, answerQuery, archiveForm, highestId, metadataElement } from "./query.ts";
+import { countable, discoExtra, storedExtras } from "../points.ts";
+import { archivePreferences, defaultPolicy, preferencesMigration } from "./preferences.ts";
+import { type ArchiveFilter, answerQuery, archiveFields, fulltextField, highestId, metadataElement } from "./query.ts";
 import { renameInArchives } from "./renames.ts";
+import { dropLoose, forgetRemoved, leaving, purgeOlder, sweepMigration } from "./sweep.ts";
+import { emptyIndex, indexTexts, searchEnabled, textIndexMigration, textQuery } from "./text-index.ts";
 
 const enabled = property("firekeeper.archive.enabled", {
   schema: boolean,
@@ -84,6 +87,14 @@ const bounds = `FROM archive a JOIN stanza s ON s.id = a.id WHERE a.owner = ? AN
 const pageUp = read<PageParams, StoredStanza>(`SELECT s.* ${bounds} ORDER BY a.id LIMIT ?`);
 const pageDown = read<PageParams, StoredStanza>(`SELECT s.* ${bounds} ORDER BY a.id DESC LIMIT ?`);
 const countAll = read<PageParams, { number: number }>(`SELECT count(*) AS number FROM (SELECT 1 ${bounds} LIMIT ?)`);
+const matching = `FROM archive_text t JOIN archive a ON a.id = t.rowid JOIN stanza s ON s.id = a.id WHERE archive_text MATCH ?
+  AND ${bounds.slice(bounds.indexOf("WHERE ") + 6)}`;
+type FoundParams = [text: string, ...PageParams];
+const foundUp = read<FoundParams, StoredStanza>(`SELECT s.* ${matching} ORDER BY a.id LIMIT ?`);
+const foundDown = read<FoundParams, StoredStanza>(`SELECT s.* ${matching} ORDER BY a.id DESC LIMIT ?`);
+const countFound = read<FoundParams, { number: number }>(
+  `SELECT count(*) AS number FROM (SELECT 1 ${matching} LIMIT ?)`,
+);
 const edges = read<[owner: number], { first: number | null; last: number | null }>(
   "SELECT min(id) AS first, max(id) AS last FROM archive WHERE owner = ?",
 );
@@ -91,15 +102,8 @@ const known = read<[owner: number, ids: string], { number: number }>(
   "SELECT count(*) AS number FROM archive WHERE owner = ? AND id IN (SELECT value FROM json_each(?))",
 );
 const total = read<[], { number: number }>("SELECT count(*) AS number FROM archive");
-const purgeEntries = write<[before: number, rows: number]>(
-  "DELETE FROM archive WHERE (owner, id) IN (SELECT owner, id FROM archive WHERE id < ? LIMIT ?)",
-);
-const purgeBodies = write<[before: number, rows: number]>(
-  `DELETE FROM stanza WHERE id IN (SELECT s.id FROM stanza s WHERE s.id < ?
-     AND NOT EXISTS (SELECT 1 FROM offline o WHERE o.id = s.id) AND s.id NOT IN (SELECT archive_id FROM outbound) LIMIT ?)`,
-);
-
-const dayMs = 24 * 3600 * 1000;
+const hourMs = 3600 * 1000;
+const searchFields = [fulltextField];
 /** So many messages come together before they are entered unasked. */
 const enterAt = 8192;
 
@@ -110,17 +114,18 @@ export const archive = defineModule({
     {
       spec: "XEP-0313",
       version: "1.1.3",
-      status: "partial",
-      note: "archives of accounts; preferences (XEP-0441) come later",
+      status: "complete",
     },
+    { spec: "XEP-0431", version: "0.2.0", status: "complete", note: "words of plain bodies; all must occur" },
+    { spec: "XEP-0441", version: "0.2.0", status: "complete" },
     { spec: "XEP-0359", version: "0.7.0", status: "complete" },
     { spec: "XEP-0334", version: "0.4.0", status: "complete" },
   ],
   accountFeatures: [ns.archive, ns.archiveExtended, ns.archiveGroupchat, ns.stanzaIds],
   // Profanity looks for the archive at the server only, though it stands at the account (XEP-0313 §2).
   features: [ns.archive, ns.stanzaIds],
-  properties: [enabled, days],
-  migrations: [migration],
+  properties: [enabled, days, defaultPolicy, searchEnabled],
+  migrations: [migration, preferencesMigration, textIndexMigration, sweepMigration],
   start(core) {
     const { storage } = core;
     let waiting = 0;
@@ -128,19 +133,23 @@ export const archive = defineModule({
       waiting = 0;
       enterAll(core).catch((error: unknown) => core.report.wrong({ what: "entering messages into archives", error }));
     };
-    const takes = (flow: MessageFlow): boolean => flow.lasting && core.properties.get(enabled);
+    const preferences = archivePreferences(core);
 
     core.offer(storedExtras, {
       append: (account, archiveId, view) =>
         stanzaId(archiveId, formatJid({ local: account.name, domain: view, resource: "" })),
     });
     core.offer(countable, { what: "archivedMessages", count: async () => (await storage.read(total))[0]?.number ?? 0 });
-    core.every(
-      dayMs / 24,
-      () => void purge(core).catch((error: unknown) => core.report.wrong({ what: "purging the archive", error })),
-    );
+    const inBackground = (what: string, work: Promise<void>): void =>
+      void work.catch((error: unknown) => core.report.wrong({ what, error }));
+    core.every(hourMs, () => inBackground("sweeping the archives", sweep(core)));
+    core.watch(searchEnabled, (on) => {
+      if (!on) inBackground("emptying the index of the archives", emptyIndex(core));
+    });
+    core.offer(discoExtra, { accountFeatures: () => (core.properties.get(searchEnabled) ? [ns.fulltext] : []) });
 
     return {
+      ready: preferences.ready,
       message: {
         amend(flow) {
           // Ids are the archive's word; what a client wrote as one is a forgery (XEP-0359 §6).
@@ -151,12 +160,15 @@ export const archive = defineModule({
           }
         },
         store(flow) {
-          if (!takes(flow)) return undefined;
+          if (!flow.lasting || !core.properties.get(enabled)) return undefined;
           const { sender, recipient } = flow;
+          const bySender = sender !== undefined && preferences.keeps(sender.account, flow.to);
+          const byRecipient = recipient !== undefined && preferences.keeps(recipient, flow.from);
+          if (!bySender && !byRecipient) return undefined;
           const id = flow.keep();
-          flow.senderArchive = sender?.account.id;
           if (++waiting >= enterAt) enterSoon();
-          if (recipient === undefined) return undefined;
+          if (bySender) flow.senderArchive = sender.account.id;
+          if (!byRecipient) return undefined;
           flow.recipientArchive = recipient.id;
           flow.append = (view) => stanzaId(id, formatJid({ local: recipient.name, domain: view, resource: "" }));
           return undefined;
@@ -164,14 +176,32 @@ export const archive = defineModule({
       },
       iq: [
         { set: [ns.archive, "query"], at: ["account"], answer: (request) => query(core, request) },
-        { get: [ns.archive, "query"], at: ["account"], answer: (request) => request.result(archiveForm) },
+        {
+          get: [ns.archive, "query"],
+          at: ["account"],
+          answer: (request) => request.result(archiveFields(core.properties.get(searchEnabled) ? searchFields : [])),
+        },
         { get: [ns.archive, "metadata"], at: ["account"], answer: (request) => metadata(core, request) },
+        ...preferences.iq,
       ],
       account: {
         renamed(account, before) {
+          preferences.follow(account, before);
           enterAll(core)
             .then(() => renameInArchives(core, account, before))
             .catch((error: unknown) => core.report.wrong({ what: `archive of ${account.name}`, error }));
+        },
+        setAside: (account) => preferences.leave(account),
+        removed(account) {
+          // Behind the caller's commit, which takes the archive itself away.
+          setImmediate(() => {
+            const gone = core.storage.write([]).then(() => enterAll(core));
+            inBackground(
+              `messages of ${account.name}`,
+              gone.then(() => forgetRemoved(core)),
+            );
+          });
+          return [...preferences.leave(account), ...leaving(account)];
         },
       },
     };
@@ -182,14 +212,30 @@ async function query(core: Core, request: IqRequest): Promise<IqAnswer> {
   const { session, account } = request;
   if (account === undefined) return request.error(stanzaError("item-not-found"));
   await enterAll(core);
+  const { storage } = core;
   const params = ({ from, to, peer, full, ids }: ArchiveFilter, limit: number): PageParams => [
     ...([account.id, from, to, peer, peer, full, full, full, ids, ids] as const),
     limit,
   ];
+  const found = async ({ words }: ArchiveFilter): Promise<string> => {
+    await indexTexts(core);
+    return textQuery(account.id, words);
+  };
   return answerQuery<StoredStanza>(core, request, {
-    known: async (ids) => (await core.storage.read(known, account.id, ids))[0]?.number ?? 0,
-    count: async (filter) => (await core.storage.read(countAll, ...params(filter, highestId)))[0]?.number ?? 0,
-    rows: (filter, backwards, limit) => core.storage.read(backwards ? pageDown : pageUp, ...params(filter, limit)),
+    fields: core.properties.get(searchEnabled) ? searchFields : [],
+    known: async (ids) => (await storage.read(known, account.id, ids))[0]?.number ?? 0,
+    async count(filter) {
+      const counted = params(filter, highestId);
+      if (filter.words === "") return (await storage.read(countAll, ...counted))[0]?.number ?? 0;
+      const text = await found(filter);
+      return text === "" ? 0 : ((await storage.read(countFound, text, ...counted))[0]?.number ?? 0);
+    },
+    async rows(filter, backwards, limit) {
+      const page = params(filter, limit);
+      if (filter.words === "") return storage.read(backwards ? pageDown : pageUp, ...page);
+      const text = textQuery(account.id, filter.words);
+      return text === "" ? [] : storage.read(backwards ? foundDown : foundUp, text, ...page);
+    },
     send: (row, queryId) => core.router.send(session, result(core, session, row, queryId)),
   });
 }
@@ -216,14 +262,16 @@ async function enterAll(core: Core): Promise<void> {
   });
 }
 
-/** Forgets what is older than the property says, in slices behind the stanzas. */
-async function purge(core: Core): Promise<void> {
-  const kept = core.properties.get(days);
-  if (kept === 0) return;
-  const before = firstArchiveId(core.clock.now() - kept * dayMs);
+/** What the server does to archives by itself, hourly, in slices behind the stanzas. */
+async function sweep(core: Core): Promise<void> {
   await enterAll(core);
-  await core.storage.bulk(async (step) => {
-    while ((await step((rows) => [purgeEntries.with(before, rows)])) > 0);
-    while ((await step((rows) => [purgeBodies.with(before, rows)])) > 0);
-  });
+  await forgetRemoved(core);
+  const kept = core.properties.get(days);
+  const gone = kept === 0 ? 0 : await purgeOlder(core, kept);
+  if (gone > 0) {
+    core.report.archivePurged({ messages: gone, olderThanDays: kept });
+    core.rights.used("server", "purge archives", `${gone} messages older than ${kept} days`);
+  }
+  await dropLoose(core);
+  if (core.properties.get(searchEnabled)) await indexTexts(core);
 }

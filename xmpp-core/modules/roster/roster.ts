@@ -10,6 +10,7 @@ import { type Core, defineModule } from "../module.ts";
 import {
   countable,
   presences,
+  rosterFacts,
   rosterLists,
   type SharedContactChange,
   sharedContacts,

@@ -56,6 +56,8 @@ export interface Rosters {
   forgetAll(): void;
   /** Rosters in memory now, of accounts with sessions. */
   held(): readonly Roster[];
+  /** From now on the account's roster stays in memory. */
+  hold(account: Account): Promise<unknown> | undefined;
   sessionOpened(account: Account): void;
   sessionClosed(account: Account): void;
 }
@@ -64,10 +66,13 @@ export interface Rosters {
 export function openRosters(storage: Storage): Rosters {
   const online = new Map<number, Roster>();
   const recent = new LRUCache<number, Roster>({ max: keptOfOffline });
+  /** Those that others ask for on the way of a stanza, when there is no time to read. */
+  const lasting = new Map<number, Roster | undefined>();
   const loading = new Map<number, Promise<Roster>>();
   let generation = 0;
 
   function keep(roster: Roster): Roster {
+    if (lasting.has(roster.account.id)) lasting.set(roster.account.id, roster);
     if (roster.account.sessions.length > 0) online.set(roster.account.id, roster);
     else recent.set(roster.account.id, roster);
     return roster;
@@ -87,7 +92,7 @@ export function openRosters(storage: Storage): Rosters {
   }
 
   const rosters: Rosters = {
-    get: (account) => online.get(account.id) ?? recent.get(account.id),
+    get: (account) => online.get(account.id) ?? recent.get(account.id) ?? lasting.get(account.id),
     load(account) {
       const known = rosters.get(account);
       if (known !== undefined) return Promise.resolve(known);
@@ -103,20 +108,28 @@ export function openRosters(storage: Storage): Rosters {
       loading.delete(account.id);
       online.delete(account.id);
       recent.delete(account.id);
+      if (lasting.has(account.id)) lasting.set(account.id, undefined);
     },
     forgetOffline() {
       generation++;
       recent.clear();
+      for (const id of lasting.keys()) lasting.set(id, online.get(id));
     },
     forgetAll() {
       generation++;
+      for (const id of lasting.keys()) lasting.set(id, undefined);
       loading.clear();
       online.clear();
       recent.clear();
     },
     held: () => [...online.values()],
+    hold(account) {
+      if (lasting.get(account.id) !== undefined) return undefined;
+      lasting.set(account.id, rosters.get(account));
+      return lasting.get(account.id) === undefined ? rosters.load(account) : undefined;
+    },
     sessionOpened(account) {
-      const known = recent.get(account.id);
+      const known = recent.get(account.id) ?? lasting.get(account.id);
       if (known === undefined) return;
       recent.delete(account.id);
       online.set(account.id, known);

@@ -47,5 +47,9 @@ export function rosterVisibility(core: Core, rosters: Rosters, active: () => boo
     watched: (account, who) => linked(account, seeing, who),
     shows: (account, other) => has(account, other, showing),
     sees: (account, other) => has(account, other, seeing),
+    groups(account, other) {
+      const { own, shared } = link(account, other);
+      return [...(own?.groups ?? []), ...(shared?.groups ?? [])];
+    },
   };
 }
