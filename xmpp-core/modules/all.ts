@@ -2,6 +2,7 @@ import { adHocCommands } from "./ad-hoc-commands.ts";
 import { archive } from "./archive/archive.ts";
 import { blocking } from "./blocking.ts";
 import { carbons } from "./carbons.ts";
+import { components } from "./components/components.ts";
 import { disco } from "./disco.ts";
 import { entityTime } from "./entity-time.ts";
 import { interests } from "./interests.ts";
@@ -40,6 +41,7 @@ const capabilities: readonly Module[] = [
   adHocCommands,
   supervisors,
   socks5Proxy,
+  components,
 ];
 
 /** Every capability of the server; features, tables, properties and docs follow from the declarations. */

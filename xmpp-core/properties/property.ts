@@ -19,6 +19,8 @@ export interface Property<T> {
   readonly aliases: readonly string[];
   /** Never shown, only replaced. */
   readonly secret: boolean;
+  /** A key of the host application, not of Openfire's: what its components read. */
+  readonly ofHost: boolean;
   /** A sentence when the value is weaker than our default; it stands at the head of plan and status. */
   weakens(value: T): string | undefined;
   /** A sentence when a part of the value has no effect here. */
@@ -46,6 +48,7 @@ export function property<T, const D extends T | undefined>(
     unit?: string;
     aliases?: readonly string[];
     secret?: boolean;
+    ofHost?: boolean;
     weakens?: (value: T) => string | undefined;
     notes?: (value: T) => readonly string[];
   },
@@ -61,6 +64,7 @@ export function property<T, const D extends T | undefined>(
     unit: declaration.unit ?? unitOf(schema.type),
     aliases: declaration.aliases ?? [],
     secret: declaration.secret ?? false,
+    ofHost: declaration.ofHost ?? false,
     weakens: (value: T) => weakens?.(value),
     notes: (value: T) => notes?.(value) ?? [],
   } as unknown as Property<D extends undefined ? T | undefined : T>;

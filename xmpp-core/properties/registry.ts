@@ -142,7 +142,7 @@ function indexOf(declared: readonly AnyProperty[]): { find(key: string): Found |
     if (byKey.has(key)) throw new CodedError("property/declared-twice", `${key} is declared twice.`);
     const standing = standingOf(key);
     if (standing.is === "reserved") throw new CodedError("property/reserved", `${key} is set by ${standing.by} only.`);
-    if (standing.is === "unknown" && !/^(?:firekeeper|plugin)\./.test(key)) {
+    if (standing.is === "unknown" && !found.property.ofHost && !/^(?:firekeeper|plugin)\./.test(key)) {
       throw new CodedError("property/unknown-name", `${key} is no property of Openfire.`, {
         hint: "Our own properties start with firekeeper.",
       });

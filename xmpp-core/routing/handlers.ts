@@ -28,7 +28,9 @@ export type Asker = "anyone" | "self" | "admin" | "supervisor";
 export type IqAnswer =
   /** `after`: the group that must be on disk before the answer goes out. */
   | { readonly is: "result"; readonly payload?: Xml | undefined; readonly after?: Ticket | undefined }
-  | { readonly is: "error"; readonly error: StanzaError };
+  | { readonly is: "error"; readonly error: StanzaError }
+  /** Whoever took the request answers it by `router.sendTo`, so that the asker's other stanzas need not wait. */
+  | { readonly is: "later" };
 
 /** A request of anybody: a session of ours, or somebody behind a component. */
 export interface OpenRequest {
@@ -108,6 +110,8 @@ export interface ServiceHandler {
   iq(flow: ServiceStanza): StanzaError | undefined | Promise<StanzaError | undefined>;
   /** Set by who carries stanzas away: everything to the service goes there, no handler is asked. */
   readonly link?: Link;
+  /** Nobody is there at the moment: requests are refused with it, no handler is asked. */
+  readonly away?: StanzaError;
 }
 
 /** The way to those behind a component. */

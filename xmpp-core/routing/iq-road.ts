@@ -57,8 +57,12 @@ export function iqRoad(parts: {
       return undefined;
     }
     const place = names.locate(to);
-    if (place.at === "service" && parts.service(place.label)?.link !== undefined)
-      return toService(sender, stanza, place, to);
+    const service = place.at === "service" ? parts.service(place.label) : undefined;
+    if (place.at === "service" && service?.link !== undefined) return toService(sender, stanza, place, to);
+    if (service?.away !== undefined) {
+      refuse(sender, stanza, service.away);
+      return undefined;
+    }
     if (stanza.type === "result" || stanza.type === "error") return answered(sender, stanza, place, to);
     // RFC 6120 §8.2.3: a request has an id and exactly one payload.
     if ((stanza.type !== "get" && stanza.type !== "set") || stanza.id === undefined || stanza.children.length !== 1) {
@@ -192,6 +196,7 @@ export function iqRoad(parts: {
       error: (error) => ({ is: "error", error }),
     };
     const reply = (answer: IqAnswer): void => {
+      if (answer.is === "later") return;
       if (answer.is === "error") {
         const error = errorReply(stanza, answer.error, { from: responder, to: sender.address });
         if (error !== undefined) sender.send(error, 0);
