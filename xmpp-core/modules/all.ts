@@ -13,6 +13,7 @@ import { payloadAddresses } from "./payload-addresses.ts";
 import { ping } from "./ping.ts";
 import { presence } from "./presence/presence.ts";
 import { privateStorage } from "./private-storage.ts";
+import { pubsub } from "./pubsub/pubsub.ts";
 import { registration } from "./registration.ts";
 import { roster } from "./roster/roster.ts";
 import { sharedGroups } from "./shared-groups/shared-groups.ts";
@@ -38,6 +39,7 @@ const capabilities: readonly Module[] = [
   blocking,
   vcard,
   privateStorage,
+  pubsub,
   adHocCommands,
   supervisors,
   socks5Proxy,
