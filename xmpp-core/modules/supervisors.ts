@@ -1,15 +1,14 @@
 import { z } from "zod";
-import { type DataForm, type Field, field, formElement, parseForm } from "../formats/data-form.ts";
+import { type Field, field } from "../formats/data-form.ts";
 import { ns } from "../formats/namespaces.ts";
 import { stanzaError } from "../formats/stanza-error.ts";
-import { bare, type Jid, parseJid } from "../jid/jid.ts";
+import { type Jid, parseJid } from "../jid/jid.ts";
 import type { Account } from "../routing/accounts.ts";
 import type { Served } from "../routing/names.ts";
 import type { Session } from "../routing/session.ts";
 import { sessionState } from "../routing/session-state.ts";
-import { parseStanza } from "../xml/document.ts";
-import { limitsAfterLogin } from "../xml/limits.ts";
-import { text, x } from "../xml/writer.ts";
+import { online, tell } from "./announcements.ts";
+import { askFor, completed, listUsers, refusedFor, submitted } from "./command-forms.ts";
 import { type Core, defineModule } from "./module.ts";
 import { type CommandAsk, type CommandStep, commands, groups } from "./points.ts";
 import { presenceWatch } from "./presence-watch.ts";
@@ -39,23 +38,7 @@ function start(core: Core) {
   const watch = presenceWatch(core, watching);
 
   const used = (ask: CommandAsk, what: string, on: string): void => rights.used(ask.session.bareAddress, what, on);
-  const completed = (note: string, form?: DataForm): CommandStep => ({
-    is: "completed",
-    note,
-    ...(form !== undefined && { form: formElement(form) }),
-  });
-  const ask = (form: Omit<DataForm, "type" | "formType">): CommandStep => ({
-    is: "form",
-    form: formElement({ type: "form", formType: ns.admin, ...form }),
-  });
-  const refused = (why: string): CommandStep => ({ is: "error", error: stanzaError("bad-request", { text: why }) });
-
-  /** Values of a submitted field; undefined: no form was submitted, so it is to be shown. */
-  function submitted(request: CommandAsk, name: string): readonly string[] | undefined {
-    const form = request.form && parseForm(request.form);
-    if (form?.type !== "submit") return undefined;
-    return form.fields.find((one) => one.name === name)?.values ?? [];
-  }
+  const refused = (why: string): CommandStep => refusedFor("bad-request", why);
 
   function* sessionsOf(served: Served): IterableIterator<Session> {
     for (const session of sessions.all())
@@ -89,31 +72,14 @@ function start(core: Core) {
     });
   }
 
-  /** XEP-0133 §4.21: bare addresses, as many as asked for. */
-  function onlineUsers(request: CommandAsk): CommandStep {
-    const limits = ["25", "50", "75", "100", "150", "200", "none"];
-    const [most] = submitted(request, "max_items") ?? ["-"];
-    if (most === "-")
-      return ask({
-        title: "Online users",
-        instructions: "Choose how many to list.",
-        fields: [
-          {
-            ...{ name: "max_items", label: "At most", type: "list-single", values: ["none"] },
-            options: limits.map((value) => ({ label: value === "none" ? "All" : value, value })),
-          },
-        ],
-      });
-    const online = new Set<string>();
-    for (const one of sessionsOf(request.served))
-      if (one.priority !== undefined) online.add(names.absolute(`${one.account.name}@`, request.session.view));
-    const listed = [...online].sort().slice(0, most === undefined || most === "none" ? undefined : Number(most));
-    used(request, "list online users", request.served.name);
-    return completed(`${online.size} users are online.`, {
-      ...{ type: "result", formType: ns.admin },
-      fields: [{ name: "onlineuserjids", type: "jid-multi", label: "Online users", values: listed }],
+  /** XEP-0133 §4.20 */
+  const onlineUsers = (request: CommandAsk): CommandStep =>
+    listUsers(core, request, {
+      title: "List online users",
+      field: "onlineuserjids",
+      all: () => online(core, request.served.id),
+      sentence: (count) => `${count} users are online.`,
     });
-  }
 
   /** The sessions that an address of the domain names: one, or all of an account. */
   function named(address: Jid, served: Served): readonly Session[] {
@@ -128,7 +94,7 @@ function start(core: Core) {
   function endSessions(request: CommandAsk): CommandStep {
     const given = submitted(request, "accountjids");
     if (given === undefined)
-      return ask({
+      return askFor({
         title: "End sessions",
         instructions: "Addresses with a resource end one session, without one all of a user.",
         fields: [{ name: "accountjids", type: "jid-multi", label: "Addresses", required: true, values: [] }],
@@ -163,14 +129,7 @@ function start(core: Core) {
     const body = lines.join("\n").trim();
     if (body === "") return refused("The announcement is empty.");
     let told = 0;
-    for (const account of to) {
-      const online = account.sessions.find((one) => one.priority !== undefined);
-      const from = parseJid(online?.view ?? "");
-      if (online === undefined || from === undefined) continue;
-      const id = core.random(9).toString("base64url");
-      const xml = x("message", { xmlns: ns.client, type: "normal", id }, x("body", {}, text(body)));
-      if (router.message(parseStanza(xml, ns.client, limitsAfterLogin), from, bare(online.jid)) === undefined) told++;
-    }
+    for (const account of to) if (tell(core, account, body)) told++;
     used(request, "announce", on);
     return completed(`Announced to ${told} ${told === 1 ? "user" : "users"}.`);
   }
@@ -178,9 +137,8 @@ function start(core: Core) {
   /** XEP-0133 §4.23 */
   function announceToAll(request: CommandAsk): CommandStep {
     const lines = submitted(request, "announcement");
-    if (lines === undefined) return ask({ title: "Announce to online users", fields: [announcementField] });
-    const all = new Set([...sessionsOf(request.served)].map(({ account }) => account));
-    return announce(request, all, request.served.name, lines);
+    if (lines === undefined) return askFor({ title: "Announce to online users", fields: [announcementField] });
+    return announce(request, online(core, request.served.id), request.served.name, lines);
   }
 
   function announceToGroup(request: CommandAsk): CommandStep {
@@ -188,7 +146,7 @@ function start(core: Core) {
     const [group = ""] = submitted(request, "group") ?? [];
     const lines = submitted(request, "announcement");
     if (lines === undefined)
-      return ask({
+      return askFor({
         title: "Announce to a group",
         fields: [
           {
