@@ -1,4 +1,17 @@
+import { roomArchive } from "./archive.ts";
+import { roomAvatars } from "./avatars.ts";
 import type { RoomFeature } from "./extensions.ts";
+import { roomHats } from "./hats.ts";
+import { roomModeration } from "./moderation.ts";
+import { roomPresets } from "./presets.ts";
+import { roomRegistration } from "./registration.ts";
 
 /** The features of rooms beyond the engine, in the order in which their hooks run. */
-export const roomFeatures: readonly RoomFeature[] = [];
+export const roomFeatures: readonly RoomFeature[] = [
+  roomArchive,
+  roomPresets,
+  roomModeration,
+  roomRegistration,
+  roomAvatars,
+  roomHats,
+];
