@@ -211,6 +211,7 @@ export async function startServer(options: ServerOptions) {
         ...modules.flatMap((module) => module.streamFeatures ?? []),
         ...handlers.flatMap((each) => each.streamFeatures?.() ?? []),
       ],
+      featuresBeforeLogin: () => handlers.flatMap((each) => each.featuresBeforeLogin?.() ?? []),
       beforeLogin: () => handlers.flatMap((each) => each.beforeLogin ?? []),
       sessionHandlers: () => sessions.handlers,
       renderStored: recoveredMessages(core),

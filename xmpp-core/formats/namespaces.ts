@@ -20,6 +20,7 @@ export const ns = {
   register: "jabber:iq:register", // XEP-0077
   registerFeature: "http://jabber.org/features/iq-register", // XEP-0077
   streamManagement: "urn:xmpp:sm:3", // XEP-0198
+  streamLimits: "urn:xmpp:stream-limits:0", // XEP-0478
   channelBinding: "urn:xmpp:sasl-cb:0", // XEP-0440
   sasl2: "urn:xmpp:sasl:2", // XEP-0388
   bind2: "urn:xmpp:bind:0", // XEP-0386
@@ -36,14 +37,23 @@ export const ns = {
   capabilities2: "urn:xmpp:caps", // XEP-0390
   hashes: "urn:xmpp:hashes:2", // XEP-0300
   serverInfo: "http://jabber.org/network/serverinfo", // XEP-0157
+  serviceOutage: "urn:xmpp:sos:0", // XEP-0455
   // Small services
   ping: "urn:xmpp:ping", // XEP-0199
   version: "jabber:iq:version", // XEP-0092
   time: "urn:xmpp:time", // XEP-0202
   lastActivity: "jabber:iq:last", // XEP-0012
+  sharedGroup: "http://www.jivesoftware.org/protocol/sharedgroup", // Spark
   privateStorage: "jabber:iq:private", // XEP-0049
   vcard: "vcard-temp", // XEP-0054
   vcardUpdate: "vcard-temp:x:update", // XEP-0153
+  vcard4: "urn:ietf:params:xml:ns:vcard-4.0", // XEP-0292
+  vcard4Node: "urn:xmpp:vcard4", // XEP-0292
+  avatarData: "urn:xmpp:avatar:data", // XEP-0084
+  avatarMetadata: "urn:xmpp:avatar:metadata", // XEP-0084
+  avatarConversion: "urn:xmpp:pep-vcard-conversion:0", // XEP-0398
+  bookmarks: "urn:xmpp:bookmarks:1", // XEP-0402
+  legacyBookmarks: "storage:bookmarks", // XEP-0048
   blocking: "urn:xmpp:blocking", // XEP-0191
   blockingErrors: "urn:xmpp:blocking:errors", // XEP-0191
   privacy: "jabber:iq:privacy", // XEP-0016, only to refuse it
@@ -97,5 +107,9 @@ export const ns = {
   pubsub: "http://jabber.org/protocol/pubsub", // XEP-0060
   pubsubEvent: "http://jabber.org/protocol/pubsub#event", // XEP-0060
   component: "jabber:component:accept", // XEP-0114
+  delegation: "urn:xmpp:delegation:2", // XEP-0355
+  privilege: "urn:xmpp:privilege:2", // XEP-0356
+  virtualPresence: "urn:firekeeper:virtual-presence:0", // ours, docs/components.md
+  hostData: "urn:firekeeper:host:0", // ours, docs/components.md
   dialback: "jabber:server:dialback", // XEP-0220
 } as const;

@@ -1,13 +1,17 @@
 import { adHocCommands } from "./ad-hoc-commands.ts";
+import { administration } from "./administration/administration.ts";
 import { archive } from "./archive/archive.ts";
 import { blocking } from "./blocking.ts";
 import { carbons } from "./carbons.ts";
 import { components } from "./components/components.ts";
+import { contactAddresses } from "./contact-addresses.ts";
 import { disco } from "./disco.ts";
 import { entityTime } from "./entity-time.ts";
 import { interests } from "./interests.ts";
+import { lastActivity } from "./last-activity.ts";
 import { legacySession } from "./legacy-session.ts";
 import type { Module } from "./module.ts";
+import { multicast } from "./multicast.ts";
 import { offline } from "./offline.ts";
 import { payloadAddresses } from "./payload-addresses.ts";
 import { ping } from "./ping.ts";
@@ -19,8 +23,11 @@ import { roster } from "./roster/roster.ts";
 import { sharedGroups } from "./shared-groups/shared-groups.ts";
 import { socks5Proxy } from "./socks5-proxy.ts";
 import { softwareVersion } from "./software-version.ts";
+import { sparkGroups } from "./spark-groups.ts";
+import { streamLimits } from "./stream-limits.ts";
 import { supervisors } from "./supervisors.ts";
 import { vcard } from "./vcard.ts";
+import { virtualPresence } from "./virtual-presence/virtual-presence.ts";
 
 const capabilities: readonly Module[] = [
   legacySession,
@@ -36,6 +43,7 @@ const capabilities: readonly Module[] = [
   archive,
   offline,
   carbons,
+  multicast,
   blocking,
   vcard,
   privateStorage,
@@ -44,6 +52,12 @@ const capabilities: readonly Module[] = [
   supervisors,
   socks5Proxy,
   components,
+  virtualPresence,
+  administration,
+  lastActivity,
+  contactAddresses,
+  streamLimits,
+  sparkGroups,
 ];
 
 /** Every capability of the server; features, tables, properties and docs follow from the declarations. */

@@ -1,4 +1,4 @@
-/** A user changes the own password: here, where the account is the server's, else in the host store, through the agent. docs/passwords.md. */
+/** A user changes the own password, or an admin that of somebody the server owns: here, where the account is the server's, else in the host store, through the agent. docs/passwords.md. */
 
 import { LRUCache } from "lru-cache";
 import type { Element } from "ltx";
@@ -13,6 +13,7 @@ import type { Account } from "../routing/accounts.ts";
 import type { Session } from "../routing/session.ts";
 import type { Write } from "../storage/statement.ts";
 import { text, type Xml, x } from "../xml/writer.ts";
+import { accountNamed, refusedFor } from "./command-forms.ts";
 import type { Core } from "./module.ts";
 import type { Command, CommandAsk, CommandStep } from "./points.ts";
 
@@ -31,7 +32,7 @@ export const leastLength = property("firekeeper.password.least-length", {
   weakens: (length) => (length < 8 ? `Passwords of ${length} characters may be set.` : undefined),
 });
 
-/** XEP-0133 §4.6, for the own account alone. */
+/** XEP-0133 §4.7: for the own account, and for those of others by the admin. */
 const node = "http://jabber.org/protocol/admin#change-user-password";
 
 const triesAtOnce = 5;
@@ -163,11 +164,40 @@ export function passwordCommand(core: Core): Command {
     return verdict === "right";
   }
 
-  async function run({ session, form }: CommandAsk): Promise<CommandStep> {
+  /** The account that the admin names in the form, unless it is the own one. */
+  function other(ask: CommandAsk): Account | CommandStep | undefined {
+    const given = ask.form && fieldValue(ask.form, "accountjid")?.trim();
+    if (!given || !isAdmin(ask)) return undefined;
+    const found = accountNamed(core, ask, [given]);
+    return found === ask.session.account ? undefined : found;
+  }
+
+  const isAdmin = ({ session }: CommandAsk): boolean => core.rights.isAdmin(session.account.id);
+
+  async function setOf(ask: CommandAsk, account: Account, form: Element): Promise<CommandStep> {
+    const password = fieldValue(form, "password");
+    if (account.origin !== "local")
+      return refusedFor("not-allowed", `${account.name} belongs to the host application: change the password there.`);
+    const bad = badPassword(core, password);
+    if (bad !== undefined || password === undefined)
+      return { is: "error", error: bad ?? stanzaError("not-acceptable") };
+    const failed = await setHere(core, account, password);
+    if (failed !== undefined) return { is: "error", error: failed };
+    for (const session of [...account.sessions]) end(core, session);
+    core.rights.used(ask.session.bareAddress, "change password", account.name);
+    return { is: "completed", note: `The password of ${account.name} is changed.` };
+  }
+
+  async function run(ask: CommandAsk): Promise<CommandStep> {
+    const { session, form } = ask;
     const { account } = session;
+    const named = other(ask);
+    if (named !== undefined && "is" in named) return named;
+    if (named !== undefined && form !== undefined) return setOf(ask, named, form);
     const refused = refusal(core, account);
+    if (form === undefined && isAdmin(ask)) return { is: "form", form: passwordForm(true) };
     if (refused !== undefined) return { is: "error", error: refused };
-    if (form === undefined) return { is: "form", form: passwordForm() };
+    if (form === undefined) return { is: "form", form: passwordForm(false) };
     const proved = await right(account, fieldValue(form, "old_password") ?? "");
     if (proved === false)
       return { is: "error", error: stanzaError("not-authorized", { text: "The present password is wrong." }) };
@@ -180,21 +210,24 @@ export function passwordCommand(core: Core): Command {
 
   return {
     node,
-    name: "Change your password",
+    name: "Change a password",
     by: "anyone",
-    shownTo: (session) => refusal(core, session.account) === undefined,
+    shownTo: (session) => core.rights.isAdmin(session.account.id) || refusal(core, session.account) === undefined,
     run,
   };
 }
 
-function passwordForm(): Xml {
-  const field = (name: string, label: string) => x("field", { var: name, type: "text-private", label }, x("required"));
+/** @param admin who may change those of others, and proves nothing for that */
+function passwordForm(admin: boolean): Xml {
+  const field = (name: string, label: string, required = true) =>
+    x("field", { var: name, type: "text-private", label }, required && x("required"));
   return x(
     "x",
     { xmlns: ns.dataForms, type: "form" },
-    x("title", {}, text("Change your password")),
+    x("title", {}, text(admin ? "Change a password" : "Change your password")),
     x("field", { var: "FORM_TYPE", type: "hidden" }, x("value", {}, text("http://jabber.org/protocol/admin"))),
-    field("old_password", "Present password"),
+    admin && x("field", { var: "accountjid", type: "jid-single", label: "User" }, x("required")),
+    field("old_password", admin ? "Present password, if it is your own" : "Present password", !admin),
     field("password", "New password"),
   );
 }

@@ -279,6 +279,8 @@ export interface Handlers {
   readonly iq?: readonly IqHandler[];
   readonly iqDetour?: IqDetour;
   readonly beforeLogin?: BeforeLogin;
+  /** Stream features of an encrypted stream before login. */
+  readonly featuresBeforeLogin?: () => readonly Xml[];
   readonly message?: MessageHandlers;
   readonly presence?: PresenceHandler;
   /** Whether a request of `session` may reach another client; false is answered as if it were not there. */

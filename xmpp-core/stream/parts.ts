@@ -32,6 +32,8 @@ export interface StreamParts {
   };
   /** What modules offer after login. */
   readonly streamFeatures: () => readonly Xml[];
+  /** What modules offer before login. */
+  readonly featuresBeforeLogin: () => readonly Xml[];
   /** What modules answer before login. */
   readonly beforeLogin: () => readonly BeforeLogin[];
   readonly sessionHandlers: () => readonly SessionHandlers[];

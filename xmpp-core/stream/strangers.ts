@@ -13,7 +13,7 @@ const made = new WeakMap<Connection, number>();
 
 /** What modules offer to those who have not logged in; on encrypted streams only. */
 export function strangerFeatures(parts: StreamParts): Xml[] {
-  return parts.beforeLogin().flatMap((each) => each.feature() ?? []);
+  return [...parts.beforeLogin().flatMap((each) => each.feature() ?? []), ...parts.featuresBeforeLogin()];
 }
 
 /** The answer to a request before login, or undefined if nothing may be asked so. RFC 6120 §6.3.2 leaves room for XEP-0077 alone. */
