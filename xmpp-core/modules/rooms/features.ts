@@ -5,9 +5,11 @@ import { roomHats } from "./hats.ts";
 import { roomModeration } from "./moderation.ts";
 import { roomPresets } from "./presets.ts";
 import { roomRegistration } from "./registration.ts";
+import { roomServices } from "./services.ts";
 
 /** The features of rooms beyond the engine, in the order in which their hooks run. */
 export const roomFeatures: readonly RoomFeature[] = [
+  roomServices,
   roomArchive,
   roomPresets,
   roomModeration,

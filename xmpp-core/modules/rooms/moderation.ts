@@ -85,7 +85,8 @@ export const roomModeration: RoomFeature = {
         const author = message.occupantId === undefined ? undefined : room.occupants.get(message.nick);
         if (retracted === undefined || author === undefined) return [];
         const stone = tombstone(core, author.id, { retraction: message.stanzaId });
-        inMemory(room, retracted, (each) => each.occupantId === author.id, stone, message.view);
+        const own = (each: RoomMessage) => (each.occupantId ?? occupantIdIn(each.payload)) === author.id;
+        inMemory(room, retracted, own, stone, message.view);
         const { id } = room;
         const epoch = core.names.epochOf(message.view);
         return [
