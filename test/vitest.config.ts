@@ -1,16 +1,20 @@
 import { defineConfig } from "vitest/config";
 
-/** Which suites run by default; the ones with real clients, peers and containers have scripts of their own in package.json. */
+/**
+ * Which suites run by default; the ones with real clients, peers and containers have scripts of their own in
+ * package.json. Files of `parts` share processes: two servers live in one process anyway, and reading all sources again
+ * for each file costs more than most of them take. Files of `whole` start programs or measure their own process.
+ */
 export default defineConfig({
   test: {
     root: new URL("..", import.meta.url).pathname,
-    include: ["test/**/*.test.ts"],
-    exclude: ["clients", "peers", "containers", "stores", "network", "chaos", "bench"].map(
-      (folder) => `test/${folder}/**`,
-    ),
     testTimeout: 30_000,
     hookTimeout: 30_000,
-    maxWorkers: 2,
+    maxWorkers: 3,
     coverage: { include: ["agent/**/*.ts", "xmpp-core/**/*.ts"], reportsDirectory: "coverage" },
+    projects: [
+      { extends: true, test: { name: "parts", include: ["test/{unit,protocol}/**/*.test.ts"], isolate: false } },
+      { extends: true, test: { name: "whole", include: ["test/{system,hostile}/**/*.test.ts"] } },
+    ],
   },
 });
