@@ -43,6 +43,7 @@ export const ns = {
   version: "jabber:iq:version", // XEP-0092
   time: "urn:xmpp:time", // XEP-0202
   lastActivity: "jabber:iq:last", // XEP-0012
+  search: "jabber:iq:search", // XEP-0055
   sharedGroup: "http://www.jivesoftware.org/protocol/sharedgroup", // Spark
   privateStorage: "jabber:iq:private", // XEP-0049
   vcard: "vcard-temp", // XEP-0054

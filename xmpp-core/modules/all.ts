@@ -5,6 +5,7 @@ import { blocking } from "./blocking.ts";
 import { carbons } from "./carbons.ts";
 import { components } from "./components/components.ts";
 import { contactAddresses } from "./contact-addresses.ts";
+import { delegation } from "./delegation.ts";
 import { disco } from "./disco.ts";
 import { entityTime } from "./entity-time.ts";
 import { interests } from "./interests.ts";
@@ -18,7 +19,9 @@ import { ping } from "./ping.ts";
 import { presence } from "./presence/presence.ts";
 import { privateStorage } from "./private-storage.ts";
 import { pubsub } from "./pubsub/pubsub.ts";
+import { avatars } from "./profile/avatars.ts";
 import { registration } from "./registration.ts";
+import { rooms } from "./rooms/rooms.ts";
 import { roster } from "./roster/roster.ts";
 import { sharedGroups } from "./shared-groups/shared-groups.ts";
 import { socks5Proxy } from "./socks5-proxy.ts";
@@ -26,7 +29,7 @@ import { softwareVersion } from "./software-version.ts";
 import { sparkGroups } from "./spark-groups.ts";
 import { streamLimits } from "./stream-limits.ts";
 import { supervisors } from "./supervisors.ts";
-import { vcard } from "./vcard.ts";
+import { vcard } from "./profile/vcard.ts";
 import { virtualPresence } from "./virtual-presence/virtual-presence.ts";
 
 const capabilities: readonly Module[] = [
@@ -36,6 +39,7 @@ const capabilities: readonly Module[] = [
   sharedGroups,
   roster,
   presence,
+  avatars,
   interests,
   registration,
   softwareVersion,
@@ -47,12 +51,14 @@ const capabilities: readonly Module[] = [
   blocking,
   vcard,
   privateStorage,
+  rooms,
   pubsub,
   adHocCommands,
   supervisors,
   socks5Proxy,
   components,
   virtualPresence,
+  delegation,
   administration,
   lastActivity,
   contactAddresses,

@@ -64,6 +64,10 @@ export interface Presences {
   showsTo(account: Account, other: Jid): Promise<boolean>;
   /** Available sessions' last presence stanza, rendered for a view, addressed to `to`. */
   current(account: Account, view: string, to: string): readonly Xml[];
+  /** Tells the account's own available sessions and all who see it what `render` makes. */
+  tell(from: Account, resource: string, render: (view: string, to: string) => Xml): void;
+  /** Says anew what available sessions said last, where it is amended otherwise than it was. */
+  again(account: Account): void;
   /** Begins or ends the presence of `from` for `to` after their subscription changed; the caller says what holds now. */
   flow(from: Account, to: Account, shown: boolean): void;
   /** Ends or brings back the presence between two who block each other or no more, as far as they share it. XEP-0191 §3.2, §3.4 */
@@ -71,11 +75,26 @@ export interface Presences {
 }
 export const presences = point<Presences>("presences");
 
+/** Adds to what a session says in available presence before anybody hears it: the hash of a person's picture. XEP-0398 §5 */
+export interface PresenceAmend {
+  /** The payload as it goes out, canonical; the same text if there is nothing to add. */
+  amend(session: Session, payload: string, occasion: PresenceOccasion): string;
+}
+/** `again`: the payload is that of the last broadcast, as it was amended then. */
+export type PresenceOccasion = "broadcast" | "directed" | "again";
+export const presenceAmend = point<PresenceAmend>("presence amend");
+
 /** Told of every presence broadcast of a local session, its end included. */
 export interface PresenceBroadcast {
   broadcast(session: Session, render: (view: string, to: string) => Xml): void;
 }
 export const presenceBroadcast = point<PresenceBroadcast>("presence broadcast");
+
+/** Told when presence begins or ends to flow between two accounts although neither came or went: a subscription, a shared group, an unblocking. */
+export interface PresenceFlows {
+  flowed(from: Account, to: Account, shown: boolean): void;
+}
+export const presenceFlows = point<PresenceFlows>("presence flows");
 
 /**
  * Who sees whose presence among local accounts: personal subscriptions and shared groups together. Offered by the
@@ -182,6 +201,9 @@ export interface DiscoExtra {
   features?(session?: Session): readonly string[];
   /** Features of an account's bare address that come and go with properties. */
   accountFeatures?(): readonly string[];
+  /** Identities likewise. */
+  identities?(): readonly Identity[];
+  accountIdentities?(): readonly Identity[];
   /** Forms of the server, as they are now. XEP-0128 */
   forms?(): readonly DataForm[];
   items?(
@@ -312,8 +334,41 @@ export interface PersonalNodes {
     options: NodeOptions,
   ): Promise<void>;
   retract(account: Account, node: string, ids: readonly string[]): Promise<void>;
+  /** Who may read the node, as `pubsub#access_model` has it; undefined: there is no such node. */
+  accessModel(account: Account, node: string): Promise<string | undefined>;
 }
 export const personalNodes = point<PersonalNodes>("personal nodes");
+
+/** An element of private storage that is a view of data kept elsewhere. XEP-0049 */
+export interface PrivateElement {
+  readonly element: readonly [ns: string, name: string];
+  /** What a client under `view` gets; `kept`: what private storage has of it, under the same view. */
+  read(account: Account, view: string, kept: Element | undefined): Promise<Xml>;
+  /** Takes over what a client under `view` wrote; returns what private storage is to keep of it. */
+  write(account: Account, view: string, given: Element): Promise<Xml>;
+}
+export const privateElement = point<PrivateElement>("private element");
+
+/** Contact cards. XEP-0054 */
+export interface Cards {
+  /** The person's picture: the host's if it gives one, else that in the card. */
+  photo(account: Account): Promise<Photo | undefined>;
+  /** Puts another picture into the person's card, or takes it out; nobody is told. Resolves when it is on disk. */
+  setPhoto(account: Account, photo: Photo | undefined): Promise<void>;
+}
+export interface Photo {
+  /** Media type, such as `image/png`. */
+  readonly type: string;
+  readonly data: Buffer;
+}
+export const cards = point<Cards>("cards");
+
+/** Told when a person wrote another picture into his card. */
+export interface PhotoChanged {
+  /** Undefined: there is none any more. The answer to the person waits for it. */
+  photoChanged(account: Account, photo: Photo | undefined): Promise<void>;
+}
+export const photoChanged = point<PhotoChanged>("photo changed");
 
 /** Told of every change of a node that a person owns, once it is on disk, whoever made it. */
 export interface PersonalNodeChanged {
@@ -378,8 +433,12 @@ export const componentWatch = point<ComponentWatch>("component watch");
 
 /** A session of no client: presence that a component shows for an account, a team or another entity that cannot log in. docs/components.md */
 export interface VirtualPresences {
-  /** Presence stanzas that are shown for this bare address, as `view` sees them, addressed to `to`. */
-  current(account: Account, view: string, to: string): readonly Xml[];
+  /** Whether any is shown at all. */
+  readonly any: boolean;
+  /** Presence stanzas that are shown for this account, as `view` sees them, addressed to `to`; `resource`: that one only. */
+  current(account: Account, view: string, to: string, resource?: string): readonly Xml[];
+  /** What says that those are not there. */
+  ended(account: Account, view: string, to: string): readonly Xml[];
 }
 export const virtualPresences = point<VirtualPresences>("virtual presences");
 

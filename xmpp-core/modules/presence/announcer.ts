@@ -3,8 +3,17 @@ import type { Account } from "../../routing/accounts.ts";
 import type { Session } from "../../routing/session.ts";
 import { type Xml, x } from "../../xml/writer.ts";
 import type { Core } from "../module.ts";
-import { blocking, type Presences, presenceBroadcast, subscriptions, visibility } from "../points.ts";
-import { directedTo, lastPresence, nothingSaid, renderer, type Said } from "./said.ts";
+import {
+  blocking,
+  type Presences,
+  presenceBroadcast,
+  presenceFlows,
+  subscriptions,
+  type VirtualPresences,
+  virtualPresences,
+  visibility,
+} from "../points.ts";
+import { amended, directedTo, lastPresence, nothingSaid, renderer, type Said } from "./said.ts";
 
 /** Tells sessions of each other. Everything here runs while the account's roster is in memory. */
 export interface Announcer {
@@ -14,6 +23,7 @@ export interface Announcer {
   welcome(session: Session, who?: "all"): void;
   /** Whether presence may pass between the two, as far as blocking goes. XEP-0191 §3.2 */
   mayPass(from: Session, to: Session): boolean;
+  mayPassFrom(account: Account, resource: string, to: Session): boolean;
   /** The present presence of an account's sessions, as `view` sees it. */
   current(account: Account, view: string, to: string, resource?: string): Xml[];
   /** What says that nobody is there, from the bare address. RFC 6121 §4.3.2 */
@@ -30,6 +40,14 @@ export function announcer(core: Core): Announcer {
       if (one.blocks(from.account, to.jid) || one.blocks(to.account, from.jid)) return false;
     return true;
   }
+
+  /** The same for what a component shows in the name of an account. */
+  function mayPassFrom(account: Account, resource: string, to: Session): boolean {
+    const address = { local: account.name, domain: to.view, resource };
+    return !core.offered(blocking).some((one) => one.blocks(account, to.jid) || one.blocks(to.account, address));
+  }
+
+  const virtual = (): VirtualPresences | undefined => core.offered(virtualPresences)[0];
 
   const lastSaid = (session: Session): Said | undefined => {
     const last = lastPresence.get(session);
@@ -61,6 +79,12 @@ export function announcer(core: Core): Announcer {
       router.send(to, renderer(router.views, session, said)(to.view, to.bareAddress));
       shown++;
     }
+    const behind = virtual();
+    if (behind?.any !== true || !mayPassFrom(from, "", to)) return shown;
+    for (const presence of behind.current(from, to.view, to.bareAddress)) {
+      router.send(to, presence);
+      shown++;
+    }
     return shown;
   }
 
@@ -72,12 +96,15 @@ export function announcer(core: Core): Announcer {
   function welcome(session: Session, who?: "all"): void {
     const { account } = session;
     showAll(account, session);
-    for (const other of core.offered(visibility)[0]?.watched(account, who) ?? [])
+    // Whom a component shows may have no session.
+    const everybody = who ?? (virtual()?.any === true ? "all" : undefined);
+    for (const other of core.offered(visibility)[0]?.watched(account, everybody) ?? [])
       if (showAll(other, session) === 0 && who === "all") router.send(session, nobody(other, session));
     for (const request of core.offered(subscriptions)[0]?.waiting(session) ?? []) router.send(session, request);
   }
 
   function flow(from: Account, to: Account, shown: boolean): void {
+    for (const listener of core.offered(presenceFlows)) listener.flowed(from, to, shown);
     for (const session of from.sessions) {
       const said = lastSaid(session);
       if (said === undefined) continue;
@@ -86,6 +113,28 @@ export function announcer(core: Core): Announcer {
         if (isAvailable(target) && (!shown || mayPass(session, target)))
           router.send(target, render(target.view, target.bareAddress));
     }
+    const behind = virtual();
+    if (behind?.any !== true) return;
+    for (const target of to.sessions) {
+      if (!isAvailable(target) || (shown && !mayPassFrom(from, "", target))) continue;
+      const found = shown ? behind.current : behind.ended;
+      for (const presence of found(from, target.view, target.bareAddress)) router.send(target, presence);
+    }
+  }
+
+  function tell(from: Account, resource: string, render: (view: string, to: string) => Xml): void {
+    const sight = core.offered(visibility)[0];
+    const loading = sight?.load(from);
+    if (loading !== undefined) {
+      const again = (): void => tell(from, resource, render);
+      loading.then(again, (error: unknown) => core.report.wrong({ what: `roster of ${from.name}`, error }));
+      return;
+    }
+    for (const own of from.sessions) if (isAvailable(own)) router.send(own, render(own.view, own.bareAddress));
+    for (const other of sight?.watchers(from) ?? [])
+      for (const target of other.sessions)
+        if (isAvailable(target) && mayPassFrom(from, resource, target))
+          router.send(target, render(target.view, target.bareAddress));
   }
 
   function current(account: Account, view: string, to: string, resource?: string): Xml[] {
@@ -94,6 +143,7 @@ export function announcer(core: Core): Announcer {
       const said = resource === undefined || resource === session.resource ? lastSaid(session) : undefined;
       if (said !== undefined) found.push(renderer(router.views, session, said)(view, to));
     }
+    found.push(...(virtual()?.current(account, view, to, resource) ?? []));
     return found;
   }
 
@@ -120,8 +170,28 @@ export function announcer(core: Core): Announcer {
     if (!blocked && sight?.sees(account, other) === true) flow(other, account, true);
   }
 
-  const points: Presences = { showsTo, current, flow, blockingChanged };
-  return { broadcast, welcome, mayPass, current, nobody, points };
+  function again(account: Account): void {
+    const loading = core.offered(visibility)[0]?.load(account);
+    if (loading !== undefined) {
+      loading.then(
+        () => again(account),
+        (error: unknown) => core.report.wrong({ what: `roster of ${account.name}`, error }),
+      );
+      return;
+    }
+    for (const session of account.sessions) {
+      const last = lastPresence.get(session);
+      if (last === null) continue;
+      const payload = amended(core, session, last.payload, "again");
+      if (payload === last.payload) continue;
+      lastPresence.set(session, { ...last, payload });
+      broadcast(session, { type: undefined, id: undefined, lang: last.lang, payload });
+      core.sessions.commit(session, []);
+    }
+  }
+
+  const points: Presences = { showsTo, current, again, tell, flow, blockingChanged };
+  return { broadcast, welcome, mayPass, mayPassFrom, current, nobody, points };
 }
 
 /** Whether the session has sent its presence to this address on its own. */

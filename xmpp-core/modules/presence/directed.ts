@@ -6,11 +6,12 @@ import type { OutsidePresence, PresenceFlow } from "../../routing/handlers.ts";
 import type { Session } from "../../routing/session.ts";
 import { parseStanza } from "../../xml/document.ts";
 import { limitsAfterLogin } from "../../xml/limits.ts";
+import type { Stanza } from "../../xml/stanza.ts";
 import { rawXml, writeStanza, x } from "../../xml/writer.ts";
 import type { Core } from "../module.ts";
-import { blocking, visibility } from "../points.ts";
+import { blocking, virtualPresences, visibility } from "../points.ts";
 import { type Announcer, toldDirectly } from "./announcer.ts";
-import { directedTo, renderer, type Said, saidBy } from "./said.ts";
+import { amended, directedTo, renderer, type Said, saidBy } from "./said.ts";
 
 // Whoever is told directly is remembered until told otherwise; a client that tells more is not remembered to the last.
 const mostDirected = 1000;
@@ -65,19 +66,30 @@ export function directedRoad(core: Core, announce: Announcer): DirectedRoad {
     }
   }
 
+  /** XEP-0398 §5: what is added to presence goes to rooms, too. */
+  function asAmended(session: Session, stanza: Stanza): Stanza {
+    if (stanza.type !== undefined) return stanza;
+    const given = stanza.payload().toString();
+    const payload = amended(core, session, given, "directed");
+    if (payload === given) return stanza;
+    const attributes = { xmlns: ns.client, to: stanza.to, id: stanza.id, "xml:lang": stanza.lang };
+    return parseStanza(x("presence", attributes, rawXml(payload)), ns.client, limitsAfterLogin);
+  }
+
   return {
     send(flow) {
       const { session, stanza, place, to } = flow;
       if (place?.at === "service" && to !== undefined) {
         remember(session, core.names.relative(to), stanza.type);
-        return router.presenceToService({ stanza, session, place, to, from: session.jid, view: session.view });
+        const said = asAmended(session, stanza);
+        return router.presenceToService({ stanza: said, session, place, to, from: session.jid, view: session.view });
       }
       const resolved = resolve(flow);
       if (resolved === undefined || "condition" in resolved) return resolved;
       const { account, resource, stored } = resolved;
       if (stanza.type === "error" && resource === "") return undefined;
       remember(session, stored, stanza.type);
-      const render = renderer(router.views, session, saidBy(stanza));
+      const render = renderer(router.views, session, saidBy(core, session, stanza));
       for (const target of targets(account, resource))
         if (announce.mayPass(session, target))
           router.send(target, render(target.view, resource === "" ? target.bareAddress : target.address));
@@ -102,6 +114,9 @@ export function directedRoad(core: Core, announce: Announcer): DirectedRoad {
             ? announce.current(account, session.view, session.bareAddress, other.resource)
             : [],
         );
+        if (seen && announce.mayPassFrom(account, resource, session))
+          for (const one of core.offered(virtualPresences))
+            found.push(...one.current(account, session.view, session.bareAddress, resource || undefined));
         for (const presence of found) router.send(session, presence);
         if (found.length === 0) router.send(session, announce.nobody(account, session));
         return undefined;
