@@ -4,6 +4,7 @@ import { archive } from "./archive/archive.ts";
 import { blocking } from "./blocking.ts";
 import { carbons } from "./carbons.ts";
 import { components } from "./components/components.ts";
+import { hostData } from "./components/host-data.ts";
 import { contactAddresses } from "./contact-addresses.ts";
 import { delegation } from "./delegation.ts";
 import { disco } from "./disco.ts";
@@ -18,19 +19,22 @@ import { payloadAddresses } from "./payload-addresses.ts";
 import { ping } from "./ping.ts";
 import { presence } from "./presence/presence.ts";
 import { privateStorage } from "./private-storage.ts";
-import { pubsub } from "./pubsub/pubsub.ts";
 import { avatars } from "./profile/avatars.ts";
+import { vcard } from "./profile/vcard.ts";
+import { pubsub } from "./pubsub/pubsub.ts";
 import { registration } from "./registration.ts";
 import { rooms } from "./rooms/rooms.ts";
 import { roster } from "./roster/roster.ts";
+import { search } from "./search/search.ts";
+import { serviceOutage } from "./service-outage.ts";
 import { sharedGroups } from "./shared-groups/shared-groups.ts";
 import { socks5Proxy } from "./socks5-proxy.ts";
 import { softwareVersion } from "./software-version.ts";
 import { sparkGroups } from "./spark-groups.ts";
 import { streamLimits } from "./stream-limits.ts";
 import { supervisors } from "./supervisors.ts";
-import { vcard } from "./profile/vcard.ts";
 import { virtualPresence } from "./virtual-presence/virtual-presence.ts";
+import { webPresence } from "./web-presence.ts";
 
 const capabilities: readonly Module[] = [
   legacySession,
@@ -58,12 +62,16 @@ const capabilities: readonly Module[] = [
   socks5Proxy,
   components,
   virtualPresence,
+  hostData,
   delegation,
   administration,
   lastActivity,
   contactAddresses,
   streamLimits,
   sparkGroups,
+  search,
+  serviceOutage,
+  webPresence,
 ];
 
 /** Every capability of the server; features, tables, properties and docs follow from the declarations. */

@@ -1,8 +1,11 @@
+import { delayElement } from "../formats/delay.ts";
 import { ns } from "../formats/namespaces.ts";
+import { stanzaId } from "../formats/stanza-id.ts";
 import { parseJid } from "../jid/jid.ts";
 import type { Session } from "../routing/session.ts";
 import type { RenderStored } from "../routing/sessions.ts";
 import { renderStored, type StoredStanza, stanzasById } from "../routing/stored-stanzas.ts";
+import { archiveTime } from "../storage/archive-id.ts";
 import type { Xml } from "../xml/writer.ts";
 import type { Core } from "./module.ts";
 import { carbonCopies } from "./points.ts";
@@ -20,9 +23,18 @@ export function recoveredMessages(core: Core): RenderStored {
     return found;
   };
 
+  /** From the occupant, to the session that is in the room, with the room's own id and stamp. XEP-0045 §7.4, XEP-0359 §3 */
+  function ofRoom(session: Session, row: StoredStanza): Xml {
+    const room = names.absolute(row.recipient, session.view);
+    const stamp = new Date(archiveTime(row.id));
+    const extras = [stanzaId(row.id, room), delayElement({ stamp, from: room })];
+    return renderStored({ names, views: router.views }, row, session.view, extras, { to: session.address });
+  }
+
   /** The message itself, or the copy that this session had of it. */
   function asSeen(session: Session, row: StoredStanza, append: readonly Xml[]): Xml {
     const parts = { names, views: router.views };
+    if (row.type === "groupchat") return ofRoom(session, row);
     const isOwn = (stored: string): "other" | "account" | "session" => {
       const address = parseJid(names.absolute(stored, session.view));
       const place = address && names.locate(address);

@@ -100,6 +100,8 @@ export interface ServiceStanza {
 export interface ServiceHandler {
   /** IQ handlers for `service:<kind>` serve it; default: its own name. */
   readonly kind?: string;
+  /** Requests to full addresses go to `iq`, past the handlers: somebody else answers them (occupants of rooms). */
+  readonly fullAddresses?: boolean;
   /**
    * The function is called once the message is on its way into the sender's archive and to his other devices, which
    * happens for lasting messages of type chat and normal; `after` is that group, 0 if there is none.

@@ -82,6 +82,8 @@ export function iqRoad(parts: {
       toClient(sender, stanza, place, to);
       return undefined;
     }
+    if (place.at === "service" && place.resource !== "" && parts.service(place.label)?.fullAddresses === true)
+      return toService(sender, stanza, place, to);
     return answerHere(sender, stanza, place, to, stanza.type);
   }
 

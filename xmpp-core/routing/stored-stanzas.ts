@@ -91,16 +91,16 @@ export function renderStored(
   row: StoredStanza,
   view: string,
   append: readonly Xml[],
-  attributes: { readonly xmlns?: string } = {},
+  attributes: { readonly xmlns?: string; readonly to?: string } = {},
 ): Xml {
   const { names, views } = parts;
   const payload = views.payload(Buffer.from(row.payload), names.epochName(row.epoch), view);
   return x(
     "message",
     {
-      ...attributes,
       from: names.absolute(row.sender, view),
       to: names.absolute(row.recipient, view),
+      ...attributes,
       type: row.type === "normal" ? undefined : row.type,
       id: row.stanza_id ?? undefined,
       "xml:lang": row.lang ?? undefined,

@@ -8,7 +8,7 @@ import type { Write } from "../../storage/statement.ts";
 import type { Migration } from "../../storage/storage.ts";
 import type { Xml } from "../../xml/writer.ts";
 import type { Core, Implements } from "../module.ts";
-import type { DiscoItems } from "../points.ts";
+import type { DiscoInfo, DiscoItems } from "../points.ts";
 import type { Actor, Occupant, Room, RoomConfig, RoomMessage, RoomService, Rooms } from "./room.ts";
 
 /**
@@ -65,8 +65,8 @@ export interface RoomExtension {
   /** Whole forms added to disco#info of a room, of a service. */
   infoForms?(room: Room): readonly DataForm[];
   serviceForms?(service: RoomService): readonly DataForm[];
-  /** disco#info of a room or an occupant's account at a node: `x-roomuser-item`. */
-  nodeInfo?(request: OpenRequest, room: Room, node: string): readonly Xml[] | undefined;
+  /** disco#info of a room at a node: `x-roomuser-item`. */
+  nodeInfo?(request: OpenRequest, room: Room, node: string): DiscoInfo | undefined;
   nodeItems?(request: OpenRequest, room: Room | undefined, node: string): DiscoItems | undefined;
   /** Appended to every presence of the occupant that others (and it) get. Same for every reader but his view. */
   presence?(occupant: Occupant, view: string): Xml | undefined;

@@ -116,7 +116,10 @@ export const roomRegistration: RoomFeature = {
       nodeInfo(request, room, node) {
         if (node !== itemNode) return undefined;
         const nick = reserved.get(room.id)?.ofPerson.get(rooms.person(request.from));
-        return nick === undefined ? [] : [x("identity", { category: "conference", type: "text", name: nick })];
+        return {
+          identities: nick === undefined ? [] : [{ category: "conference", type: "text", name: nick }],
+          features: [],
+        };
       },
       // A ban takes the nick, and so does the end of membership. XEP-0045 §9.1
       affiliationChanged(room, person) {

@@ -92,7 +92,7 @@ export interface Occupant {
   readonly room: Room;
   nick: string;
   /** Stored bare address. */
-  readonly user: string;
+  user: string;
   /** Undefined: somebody behind a component. */
   readonly account: Account | undefined;
   /** The same in every presence and message, for as long as room and account are. XEP-0421 */
@@ -106,7 +106,7 @@ export interface Device {
   /** Undefined: somebody behind a component. */
   readonly session: Session | undefined;
   /** Stored full address. */
-  readonly address: string;
+  address: string;
   /** Its last presence in the room, canonical, without what only the room may say. */
   presence: { readonly lang: string | undefined; readonly payload: Buffer; readonly view: string };
 }
