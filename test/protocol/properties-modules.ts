@@ -76,6 +76,25 @@ export const moduleProofs: Record<string, Proof> = {
     await alice.ping();
     expect(await archived(alice)).toBe(before + 1);
   },
+  async "firekeeper.archive.default"(world) {
+    const alice = await world.login("alice");
+    await world.set({ "firekeeper.archive.default": "never" });
+    const before = await archived(alice);
+    alice.message("bob@localhost", "not kept");
+    await alice.ping();
+    expect(await archived(alice)).toBe(before);
+    await alice.set("<prefs xmlns='urn:xmpp:mam:2' default='always'/>");
+    alice.message("bob@localhost", "kept");
+    await alice.ping();
+    expect(await archived(alice)).toBe(before + 1);
+  },
+  async "firekeeper.archive.search.enabled"(world) {
+    const alice = await world.login("alice");
+    const form = async () => (await alice.get("<query xmlns='urn:xmpp:mam:2'/>")).toString();
+    expect(await form()).toContain("{urn:xmpp:fulltext:0}fulltext");
+    await world.set({ "firekeeper.archive.search.enabled": "false" });
+    expect(await form()).not.toContain("fulltext");
+  },
   async "firekeeper.archive.days"(world) {
     const alice = await world.login("alice");
     await alice.ping();
@@ -87,6 +106,21 @@ export const moduleProofs: Record<string, Proof> = {
     const again = await world.login("alice");
     await expect.poll(() => archived(again)).toBe(0);
     expect(await waiting(world, "bob")).toContain("old");
+  },
+  async "firekeeper.multicast.recipients"(world) {
+    const alice = await world.login("alice");
+    const to = ["alice", "bob"].map((name) => `<address type='to' jid='${name}@localhost'/>`).join("");
+    const send = async () => {
+      alice.send(
+        `<message to='multicast.localhost' id='m'><addresses xmlns='http://jabber.org/protocol/address'>${to}</addresses><body>x</body></message>`,
+      );
+      await alice.ping();
+      return alice.connection.inbox.some((stanza) => stanza.attrs.id === "m" && stanza.attrs.type === "error");
+    };
+    expect(await send()).toBe(false);
+    await world.set({ "firekeeper.multicast.recipients": "1" });
+    expect(await send()).toBe(true);
+    await waiting(world, "bob");
   },
   async "xmpp.offline.type"(world) {
     const alice = await world.login("alice");

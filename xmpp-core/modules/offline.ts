@@ -12,6 +12,7 @@ import { archiveTime, firstArchiveId } from "../storage/archive-id.ts";
 import { read, write } from "../storage/statement.ts";
 import { x } from "../xml/writer.ts";
 import { type Core, defineModule } from "./module.ts";
+import { offlineRetrieval, takesItself } from "./offline-retrieval.ts";
 import { becameAvailable } from "./points.ts";
 import { lateExtras } from "./stored-messages.ts";
 
@@ -95,10 +96,12 @@ const dayMs = 24 * 3600 * 1000;
 export const offline = defineModule({
   name: "offline",
   implements: [
+    { spec: "XEP-0013", version: "1.3.0", status: "complete" },
     { spec: "XEP-0160", version: "1.0.1", status: "complete" },
     { spec: "XEP-0203", version: "2.0", status: "complete" },
   ],
-  features: [ns.offlineFeature],
+  features: [ns.offlineFeature, ns.offline],
+  sessionState: [takesItself],
   properties: [policy, quota, autoclean, autocleanDays, autocleanEvery],
   migrations: [migration],
   start(core) {
@@ -143,7 +146,7 @@ export const offline = defineModule({
       if (last === undefined) return;
       for (const row of rows) sendStored(core, session, row);
       // Without stream management "delivered" means written: the rows go once that has been done.
-      core.sessions.commit(session, [takeOffline.with(account.id, last.id)], () => recount(account.id));
+      core.sessions.commit(session, [takeOffline.with(account.id, last.id)], () => void recount(account.id));
     }
 
     /** Hand-overs of one account follow each other: two devices that come at once must not both get everything. */
@@ -160,8 +163,8 @@ export const offline = defineModule({
     }
 
     /** Counts again what is on disk. */
-    function recount(account: number): void {
-      storage
+    function recount(account: number): Promise<void> {
+      return storage
         .read(bytesOf, account)
         .then(([row]) => {
           if ((row?.bytes ?? 0) > 0) used.set(account, row?.bytes ?? 0);
@@ -181,7 +184,8 @@ export const offline = defineModule({
         // Marked at once: the next device may become available in this very turn.
         used.set(account.id, used.get(account.id) ?? 0);
         storage.commit(archiveIds.map((id) => putBack.with(account.id, id, `${account.name}@`)));
-        return recount(account.id);
+        void recount(account.id);
+        return;
       }
       storage
         .read(stanzasById, JSON.stringify(archiveIds))
@@ -226,7 +230,7 @@ export const offline = defineModule({
     core.offer(becameAvailable, {
       becameAvailable(session) {
         readySince.set(session, core.clock.now());
-        handOverNext(session);
+        if (!takesItself.get(session)) handOverNext(session);
       },
     });
 
@@ -236,7 +240,7 @@ export const offline = defineModule({
       await storage.bulk(async (step) => {
         while ((await step((rows) => [dropOld.with(before, rows)])) > 0);
       });
-      for (const account of used.keys()) recount(account);
+      for (const account of used.keys()) void recount(account);
     }
     let stopCleaning: (() => void) | undefined;
     core.watch(autocleanEvery, (minutes) => {
@@ -246,7 +250,8 @@ export const offline = defineModule({
       });
     });
 
-    return { ready: counted, message: { store }, stop: () => stopCleaning?.() };
+    const iq = offlineRetrieval(core, recount);
+    return { ready: counted, iq, message: { store }, stop: () => stopCleaning?.() };
   },
 });
 

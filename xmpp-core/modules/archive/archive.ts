@@ -13,7 +13,8 @@ import { archiveTime } from "../../storage/archive-id.ts";
 import { read, write } from "../../storage/statement.ts";
 import { type Xml, x } from "../../xml/writer.ts";
 import { type Core, defineModule } from "../module.ts";
-import { countable, discoExtra, storedExtras } from "../points.ts";
+import { commands, countable, discoExtra, storedExtras } from "../points.ts";
+import { clearCommand } from "./clear.ts";
 import { archivePreferences, defaultPolicy, preferencesMigration } from "./preferences.ts";
 import { type ArchiveFilter, answerQuery, archiveFields, fulltextField, highestId, metadataElement } from "./query.ts";
 import { renameInArchives } from "./renames.ts";
@@ -139,6 +140,10 @@ export const archive = defineModule({
       append: (account, archiveId, view) =>
         stanzaId(archiveId, formatJid({ local: account.name, domain: view, resource: "" })),
     });
+    core.offer(
+      commands,
+      clearCommand(core, () => enterAll(core)),
+    );
     core.offer(countable, { what: "archivedMessages", count: async () => (await storage.read(total))[0]?.number ?? 0 });
     const inBackground = (what: string, work: Promise<void>): void =>
       void work.catch((error: unknown) => core.report.wrong({ what, error }));

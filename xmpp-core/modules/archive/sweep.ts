@@ -25,7 +25,9 @@ const dropBodies = (chosen: string): string => `DELETE FROM stanza WHERE id IN (
 
 const old = `SELECT s.id FROM stanza s WHERE s.id < ? AND NOT (s.sender_archive IS NULL AND s.recipient_archive IS NULL)
   AND ${waitsForNobody("s.id")} LIMIT ?`;
-const oldWords = write<[before: number, rows: number]>(dropWords(old));
+const dropOldWords = write<[before: number, rows: number]>(
+  dropWords("SELECT rowid FROM archive_text WHERE rowid < ? LIMIT ?"),
+);
 const oldBodies = write<[before: number, rows: number]>(dropBodies(old));
 
 const unarchived = `SELECT s.id FROM stanza s INDEXED BY stanza_unarchived
@@ -58,12 +60,8 @@ export async function purgeOlder({ storage, clock }: Core, days: number): Promis
   let messages = 0;
   await storage.bulk(async (step) => {
     while ((await step((rows) => [dropEntries.with(before, rows)])) > 0);
-    for (;;) {
-      // The words first, chosen by the bodies that go behind them in the same step.
-      const gone = await step((rows) => [oldWords.with(before, rows), oldBodies.with(before, rows)]);
-      if (gone === 0) return;
-      messages += gone;
-    }
+    while ((await step((rows) => [dropOldWords.with(before, rows)])) > 0);
+    for (let gone = -1; gone !== 0; messages += gone) gone = await step((rows) => [oldBodies.with(before, rows)]);
   });
   return messages;
 }
