@@ -79,3 +79,15 @@ test("a copy lost in a crash comes again as a copy", async () => {
   const again = await managed.next("message");
   expect(again.getChild("sent", ns)?.getChild("forwarded")?.getChild("message")?.getChildText("body")).toBe("copied");
 });
+
+test("copies of what is said before a device is back from a crash wait for it, once it was told that they are on", async () => {
+  const managed = await core.login("alice", { resource: "managed", sm: true });
+  expect((await managed.set(`<enable xmlns='${ns}'/>`)).attrs.type).toBe("result");
+  await core.crash();
+  const again = await core.login("alice", { resource: "desk" });
+  again.message("bob@localhost", "meanwhile");
+  await again.ping();
+  await managed.resume();
+  const copy = (await managed.next("message")).getChild("sent", ns)?.getChild("forwarded")?.getChild("message");
+  expect(copy?.getChildText("body")).toBe("meanwhile");
+});

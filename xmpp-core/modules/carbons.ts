@@ -65,17 +65,18 @@ export const carbons = defineModule({
       attributes: ["from", "to"],
     },
   ],
-  iq: (["enable", "disable"] as const).map((name) => ({
-    set: [ns.carbons, name] as const,
-    at: ["account"] as const,
-    answer(request) {
-      carbonsOn.set(request.session, name === "enable");
-      return request.result();
-    },
-  })),
   start(core) {
     core.offer(carbonCopies, { wrap });
     return {
+      iq: (["enable", "disable"] as const).map((name) => ({
+        set: [ns.carbons, name] as const,
+        at: ["account"] as const,
+        answer(request) {
+          carbonsOn.set(request.session, name === "enable");
+          // After a crash others may be heard before this client is back, and it would miss the copies of what they say.
+          return request.result(undefined, core.sessions.commit(request.session, []));
+        },
+      })),
       message: {
         amend(flow) {
           if (!flow.stanza.has(ns.carbons, "private")) return;
