@@ -25,6 +25,8 @@ export interface TestCoreOptions {
   acmeHook?: string;
   /** Deadlines of the gate, and who hears what it reports. */
   gate?: Pick<Partial<GateOptions>, "handshakeMs" | "lingerMs" | "report">;
+  /** Told when somebody asks for an orderly stop; the server goes on. */
+  onStop?: () => void;
   /** Log lines of this level go to standard error. */
   log?: string;
 }
@@ -99,7 +101,7 @@ export async function startTestCore(options: TestCoreOptions = {}): Promise<Test
         restart() {
           restarting = new Promise((resolve) => setImmediate(resolve)).then(() => core.restart());
         },
-        stop: () => undefined,
+        stop: () => options.onStop?.(),
       },
       ...(options.testing === undefined ? {} : { testing: options.testing }),
     });
