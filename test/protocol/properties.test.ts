@@ -4,12 +4,20 @@ import { allProperties } from "../../xmpp-core/server.ts";
 import { adminProofs } from "./properties-admin.ts";
 import { authProofs } from "./properties-auth.ts";
 import { certificateProofs, closeCertificateStage } from "./properties-certificates.ts";
+import { componentProofs } from "./properties-components.ts";
 import { moduleProofs } from "./properties-modules.ts";
 import { streamProofs } from "./properties-streams.ts";
 import { openWorld, type World } from "./properties-world.ts";
 
 // docs/architecture.md: for each declared key, that changing it changes behaviour.
-const proofs = { ...streamProofs, ...moduleProofs, ...authProofs, ...adminProofs, ...certificateProofs };
+const proofs = {
+  ...streamProofs,
+  ...moduleProofs,
+  ...authProofs,
+  ...adminProofs,
+  ...certificateProofs,
+  ...componentProofs,
+};
 
 let world: World;
 beforeAll(async () => {
