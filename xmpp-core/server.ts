@@ -32,7 +32,7 @@ import type { Property } from "./properties/property.ts";
 import { openProperties } from "./properties/registry.ts";
 import { openReport } from "./report.ts";
 import { accountAddressesMigration } from "./routing/account-addresses.ts";
-import { accountIdsMigration, accountsMigration, openAccounts } from "./routing/accounts.ts";
+import { accountIdsMigration, accountsMigration, cardsMigration, openAccounts } from "./routing/accounts.ts";
 import { passwordsMigration, plainNeed } from "./routing/credentials.ts";
 import { namesMigration, openNames } from "./routing/names.ts";
 import { router as openRouter } from "./routing/router.ts";
@@ -95,6 +95,7 @@ export async function startServer(options: ServerOptions) {
         migrations: [
           ...[namesMigration, accountsMigration, sessionsMigration, storedStanzasMigration, settingsMigration],
           accountIdsMigration,
+          cardsMigration,
           passwordsMigration,
           accountAddressesMigration,
           ...modules.flatMap((module) => module.migrations ?? []),

@@ -37,7 +37,7 @@ test("nobody writes somebody else's", async () => {
   expect(await shown(alice)).toBe("");
 });
 
-test("without one of his own a person's has what the host knows, until he writes one", async () => {
+test("what the host knows stands in a person's card, whatever he writes there", async () => {
   const { accounts, names } = core.server;
   await core.addUser("carol", { displayName: "Carol <Smith>" });
   const account = accounts.get(names.primary.id, "carol");
@@ -47,8 +47,23 @@ test("without one of his own a person's has what the host knows, until he writes
   expect(await shown(alice, "carol@localhost")).toBe(host);
   const carol = await core.login("carol");
   expect(await shown(carol)).toBe(host);
-  await carol.set(card("<NICKNAME>caro</NICKNAME>"));
-  expect(await shown(alice, "carol@localhost")).toBe("<NICKNAME>caro</NICKNAME>");
+  const written = "<FN>Queen</FN><NICKNAME>caro</NICKNAME><EMAIL><USERID>queen@example.org</USERID></EMAIL>";
+  expect((await carol.set(card(written))).attrs.type).toBe("result");
+  expect(await shown(alice, "carol@localhost")).toBe(`${host}<NICKNAME>caro</NICKNAME>`);
+  // The host says nothing of it any more: what was written meanwhile does not come up.
+  account.email = undefined;
+  expect(await shown(carol)).toBe("<FN>Carol &lt;Smith&gt;</FN><NICKNAME>caro</NICKNAME>");
+});
+
+test("an account of the server itself has its own facts until it writes a card", async () => {
+  await core.addUser("dave", { displayName: "Dave" });
+  const account = core.server.accounts.get(core.server.names.primary.id, "dave");
+  if (account === undefined) throw new Error("no dave");
+  account.origin = "local";
+  const dave = await core.login("dave");
+  expect(await shown(dave)).toBe("<FN>Dave</FN>");
+  await dave.set(card("<NICKNAME>d</NICKNAME>"));
+  expect(await shown(alice, "dave@localhost")).toBe("<NICKNAME>d</NICKNAME>");
 });
 
 test("a card that is too large is refused, and the former stays", async () => {

@@ -1,6 +1,7 @@
 import type { Write } from "../storage/statement.ts";
 import type { Storage } from "../storage/storage.ts";
 import { openAddresses } from "./account-addresses.ts";
+import { allCards, cardOfRow, type HostCard } from "./account-cards.ts";
 import {
   allAccounts,
   allAliases,
@@ -35,6 +36,8 @@ export interface Account {
   hostId: string | undefined;
   displayName: string | undefined;
   email: string | undefined;
+  /** What else the host says of the person. */
+  card?: HostCard | undefined;
   enabled: boolean;
   /** Disabled because the host opens chat to others only, not as a person. */
   barred: boolean;
@@ -54,6 +57,7 @@ export interface Account {
   readonly sessions: Session[];
 }
 
+export { cardsMigration } from "./account-cards.ts";
 export { accountIdsMigration, accountsMigration } from "./account-rows.ts";
 export type { StoredCredentials } from "./credentials.ts";
 
@@ -140,6 +144,10 @@ export async function openAccounts(storage: Storage): Promise<Accounts> {
     };
     (account.contact ? teams : byId).set(account.id, account);
     byName.set(key(account.served, account.name), account);
+  }
+  for (const row of await storage.read(allCards)) {
+    const account = byId.get(row.account);
+    if (account !== undefined) account.card = cardOfRow(row);
   }
   const addresses = await openAddresses(storage, (id) => byId.get(id));
   // A former name leads to the renamed person unless somebody bears it again.

@@ -68,12 +68,12 @@ function start(core: Core) {
         if (to !== undefined) return directed.send(flow);
         const priority = priorityOf(stanza);
         if (typeof priority !== "number") return priority;
-        const said = saidBy(stanza);
+        const said = saidBy(core, session, stanza);
         return withRoster(session, () => available(session, said, priority));
       }
       case "unavailable": {
         if (to !== undefined) return directed.send(flow);
-        const said = saidBy(stanza);
+        const said = saidBy(core, session, stanza);
         return withRoster(session, () => unavailable(session, said));
       }
       case "subscribe":

@@ -5,6 +5,8 @@ import { sessionState } from "../../routing/session-state.ts";
 import type { Views } from "../../routing/views.ts";
 import type { Stanza } from "../../xml/stanza.ts";
 import { rawXml, type Xml, x } from "../../xml/writer.ts";
+import type { Core } from "../module.ts";
+import { type PresenceOccasion, presenceAmend } from "../points.ts";
 
 /** The presence that a session broadcast last; null: it is not available. */
 export const lastPresence = sessionState("presence", {
@@ -35,8 +37,18 @@ export interface Said {
 
 export const nothingSaid: Said = { type: "unavailable", id: undefined, lang: undefined, payload: "" };
 
-export function saidBy(stanza: Stanza): Said {
-  return { type: stanza.type, id: stanza.id, lang: stanza.lang, payload: stanza.payload().toString() };
+/** What a client says, with what others add to it. */
+export function saidBy(core: Core, session: Session, stanza: Stanza): Said {
+  const given = stanza.payload().toString();
+  const occasion = stanza.to === undefined ? "broadcast" : "directed";
+  const payload = stanza.type === undefined ? amended(core, session, given, occasion) : given;
+  return { type: stanza.type, id: stanza.id, lang: stanza.lang, payload };
+}
+
+export function amended(core: Core, session: Session, payload: string, occasion: PresenceOccasion): string {
+  let text = payload;
+  for (const one of core.offered(presenceAmend)) text = one.amend(session, text, occasion);
+  return text;
 }
 
 /** Presence of a session as others see it; the text for each view is made once. */

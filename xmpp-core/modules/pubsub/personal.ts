@@ -32,6 +32,7 @@ export function personal(
       const found = await store.withNode(account.id, name, (node) => (node === undefined ? [] : all(node)));
       return found.map((item) => nodeItem(core, item));
     },
+    accessModel: (account, name) => store.withNode(account.id, name, (node) => node?.config.access_model),
     async publish(account, name, items, options) {
       const host = hostOf(account);
       await access.prepare(host);
