@@ -52,13 +52,14 @@ export function disco(modules: readonly Module[]): Module {
       function atServer(session?: Session): DiscoInfo {
         const features = extras().flatMap((each) => each.features?.(session) ?? []);
         const forms = extras().flatMap((each) => each.forms?.() ?? []);
-        return { identities: server.identities, features: merged(server.features, features), forms };
+        const identities = [...server.identities, ...extras().flatMap((each) => each.identities?.() ?? [])];
+        return { identities, features: merged(server.features, features), forms };
       }
 
       /** The hashes of what anybody is told; what is offered to one account alone is in none. */
       function version(): { ver: string; hash: string } {
         const now = atServer();
-        const told = `${now.features.join()} ${now.forms?.map((form) => formElement(form)).join("") ?? ""}`;
+        const told = `${now.identities.map(({ type }) => type).join()} ${now.features.join()} ${now.forms?.map((form) => formElement(form)).join("") ?? ""}`;
         if (known?.told !== told)
           known = { told, ver: capabilitiesHash(now) ?? "", hash: capabilitiesHash2(now) ?? "" };
         return known;
@@ -107,7 +108,8 @@ export function disco(modules: readonly Module[]): Module {
       async function infoOfAccount(request: OpenRequest, wanted: string | undefined): Promise<DiscoInfo | StanzaError> {
         if (wanted === undefined) {
           const more = extras().flatMap((each) => each.accountFeatures?.() ?? []);
-          return { identities: account.identities, features: merged(account.features, more) };
+          const identities = [...account.identities, ...extras().flatMap((each) => each.accountIdentities?.() ?? [])];
+          return { identities, features: merged(account.features, more) };
         }
         const found = infoOfNode("account", request, wanted);
         if (found !== undefined) return found;

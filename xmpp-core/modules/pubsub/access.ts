@@ -42,7 +42,7 @@ const blind: Sight = { shown: false, groups: [] };
 /** Rights, by affiliation and by a node's models. XEP-0060 §4.1, §4.5 */
 export interface Access {
   /** What a request's sender may be told of; loads what the access models need. */
-  asker(host: Host, request: OpenRequest): Promise<Asker>;
+  asker(host: Host, request: Pick<OpenRequest, "session" | "from" | "view">): Promise<Asker>;
   /** Brings into memory what `sightOf` needs. */
   prepare(host: Host): Promise<void>;
   /** What an account sees of the host's account. After `prepare`, in the same turn. */

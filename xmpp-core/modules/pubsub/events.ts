@@ -18,7 +18,9 @@ export interface Happening {
   event(view: string): Xml;
   /** The resource that published, for those who share presence with its owner. XEP-0163 §4.3.2 */
   readonly by?: Jid | undefined;
-  /** Only what the node's switch allows; subscriptions hear of it whatever `deliver` says otherwise. */
+  /** Behind the event. */
+  readonly beside?: Xml | undefined;
+  /** Not before this group is on disk. */
   readonly after: Ticket;
 }
 
@@ -55,7 +57,7 @@ export function events(core: Core, entities: Entities, access: Access): Events {
   }
 
   /** One message per receiver; what is the same for all of a view is made once. */
-  function writer(host: Host, node: Node, { event, by }: Happening) {
+  function writer(host: Host, node: Node, { event, by, beside }: Happening) {
     const made = new Map<string, Xml>();
     const type = node.config.notification_type === "normal" ? undefined : "headline";
     return (view: string, to: string, subids: readonly string[], shares: boolean): Xml => {
@@ -67,6 +69,7 @@ export function events(core: Core, entities: Entities, access: Access): Events {
         "message",
         { from: host.address(view), to, type },
         inside,
+        beside,
         replyTo !== undefined &&
           x("addresses", { xmlns: ns.addresses }, x("address", { type: "replyto", jid: replyTo })),
         headers.length > 1 && x("headers", { xmlns: "http://jabber.org/protocol/shim" }, headers),

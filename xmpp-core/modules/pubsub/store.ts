@@ -181,11 +181,13 @@ export function nodeStore(core: Core, defaultsOf: (owner: number, name: string) 
       };
       reweigh(node);
       const stored = storedConfig(config, defaultsOf(owner, name));
-      return { node, writes: [rows.putNode.with(node.id, owner, name, creator, node.created, stored)] };
+      const { id, created } = node;
+      return { node, writes: [rows.putNode.with(id, owner, name, creator, created, stored, expiry(config))] };
     },
     configure(node, config) {
       node.config = config;
-      return [rows.putConfig.with(storedConfig(config, defaultsOf(node.owner, node.name)), node.id)];
+      const stored = storedConfig(config, defaultsOf(node.owner, node.name));
+      return [rows.putConfig.with(stored, expiry(config), node.id)];
     },
     remove(node) {
       enter(keyOf(node.owner, node.name), null);
@@ -232,4 +234,9 @@ export function nodeStore(core: Core, defaultsOf: (owner: number, name: string) 
       drop(keyOf(owner, name));
     },
   };
+}
+
+/** Seconds after which items go, as the sweep finds them. */
+function expiry({ item_expire: given }: NodeConfig): number | null {
+  return given === "max" || given === "0" ? null : Number(given);
 }

@@ -10,8 +10,9 @@ export const pubsubMigration = {
   sql: `
     CREATE TABLE pubsub_node (
       id INTEGER PRIMARY KEY, owner INTEGER NOT NULL, name TEXT NOT NULL, creator TEXT NOT NULL, created INTEGER NOT NULL,
-      config TEXT NOT NULL, UNIQUE (owner, name)
+      config TEXT NOT NULL, expire INTEGER, UNIQUE (owner, name)
     );
+    CREATE INDEX pubsub_node_expire ON pubsub_node (expire) WHERE expire IS NOT NULL;
     CREATE TABLE pubsub_item (
       seq INTEGER PRIMARY KEY, node INTEGER NOT NULL REFERENCES pubsub_node(id) ON DELETE CASCADE, id TEXT NOT NULL,
       publisher TEXT NOT NULL, published INTEGER NOT NULL, epoch INTEGER NOT NULL, payload BLOB NOT NULL, UNIQUE (node, id)
@@ -26,7 +27,8 @@ export const pubsubMigration = {
       node INTEGER NOT NULL REFERENCES pubsub_node(id) ON DELETE CASCADE, subid TEXT NOT NULL, who TEXT NOT NULL,
       resource TEXT NOT NULL, state TEXT NOT NULL, deliver INTEGER NOT NULL, expires INTEGER, PRIMARY KEY (node, subid)
     ) WITHOUT ROWID;
-    CREATE INDEX pubsub_subscription_who ON pubsub_subscription (who, node);`,
+    CREATE INDEX pubsub_subscription_who ON pubsub_subscription (who, node);
+    CREATE INDEX pubsub_subscription_expires ON pubsub_subscription (expires) WHERE expires IS NOT NULL;`,
 };
 
 export interface NodeRow {
@@ -98,9 +100,11 @@ export const existingNodes = read<[owners: string, names: string], { owner: numb
      WHERE owner IN (SELECT value FROM json_each(?)) AND name IN (SELECT value FROM json_each(?))`,
 );
 export const putNode = write<
-  [id: number, owner: number, name: string, creator: string, created: number, config: string]
->("INSERT INTO pubsub_node (id, owner, name, creator, created, config) VALUES (?, ?, ?, ?, ?, ?)");
-export const putConfig = write<[config: string, node: number]>("UPDATE pubsub_node SET config = ? WHERE id = ?");
+  [id: number, owner: number, name: string, creator: string, created: number, config: string, expire: number | null]
+>("INSERT INTO pubsub_node (id, owner, name, creator, created, config, expire) VALUES (?, ?, ?, ?, ?, ?, ?)");
+export const putConfig = write<[config: string, expire: number | null, node: number]>(
+  "UPDATE pubsub_node SET config = ?, expire = ? WHERE id = ?",
+);
 export const dropNode = write<[node: number]>("DELETE FROM pubsub_node WHERE id = ?");
 export const dropNodesOf = write<[owner: number]>("DELETE FROM pubsub_node WHERE owner = ?");
 
@@ -120,6 +124,11 @@ export const trimItems = write<[node: number, node2: number, keep: number]>(
   `DELETE FROM pubsub_item WHERE node = ? AND seq <=
      (SELECT seq FROM pubsub_item WHERE node = ? ORDER BY seq DESC LIMIT 1 OFFSET ?)`,
 );
+/** Items whose time is over, on whatever nodes. */
+export const sweepItems = write<[now: number, rows: number]>(
+  `DELETE FROM pubsub_item WHERE seq IN (SELECT i.seq FROM pubsub_node n JOIN pubsub_item i ON i.node = n.id
+     WHERE n.expire IS NOT NULL AND i.published < ? - n.expire * 1000 LIMIT ?)`,
+);
 export const trimOld = write<[node: number, before: number]>(
   "DELETE FROM pubsub_item WHERE node = ? AND published < ?",
 );
@@ -134,12 +143,12 @@ export const itemsUp = read<PageParams, ItemRow>(
 export const itemsDown = read<PageParams, ItemRow>(
   "SELECT * FROM pubsub_item WHERE node = ? AND seq > ? AND seq < ? AND published >= ? ORDER BY seq DESC LIMIT ?",
 );
-/** As `itemsUp`, without payloads. */
-export const idsUp = read<PageParams, { seq: number; id: string }>(
-  "SELECT seq, id FROM pubsub_item WHERE node = ? AND seq > ? AND seq < ? AND published >= ? ORDER BY seq LIMIT ?",
+/** As `itemsUp`, with the size of the payload in its place. */
+export const idsUp = read<PageParams, { seq: number; id: string; bytes: number }>(
+  "SELECT seq, id, length(payload) AS bytes FROM pubsub_item WHERE node = ? AND seq > ? AND seq < ? AND published >= ? ORDER BY seq LIMIT ?",
 );
-export const idsDown = read<PageParams, { seq: number; id: string }>(
-  "SELECT seq, id FROM pubsub_item WHERE node = ? AND seq > ? AND seq < ? AND published >= ? ORDER BY seq DESC LIMIT ?",
+export const idsDown = read<PageParams, { seq: number; id: string; bytes: number }>(
+  "SELECT seq, id, length(payload) AS bytes FROM pubsub_item WHERE node = ? AND seq > ? AND seq < ? AND published >= ? ORDER BY seq DESC LIMIT ?",
 );
 export const countItems = read<[node: number, low: number, high: number, since: number], { number: number }>(
   "SELECT count(*) AS number FROM pubsub_item WHERE node = ? AND seq > ? AND seq < ? AND published >= ?",
@@ -190,6 +199,10 @@ export const subscriptionsFor = read<
 export const nodesWith = read<[who: string, who2: string], { owner: number; name: string }>(
   `SELECT owner, name FROM pubsub_node WHERE id IN
      (SELECT node FROM pubsub_affiliation WHERE who = ? UNION SELECT node FROM pubsub_subscription WHERE who = ?)`,
+);
+export const endedSubscriptions = read<[now: number], { owner: number; name: string; subid: string }>(
+  `SELECT n.owner, n.name, s.subid FROM pubsub_subscription s JOIN pubsub_node n ON n.id = s.node
+     WHERE s.expires IS NOT NULL AND s.expires <= ? LIMIT 1000`,
 );
 /** Nodes with requests that wait for an owner. */
 export const nodesWithPending = read<[owner: number], { name: string }>(

@@ -1,0 +1,143 @@
+import { delayElement } from "../../formats/delay.ts";
+import { ns } from "../../formats/namespaces.ts";
+import { isStanzaError } from "../../formats/stanza-error.ts";
+import { property } from "../../properties/property.ts";
+import { boolean } from "../../properties/text-schema.ts";
+import type { Account } from "../../routing/accounts.ts";
+import type { MessageFlow } from "../../routing/handlers.ts";
+import type { Session } from "../../routing/session.ts";
+import { x } from "../../xml/writer.ts";
+import type { Core } from "../module.ts";
+import { accountNodes, discoExtra, interests, interestsKnown, presenceFlows, visibility } from "../points.ts";
+import type { Host } from "./access.ts";
+import { decide } from "./approval.ts";
+import { itemElement } from "./content.ts";
+import { accountFeatures, itemItems, nodeInfo, nodeItems } from "./disco.ts";
+import type { Engine } from "./engine.ts";
+import { isOn, personalDefaults } from "./options.ts";
+import { newest } from "./retrieve.ts";
+import * as rows from "./tables.ts";
+
+export const pepEnabled = property("xmpp.pep.enabled", {
+  schema: boolean,
+  default: true,
+  impact: "live",
+  doc: "Whether persons have nodes of their own: avatars, moods, bookmarks, keys.",
+});
+
+/** Where a person's nodes are. */
+export const personalHost = (core: Core, account: Account): Host => ({
+  ...{ owner: account.id, account, defaults: personalDefaults },
+  address: (view) => core.names.absolute(`${account.name}@`, view),
+});
+
+/** Offline contacts whose nodes are looked at when somebody comes online; those who are there are always. */
+const mostOffline = 1000;
+/** Nodes of one person that are looked at when somebody begins to see him. */
+const mostNodes = 1000;
+
+/** What accounts do beyond the service: discovery, and the last item for who comes online. XEP-0163 §4.3 */
+export function personalEventing(engine: Engine) {
+  const { core, store, access, events, entities } = engine;
+  const on = (): boolean => core.properties.get(pepEnabled);
+
+  core.offer(discoExtra, {
+    // Old clients look for it at the server.
+    identities: () => (on() ? [{ category: "pubsub", type: "pep" }] : []),
+    accountIdentities: () => (on() ? [{ category: "pubsub", type: "pep" }] : []),
+    features: () => (on() ? accountFeatures : []),
+    accountFeatures: () => (on() ? accountFeatures : []),
+  });
+  core.offer(accountNodes, {
+    async items(request, node) {
+      if (!on() || request.account === undefined) return undefined;
+      const host = personalHost(core, request.account);
+      const found = await (node === undefined
+        ? nodeItems(engine, host, request)
+        : itemItems(engine, host, request, node));
+      return isStanzaError(found) ? undefined : found;
+    },
+    async info(request, node) {
+      if (!on() || request.account === undefined) return undefined;
+      const found = await nodeInfo(engine, personalHost(core, request.account), request, node);
+      return isStanzaError(found) ? undefined : found;
+    },
+  });
+
+  const failed = (session: Session) => (error: unknown) =>
+    core.report.wrong({ what: `last items for ${session.address}`, error });
+
+  /** The last item of these nodes, as far as the session may hear of them. */
+  async function sendLast(session: Session, found: readonly { owner: number; name: string }[]): Promise<void> {
+    for (const { owner, name } of found) {
+      const account = core.accounts.byId(owner);
+      if (account === undefined) continue;
+      const host = personalHost(core, account);
+      await access.prepare(host);
+      const node = await store.withNode(owner, name, (present) =>
+        present?.config.send_last_published_item === "on_sub_and_presence" && isOn(present.config, "persist_items")
+          ? present
+          : undefined,
+      );
+      const item = node && (await newest(engine, node));
+      await access.prepare(host);
+      if (node === undefined || item === undefined || session.ended || session.priority === undefined) continue;
+      const full = isOn(node.config, "deliver_payloads");
+      events.tellSession(host, node, session, {
+        after: 0,
+        event: (view) => x("items", { node: name }, itemElement(core, entities, item, view, full)),
+        beside: engine.delays() ? delayElement({ stamp: new Date(item.published) }) : undefined,
+      });
+    }
+  }
+
+  async function cameOnline(session: Session, fresh: readonly string[]): Promise<void> {
+    const sight = core.offered(visibility)[0];
+    const { account } = session;
+    for (let loading = sight?.load(account); loading !== undefined; loading = sight?.load(account)) await loading;
+    const owners = new Set([account.id]);
+    for (const other of sight?.watched(account) ?? []) owners.add(other.id);
+    const online = owners.size;
+    for (const other of sight?.watched(account, "all") ?? []) {
+      if (owners.size >= online + mostOffline) break;
+      owners.add(other.id);
+    }
+    await sendLast(
+      session,
+      await core.storage.read(rows.existingNodes, JSON.stringify([...owners]), JSON.stringify(fresh)),
+    );
+  }
+  core.offer(interestsKnown, {
+    interestsKnown(session, fresh) {
+      if (on() && fresh.length > 0) cameOnline(session, fresh).catch(failed(session));
+    },
+  });
+
+  async function beganToSee(session: Session, account: Account): Promise<void> {
+    const names = await core.storage.read(rows.namesAfter, account.id, "", mostNodes);
+    const wanted = names.filter(({ name }) => core.offered(interests).some((each) => each.wants(session, name)));
+    await sendLast(
+      session,
+      wanted.map(({ name }) => ({ owner: account.id, name })),
+    );
+  }
+  core.offer(presenceFlows, {
+    flowed(from, to, shown) {
+      if (!shown || !on()) return;
+      for (const session of to.sessions)
+        if (session.priority !== undefined) beganToSee(session, from).catch(failed(session));
+    },
+  });
+
+  return {
+    /** An owner's answer to a request for a subscription, in a message to himself. XEP-0060 §8.6 */
+    decided({ stanza, sender, recipient, from, view }: MessageFlow): void {
+      if (sender === undefined || sender.account !== recipient || !stanza.has(ns.dataForms, "x")) return;
+      const host = personalHost(core, recipient);
+      access
+        .asker(host, { session: sender, from, view })
+        .then((asker) => decide(engine, host, asker, stanza))
+        .catch((error: unknown) => core.report.wrong({ what: "an approval of a subscription", error }));
+    },
+  };
+}
