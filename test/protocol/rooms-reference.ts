@@ -99,7 +99,7 @@ function changeRole(room: RoomState, { user, of, to }: Command & { do: "role" })
   const by = affiliationOf(room, user);
   const target = room.occupants.get(of);
   const atLeastAdmin = rank(by) >= rank("admin");
-  if (room.occupants.get(user)?.role !== "moderator" && !atLeastAdmin) return { refused: "forbidden" };
+  if (room.occupants.get(user)?.role !== "moderator") return { refused: "forbidden" };
   if (target === undefined) return { refused: "item-not-found" };
   const affiliation = affiliationOf(room, of);
   if (to === target.role) return {};
@@ -112,7 +112,9 @@ function changeRole(room: RoomState, { user, of, to }: Command & { do: "role" })
     // Admins and owners keep their role; whoever loses one stands lower than who takes it.
     if (rank(affiliation) >= rank("admin")) return { refused: "not-allowed" };
     if (target.role === "moderator" && !atLeastAdmin) return { refused: "not-allowed" };
-    if (to === "visitor" && rank(affiliation) > rank(by)) return { refused: "not-allowed" };
+    // §8.4: "at or above the moderator's level".
+    if (to === "visitor" ? rank(affiliation) >= rank(by) : rank(affiliation) > rank(by))
+      return { refused: "not-allowed" };
   }
   if (to === "none") {
     room.occupants.delete(of);
@@ -128,17 +130,20 @@ function changeAffiliation(room: RoomState, { user, of, to }: Command & { do: "a
   const before = affiliationOf(room, of);
   if (rank(by) < rank("admin")) return { refused: "forbidden" };
   if (user === of && to === "outcast") return { refused: "conflict" };
+  if (before === to) return {};
   if (by === "admin") {
-    // An admin edits those below; lists of admins and owners are the owners' business.
-    if (rank(before) >= rank("admin")) return { refused: "not-allowed" };
+    // The lists of admins and owners are the owners' business (§10.3 to §10.8); a ban is refused otherwise (§9.1). To
+    // give up what one is oneself is left open.
     if (rank(to) >= rank("admin")) return { refused: "forbidden" };
+    if (rank(before) >= rank("admin") && user !== of)
+      return { refused: to === "outcast" ? "not-allowed" : "forbidden" };
   }
   const owners = [...room.affiliations].filter(([, each]) => each === "owner").length;
-  if (before === "owner" && to !== "owner" && owners === 1) return { refused: "conflict" };
+  if (before === "owner" && owners === 1) return { refused: "conflict" };
   if (to === "none") room.affiliations.delete(of);
   else room.affiliations.set(of, to);
   const target = room.occupants.get(of);
-  if (target === undefined || before === to) return {};
+  if (target === undefined) return {};
   if (to === "outcast" || (to === "none" && room.membersOnly)) {
     room.occupants.delete(of);
     return { removed: new Map([[of, to === "outcast" ? 301 : 321]]) };
@@ -152,6 +157,7 @@ function roleAfter(room: RoomState, user: string, before: Affiliation, to: Affil
   if (rank(to) >= rank("admin")) return "moderator";
   if (rank(before) >= rank("admin")) return initialRole(room, user);
   if (to === "member" && role === "visitor") return "participant";
+  if (to === "none" && role === "participant") return initialRole(room, user);
   return role;
 }
 

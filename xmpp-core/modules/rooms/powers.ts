@@ -50,9 +50,10 @@ export function affiliationRefusal(
   if (self && wanted === "outcast") return "conflict";
   if (by === "owner") return undefined;
   if (atLeast(wanted, "admin") && wanted !== target) return "forbidden";
-  // An admin gives himself less, never others of his kind.
-  if (atLeast(target, "admin") && wanted !== target) return self ? undefined : "not-allowed";
-  return undefined;
+  if (!atLeast(target, "admin") || wanted === target) return undefined;
+  // An admin gives himself less, never others of his kind: §9.1 has its own answer for a ban, §10.4 and §10.7 for the rest.
+  if (self) return undefined;
+  return wanted === "outcast" ? "not-allowed" : "forbidden";
 }
 
 interface Standing {
@@ -78,5 +79,7 @@ export function roleRefusal(
   if (wanted === "moderator") return atLeast(by.affiliation, "admin") ? undefined : "forbidden";
   // Who is admin or owner moderates, whoever says otherwise.
   if (atLeast(target.affiliation, "admin") || higher) return "not-allowed";
+  // §8.4: no voice is taken from one's own kind.
+  if (wanted === "visitor" && atLeast(target.affiliation, by.affiliation)) return "not-allowed";
   return target.role === "moderator" && !atLeast(by.affiliation, "admin") ? "not-allowed" : undefined;
 }
