@@ -1,4 +1,5 @@
 import type { Element } from "ltx";
+import { malformedAddress } from "../formats/malformed-address.ts";
 import { errorElement, errorReply, type StanzaError, stanzaError } from "../formats/stanza-error.ts";
 import { bare, formatJid, type Jid, parseJid } from "../jid/jid.ts";
 import type { Report } from "../report.ts";
@@ -53,7 +54,7 @@ export function iqRoad(parts: {
   function receive(sender: Sender, stanza: Stanza): Promise<void> | undefined {
     const to = stanza.to === undefined ? bare(sender.from) : parseJid(stanza.to);
     if (to === undefined) {
-      refuse(sender, stanza, stanzaError("jid-malformed", { text: `"${stanza.to}" is not a valid address.` }));
+      refuse(sender, stanza, malformedAddress(stanza.to ?? ""));
       return undefined;
     }
     const place = names.locate(to);

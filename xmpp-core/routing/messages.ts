@@ -1,4 +1,5 @@
 import type { CodedError } from "../errors.ts";
+import { malformedAddress } from "../formats/malformed-address.ts";
 import { ns } from "../formats/namespaces.ts";
 import { type StanzaError, stanzaError } from "../formats/stanza-error.ts";
 import { bare, formatJid, type Jid, parseJid } from "../jid/jid.ts";
@@ -171,7 +172,7 @@ export function messageRoad(parts: MessageParts) {
   return function send(outgoing: Outgoing): StanzaError | undefined {
     const { stanza, from } = outgoing;
     const to = outgoing.to ?? (stanza.to === undefined ? bare(from) : parseJid(stanza.to));
-    if (to === undefined) return stanzaError("jid-malformed", { text: `"${stanza.to}" is not a valid address.` });
+    if (to === undefined) return malformedAddress(stanza.to ?? "");
     const flow = new Flow(parts, outgoing, to);
     const handlers = parts.handlers();
     for (const handler of handlers) {

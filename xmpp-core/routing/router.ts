@@ -1,4 +1,5 @@
 import type { Element } from "ltx";
+import { malformedAddress } from "../formats/malformed-address.ts";
 import { errorElement, errorReply, type StanzaError, stanzaError } from "../formats/stanza-error.ts";
 import { formatJid, type Jid, parseJid } from "../jid/jid.ts";
 import type { Report } from "../report.ts";
@@ -112,7 +113,7 @@ export function router(parts: RouterParts): Router {
   function presence(session: Session, stanza: Stanza): Promise<void> | undefined {
     const to = stanza.to === undefined ? undefined : parseJid(stanza.to);
     if (stanza.to !== undefined && to === undefined) {
-      refuse(senderOf(session), stanza, malformed(stanza.to));
+      refuse(senderOf(session), stanza, malformedAddress(stanza.to));
       return undefined;
     }
     const place = to && names.locate(to);
@@ -154,7 +155,7 @@ export function router(parts: RouterParts): Router {
     if (stanza.name === "iq") return iqs.receive(sender, stanza);
     const to = stanza.to === undefined ? undefined : parseJid(stanza.to);
     if (to === undefined) {
-      refuse(sender, stanza, malformed(stanza.to ?? ""));
+      refuse(sender, stanza, malformedAddress(stanza.to ?? ""));
       return undefined;
     }
     if (stanza.name === "message") {
@@ -237,6 +238,3 @@ export function router(parts: RouterParts): Router {
   };
   return self;
 }
-
-const malformed = (given: string): StanzaError =>
-  stanzaError("jid-malformed", { text: `"${given}" is not a valid address.` });

@@ -258,9 +258,9 @@ export function roomMessages(parts: {
     const inviter =
       place.at === "service" && hall.at(place) === room ? room.occupants.get(place.resource)?.user : hall.person(given);
     if (inviter === undefined) return undefined;
-    const inside = [...room.occupants.values()].some(({ user: one }) => one === inviter);
-    if (!inside && !atLeast(hall.affiliation(room, inviter), "member")) return undefined;
-    const to = parseJid(core.names.absolute(inviter, flow.view));
+    const inside = [...room.occupants.values()].find(({ user: one }) => one === inviter);
+    if (inside === undefined && !atLeast(hall.affiliation(room, inviter), "member")) return undefined;
+    const to = parseJid(core.names.absolute(inside?.devices.at(-1)?.address ?? inviter, flow.view));
     if (to === undefined) return undefined;
     const reason = element?.getChildText("reason", ns.mucUser);
     const from = formatJid({ ...flow.from, resource: "" });

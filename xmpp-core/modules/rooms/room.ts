@@ -194,6 +194,8 @@ export interface Rooms {
   ): Room;
   /** Without asking for rights. Everybody concerned is told, who must leave leaves; the group to wait for. */
   setAffiliation(room: Room, person: string, affiliation: Affiliation, by?: Actor, reason?: string): Ticket;
+  /** "none" puts the occupant out. Without asking for rights. */
+  setRole(occupant: Occupant, role: Role, by?: Actor, reason?: string): Ticket;
   configure(room: Room, config: RoomConfig, by?: Actor): Ticket;
   setSubject(room: Room, subject: string, by?: Actor): Ticket;
   destroy(room: Room, why?: { alternate?: Jid | undefined; reason?: string | undefined; by?: Actor }): Ticket;

@@ -133,6 +133,7 @@ function start(core: Core): Handlers {
     },
     setAffiliation: (room, person, affiliation, by, reason) =>
       change.affiliate(room, [{ person, affiliation, reason }], by),
+    setRole: change.setRole,
     configure: change.configure,
     setSubject: change.setSubject,
     destroy: change.destroy,
