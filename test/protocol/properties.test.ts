@@ -6,6 +6,8 @@ import { authProofs } from "./properties-auth.ts";
 import { certificateProofs, closeCertificateStage } from "./properties-certificates.ts";
 import { componentProofs } from "./properties-components.ts";
 import { moduleProofs } from "./properties-modules.ts";
+import { pubsubProofs } from "./properties-pubsub.ts";
+import { serviceProofs } from "./properties-services.ts";
 import { streamProofs } from "./properties-streams.ts";
 import { openWorld, type World } from "./properties-world.ts";
 
@@ -16,7 +18,9 @@ const proofs = {
   ...authProofs,
   ...adminProofs,
   ...certificateProofs,
+  ...serviceProofs,
   ...componentProofs,
+  ...pubsubProofs,
 };
 
 let world: World;

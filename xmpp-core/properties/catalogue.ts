@@ -160,6 +160,14 @@ const reasons: readonly Reason[] = [
     says: "It ends a session that another node of an Openfire cluster still holds; a session exists only once here.",
   },
   {
+    keys: /^xmpp\.pubsub\.flush\./,
+    says: "Openfire gathers published items in memory before it stores them; here an item is on disk before its publication is answered.",
+  },
+  {
+    keys: /^xmpp\.pubsub\.root\./,
+    says: "It names Openfire's root collection; nodes are not gathered in collections here.",
+  },
+  {
     keys: /^cert\.dsa\./,
     says: "DSA certificates are not made: no current client accepts them.",
   },

@@ -21,7 +21,7 @@ export function payloadOf(item: Element): Buffer | "several" | "bare" {
   const [payload, second] = item.getChildElements();
   if (payload === undefined) return Buffer.alloc(0);
   if (second !== undefined) return "several";
-  if ((payload.getNS() ?? "") === "") return "bare";
+  if (payload.attrs.xmlns === "" || (payload.getNS() ?? "") === "") return "bare";
   return Buffer.from(serialise(payload, ""));
 }
 

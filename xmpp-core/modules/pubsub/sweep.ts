@@ -28,13 +28,11 @@ export function sweeper(engine: Engine): { stop(): void } {
     }
   }
 
-  function schedule(): void {
+  core.watch(purgeTimer, (seconds) => {
     cancel?.();
-    cancel = core.clock.after(Math.max(core.properties.get(purgeTimer) * 1000, leastMs), () => {
-      schedule();
+    cancel = core.clock.every(Math.max(seconds * 1000, leastMs), () => {
       sweep().catch((error: unknown) => core.report.wrong({ what: "clearing away expired items", error }));
     });
-  }
-  core.watch(purgeTimer, schedule);
+  });
   return { stop: () => cancel?.() };
 }
