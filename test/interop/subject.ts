@@ -33,9 +33,6 @@ async function startFirekeeper(): Promise<Subject> {
     listen: { address: "127.0.0.71", plain: 5222 },
     host: { users: [{ name: admin.user, password: admin.password }], settings: { "sys.xmpp.adminuser": admin.user } },
     properties: {
-      "register.inband": true,
-      // One connection that never logs in makes all of them.
-      "xmpp.client.preauth.timeout": 600_000,
       // All accounts are made and log in from one address.
       "xmpp.ratelimit.newconnections.c2s.enabled": false,
       "firekeeper.client.trusted-networks": "127.0.0.0/8",
@@ -46,7 +43,7 @@ async function startFirekeeper(): Promise<Subject> {
     version: ownVersion(),
     host: service.host,
     domain,
-    admin: undefined,
+    admin,
     logs: service.logs,
     stop: service.stop,
   };
