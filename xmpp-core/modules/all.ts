@@ -2,6 +2,7 @@ import { adHocCommands } from "./ad-hoc-commands.ts";
 import { administration } from "./administration/administration.ts";
 import { archive } from "./archive/archive.ts";
 import { blocking } from "./blocking.ts";
+import { bookmarks } from "./bookmarks.ts";
 import { carbons } from "./carbons.ts";
 import { components } from "./components/components.ts";
 import { hostData } from "./components/host-data.ts";
@@ -55,6 +56,7 @@ const capabilities: readonly Module[] = [
   blocking,
   vcard,
   privateStorage,
+  bookmarks,
   rooms,
   pubsub,
   adHocCommands,

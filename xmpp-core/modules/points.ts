@@ -3,10 +3,11 @@ import type { DataForm } from "../formats/data-form.ts";
 import type { StanzaError } from "../formats/stanza-error.ts";
 import type { Jid } from "../jid/jid.ts";
 import type { Account } from "../routing/accounts.ts";
-import type { Link, OpenRequest, PresenceFlow } from "../routing/handlers.ts";
+import type { Link, OpenRequest, OutsidePresence, PresenceFlow } from "../routing/handlers.ts";
 import type { Served } from "../routing/names.ts";
 import type { Session } from "../routing/session.ts";
 import type { Write } from "../storage/statement.ts";
+import type { Ticket } from "../storage/storage.ts";
 import type { Stanza } from "../xml/stanza.ts";
 import type { Xml } from "../xml/writer.ts";
 import type { Identity, Point } from "./module.ts";
@@ -20,8 +21,30 @@ function point<T>(name: string): Point<T> {
 export interface Blocking {
   /** Whether `account` blocks this address (full, bare, domain/resource or domain). */
   blocks(account: Account, other: Jid): boolean;
+  /** Whether a session takes (`in`) or sends (`out`) presence of or to this address; asked beside `blocks` where a session is known. XEP-0016 */
+  hidesPresence?(session: Session, way: "in" | "out", other: Jid): boolean;
+  /** Whether a session that is no target of a message may not have a copy of it either. XEP-0016 */
+  hidesMessage?(session: Session, other: Jid): boolean;
 }
 export const blocking = point<Blocking>("blocking");
+
+/** The block list, for the other way to change it. XEP-0191 §5 */
+export interface BlockLists {
+  /** Stored addresses. */
+  of(account: Account): readonly string[];
+  /** Blocks and unblocks as if the session had asked for it, with pushes; the group to wait for. */
+  change(session: Session, block: readonly string[], unblock: readonly string[]): Ticket;
+  /** How many addresses more a list may hold. */
+  room(account: Account): number;
+}
+export const blockLists = point<BlockLists>("block lists");
+
+/** Told what a client reports with a block; the rows belong into the same commit. XEP-0377 */
+export interface BlockReports {
+  /** Checks and prepares a report on this address; a string says what is wrong. */
+  report(session: Session, on: string, element: Element): readonly Write[] | string;
+}
+export const blockReports = point<BlockReports>("block reports");
 
 /** Contacts that an account has without a roster item of its own: shared groups. Openfire's semantics. */
 export interface SharedContacts {
@@ -70,6 +93,8 @@ export interface Presences {
   again(account: Account): void;
   /** Begins or ends the presence of `from` for `to` after their subscription changed; the caller says what holds now. */
   flow(from: Account, to: Account, shown: boolean): void;
+  /** Begins or ends the presence of `from` for somebody behind a service. */
+  flowOutside(from: Account, contact: string, shown: boolean): void;
   /** Ends or brings back the presence between two who block each other or no more, as far as they share it. XEP-0191 §3.2, §3.4 */
   blockingChanged(account: Account, other: Account, blocked: boolean): void;
 }
@@ -107,6 +132,10 @@ export interface Visibility {
   watchers(account: Account): Iterable<Account>;
   /** Accounts whose presence `account` sees, each once; shared contacts only if they have sessions, or `all`. */
   watched(account: Account, who?: "all"): Iterable<Account>;
+  /** Contacts behind services that see the presence of `account`, as stored addresses. */
+  outsideWatchers(account: Account): Iterable<string>;
+  /** Contacts behind services whose presence `account` sees. */
+  outsideWatched(account: Account): Iterable<string>;
   /** Whether `other` sees the presence of `account`. */
   shows(account: Account, other: Account): boolean;
   /** Whether `account` sees the presence of `other`. */
@@ -132,6 +161,8 @@ export const rosterFacts = point<RosterFacts>("roster facts");
 /** Presence of type subscribe, subscribed, unsubscribe, unsubscribed. RFC 6121 §3. Offered by the roster. */
 export interface Subscriptions {
   handle(flow: PresenceFlow): StanzaError | undefined | Promise<StanzaError | undefined>;
+  /** The same from somebody behind a service. */
+  fromOutside(flow: OutsidePresence): Promise<StanzaError | undefined> | StanzaError | undefined;
   /** Requests that still wait for the user's answer, as this session sees them. After `visibility.load`. */
   waiting(session: Session): readonly Xml[];
 }
@@ -344,8 +375,11 @@ export interface PrivateElement {
   readonly element: readonly [ns: string, name: string];
   /** What a client under `view` gets; `kept`: what private storage has of it, under the same view. */
   read(account: Account, view: string, kept: Element | undefined): Promise<Xml>;
-  /** Takes over what a client under `view` wrote; returns what private storage is to keep of it. */
-  write(account: Account, view: string, given: Element): Promise<Xml>;
+  /**
+   * Takes over what a client under `view` wrote, or, with "add", what private storage has of earlier times; returns what
+   * private storage is to keep of it.
+   */
+  write(account: Account, view: string, given: Element, how: "replace" | "add"): Promise<Xml>;
 }
 export const privateElement = point<PrivateElement>("private element");
 

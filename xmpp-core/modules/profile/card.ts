@@ -146,9 +146,10 @@ function entryElement(form: CardForm, name: string, { parts: names, mark }: Form
               ),
             ),
           ];
+  const isPosition = (wanted: string): boolean => names.filter((each) => each.replace("*", "") === wanted).length > 1;
   const inside = parts.flatMap((part, index) => {
-    const wanted = names[Math.min(index, names.length - 1)] ?? "";
-    return part === "" && index > 0 ? [] : [partElement(wanted.replace("*", ""), part)];
+    const wanted = (names[Math.min(index, names.length - 1)] ?? "").replace("*", "");
+    return part === "" && !isPosition(wanted) ? [] : [partElement(wanted, part)];
   });
   return x(name, {}, types, inside);
 }
