@@ -5,7 +5,9 @@ import { roomHats } from "./hats.ts";
 import { roomModeration } from "./moderation.ts";
 import { roomPresets } from "./presets.ts";
 import { roomRegistration } from "./registration.ts";
+import { roomSearch } from "./search.ts";
 import { roomServices } from "./services.ts";
+import { roomSlowMode } from "./slow-mode.ts";
 
 /** The features of rooms beyond the engine, in the order in which their hooks run. */
 export const roomFeatures: readonly RoomFeature[] = [
@@ -16,4 +18,6 @@ export const roomFeatures: readonly RoomFeature[] = [
   roomRegistration,
   roomAvatars,
   roomHats,
+  roomSlowMode,
+  roomSearch,
 ];

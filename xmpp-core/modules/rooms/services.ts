@@ -1,11 +1,11 @@
 import { parseJid } from "../../jid/jid.ts";
 import { property } from "../../properties/property.ts";
-import { boolean } from "../../properties/text-schema.ts";
+import { boolean, text } from "../../properties/text-schema.ts";
 import type { Account } from "../../routing/accounts.ts";
 import type { Core } from "../module.ts";
 import { openfireDefaults } from "./config.ts";
 import type { RoomExtension, RoomFeature } from "./extensions.ts";
-import type { RoomService, Rooms, ServiceSettings } from "./room.ts";
+import type { Occupant, Rooms, ServiceSettings } from "./room.ts";
 import * as own from "./service-properties.ts";
 
 const enabled = property("xmpp.muc.enabled", {
@@ -13,6 +13,13 @@ const enabled = property("xmpp.muc.enabled", {
   default: true,
   impact: "live",
   doc: "Whether the room service conference, and those of firekeeper.muc.services, are open.",
+});
+
+const idleReason = property("admin.mucRoom.timeoutKickReason", {
+  schema: text,
+  default: undefined,
+  impact: "live",
+  doc: "What somebody is told who is put out of a room for his silence (firekeeper.muc.tasks.user.idle); unset: a sentence that names the time.",
 });
 
 const standard: own.DeclaredService = {
@@ -25,24 +32,20 @@ const standard: own.DeclaredService = {
 };
 /** What a room remembers at most for newcomers, whatever is asked. */
 const allHistory = 1000;
+const idleCheckMs = 60_000;
 
 /** The room services of the domain, and what properties say of each. Openfire's MultiUserChatManager */
 export const roomServices: RoomFeature = {
   name: "room-services",
-  properties: [enabled, own.services, ...own.serviceKeys],
+  properties: [enabled, idleReason, own.services, ...own.serviceKeys],
   start(core, rooms): RoomExtension {
-    const open = new Map<string, { declared: own.DeclaredService; settings: ServiceSettings | undefined }>();
+    const open = new Map<string, { declared: own.DeclaredService; settings: OwnSettings | undefined }>();
 
-    function service(name: string): RoomService {
-      return {
-        name,
-        settings() {
-          const known = open.get(name);
-          if (known === undefined) return settingsOf(core, rooms, standard);
-          known.settings ??= settingsOf(core, rooms, known.declared);
-          return known.settings;
-        },
-      };
+    function settings(name: string): OwnSettings {
+      const known = open.get(name);
+      if (known === undefined) return settingsOf(core, rooms, standard);
+      known.settings ??= settingsOf(core, rooms, known.declared);
+      return known.settings;
     }
 
     /** Opens, renames and closes, as the properties have it now. */
@@ -63,7 +66,7 @@ export const roomServices: RoomFeature = {
         // The first name stays an address: bookmarks and old links lead here.
         const former = new Set([...each.former, ...(each.subdomain === name ? [] : [name])]);
         core.names.callService(name, each.subdomain, [...former].sort());
-        if (!before) rooms.openService(service(name));
+        if (!before) rooms.openService({ name, settings: () => settings(name) });
       }
     }
 
@@ -73,11 +76,40 @@ export const roomServices: RoomFeature = {
       });
     core.watch(own.services, follow);
     core.watch(enabled, follow);
-    return {};
+
+    /** When each occupant spoke last, or came. */
+    const active = new WeakMap<Occupant, number>();
+    core.every(idleCheckMs, () => {
+      const now = core.clock.now();
+      for (const room of rooms.all()) {
+        const idle = settings(room.service).idleMs;
+        if (idle <= 0) continue;
+        const seconds = Math.round(idle / 1000);
+        const why = core.properties.get(idleReason) ?? `You were silent for more than ${seconds} seconds.`;
+        for (const occupant of [...room.occupants.values()]) {
+          const since = active.get(occupant);
+          // After a restart everybody begins anew.
+          if (since === undefined) active.set(occupant, now);
+          else if (now - since > idle) rooms.setRole(occupant, "none", undefined, why);
+        }
+      }
+    });
+    return {
+      joined: (occupant) => void active.set(occupant, core.clock.now()),
+      admitMessage({ occupant }) {
+        active.set(occupant, core.clock.now());
+        return undefined;
+      },
+    };
   },
 };
 
-function settingsOf(core: Core, rooms: Rooms, declared: own.DeclaredService): ServiceSettings {
+interface OwnSettings extends ServiceSettings {
+  /** Silence after which an occupant is put out; below 1: never. */
+  readonly idleMs: number;
+}
+
+function settingsOf(core: Core, rooms: Rooms, declared: own.DeclaredService): OwnSettings {
   const get = own.readerFor((of) => core.properties.get(of), declared);
   const people = (given: readonly string[]): ReadonlySet<string> =>
     new Set(given.flatMap((each) => personOf(core, rooms, each)));
@@ -88,6 +120,7 @@ function settingsOf(core: Core, rooms: Rooms, declared: own.DeclaredService): Se
     title: declared.description ?? "Public chat rooms",
     listed: !declared.hidden,
     historyNumber: type === "none" ? 0 : type === "all" ? allHistory : get(own.historyNumber),
+    idleMs: get(own.idleTime),
     discoverLocked: get(own.discoverLocked),
     discoverMembersOnly: get(own.discoverMembersOnly),
     defaults: own.defaultConfig(get, openfireDefaults),
