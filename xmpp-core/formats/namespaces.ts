@@ -57,7 +57,8 @@ export const ns = {
   legacyBookmarks: "storage:bookmarks", // XEP-0048
   blocking: "urn:xmpp:blocking", // XEP-0191
   blockingErrors: "urn:xmpp:blocking:errors", // XEP-0191
-  privacy: "jabber:iq:privacy", // XEP-0016, only to refuse it
+  privacy: "jabber:iq:privacy", // XEP-0016
+  reporting: "urn:xmpp:reporting:1", // XEP-0377
   moved: "urn:xmpp:moved:1", // XEP-0283
   // Messages
   delay: "urn:xmpp:delay", // XEP-0203

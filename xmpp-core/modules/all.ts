@@ -19,6 +19,7 @@ import { offline } from "./offline.ts";
 import { payloadAddresses } from "./payload-addresses.ts";
 import { ping } from "./ping.ts";
 import { presence } from "./presence/presence.ts";
+import { privacyLists } from "./privacy-lists/privacy-lists.ts";
 import { privateStorage } from "./private-storage.ts";
 import { avatars } from "./profile/avatars.ts";
 import { vcard } from "./profile/vcard.ts";
@@ -54,6 +55,7 @@ const capabilities: readonly Module[] = [
   carbons,
   multicast,
   blocking,
+  privacyLists,
   vcard,
   privateStorage,
   bookmarks,

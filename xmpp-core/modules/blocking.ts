@@ -7,9 +7,11 @@ import type { IqAnswer, IqRequest } from "../routing/handlers.ts";
 import type { Session } from "../routing/session.ts";
 import { sessionState } from "../routing/session-state.ts";
 import { read, type Write, write } from "../storage/statement.ts";
+import type { Ticket } from "../storage/storage.ts";
 import { type Xml, x } from "../xml/writer.ts";
 import { defineModule } from "./module.ts";
-import { blocking as blockingPoint, presences } from "./points.ts";
+import { blocking as blockingPoint, blockLists, blockReports, presences } from "./points.ts";
+import { renamed, storedAddress } from "./stored-address.ts";
 
 const migration = {
   name: "0012_blocking",
@@ -72,23 +74,16 @@ export const blocking = defineModule({
       for (const item of request.element.getChildren("item", ns.blocking)) {
         const address = parseJid(String(item.attrs.jid ?? ""));
         if (address === undefined) return undefined;
-        found.push(stored(address));
+        found.push(storedAddress(core, address));
       }
       return found;
-    }
-
-    /** A person is blocked under whatever address: the one that is seen stands in the list. */
-    function stored(address: Jid): string {
-      const place = names.locate(address);
-      const other = place.at === "account" ? core.accounts.get(place.served.id, place.name) : undefined;
-      return names.relative(other === undefined ? address : { ...address, local: other.name });
     }
 
     /** Entries that name this local part, with whose list they are in. */
     function* naming(served: number, name: string): IterableIterator<{ owner: number; jid: string }> {
       for (const [owner, list] of lists) {
         if (core.accounts.byId(owner)?.served !== served) continue;
-        for (const jid of list) if (jid === `${name}@` || jid.startsWith(`${name}@/`)) yield { owner, jid };
+        for (const jid of list) if (renamed(jid, name, "") !== undefined) yield { owner, jid };
       }
     }
 
@@ -123,15 +118,14 @@ export const blocking = defineModule({
 
     function push(session: Session, account: Account, change: (view: string) => Xml, after: number): void {
       for (const other of account.sessions) {
-        if (!interested.get(other)) continue;
-        const id = core.random(6).toString("base64url");
-        const stanza = x(
-          "iq",
-          { type: "set", id, to: other.address, from: other === session ? undefined : other.bareAddress },
-          change(other.view),
-        );
-        core.router.send(other, stanza, after);
+        if (interested.get(other)) pushTo(other, change(other.view), after, session);
       }
+    }
+
+    function pushTo(session: Session, change: Xml, after: number, asker?: Session): void {
+      const id = core.random(6).toString("base64url");
+      const from = session === asker ? undefined : session.bareAddress;
+      core.router.send(session, x("iq", { type: "set", id, to: session.address, from }, change), after);
     }
 
     /** Presence stops or comes back for local people whom the list names. */
@@ -142,6 +136,60 @@ export const blocking = defineModule({
         const other = place?.at === "account" ? core.accounts.get(place.served.id, place.name) : undefined;
         if (other !== undefined) for (const one of core.offered(presences)) one.blockingChanged(account, other, !shown);
       }
+    }
+
+    /** `told`: what the pushes name; nothing for "unblock all". */
+    function apply(
+      session: Session,
+      named: readonly string[],
+      blockThem: boolean,
+      told: readonly string[],
+      more: readonly Write[] = [],
+    ): Ticket {
+      const { account } = session;
+      const before = lists.get(account.id) ?? new Set<string>();
+      const list = new Set(before);
+      if (blockThem) showPresence(account, named, false);
+      for (const jid of named)
+        if (blockThem) list.add(jid);
+        else list.delete(jid);
+      lists.set(account.id, list);
+      const writes: Write[] = named.map((jid) => (blockThem ? putBlocked : dropBlocked).with(account.id, jid));
+      const after = sessions.commit(session, [...writes, ...more], () => lists.set(account.id, before));
+      const element = (view: string): Xml =>
+        x(
+          blockThem ? "block" : "unblock",
+          { xmlns: ns.blocking },
+          told.map((jid) => x("item", { jid: names.absolute(jid, view) })),
+        );
+      // The pushes stand behind the answer that the caller returns in this turn.
+      queueMicrotask(() => push(session, account, element, after));
+      if (!blockThem) showPresence(account, named, true);
+      return after;
+    }
+
+    core.offer(blockLists, {
+      of: (account) => [...(lists.get(account.id) ?? [])],
+      room: (account) => longestList - (lists.get(account.id)?.size ?? 0),
+      change(session, block, unblock) {
+        const unblocked = unblock.length === 0 ? 0 : apply(session, unblock, false, unblock);
+        return block.length === 0 ? unblocked : apply(session, block, true, block);
+      },
+    });
+
+    /** What is said of those who are blocked, each with the rows that keep it. XEP-0377 §5 */
+    function reportsIn(request: IqRequest, blocked: readonly string[]): readonly Write[] | string {
+      const writes: Write[] = [];
+      for (const [i, item] of request.element.getChildren("item", ns.blocking).entries()) {
+        const element = item.getChild("report", ns.reporting);
+        if (element === undefined) continue;
+        for (const reports of core.offered(blockReports)) {
+          const rows = reports.report(request.session, blocked[i] ?? "", element);
+          if (typeof rows === "string") return rows;
+          writes.push(...rows);
+        }
+      }
+      return writes;
     }
 
     function change(request: IqRequest, blockThem: boolean): IqAnswer {
@@ -156,25 +204,9 @@ export const blocking = defineModule({
         return request.error(
           stanzaError("policy-violation", { text: `A block list holds ${longestList} addresses at most.` }),
         );
-      const before = new Set(list);
-      if (blockThem) showPresence(account, named, false);
-      for (const jid of named)
-        if (blockThem) list.add(jid);
-        else list.delete(jid);
-      lists.set(account.id, list);
-      const writes: Write[] = named.map((jid) => (blockThem ? putBlocked : dropBlocked).with(account.id, jid));
-      const after = sessions.commit(session, writes, () => lists.set(account.id, before));
-      const told = given.length === 0 ? [] : named;
-      const element = (view: string): Xml =>
-        x(
-          blockThem ? "block" : "unblock",
-          { xmlns: ns.blocking },
-          told.map((jid) => x("item", { jid: names.absolute(jid, view) })),
-        );
-      const answer = request.result(undefined, after);
-      push(session, account, element, after);
-      if (!blockThem) showPresence(account, named, true);
-      return answer;
+      const reports = blockThem ? reportsIn(request, named) : [];
+      if (typeof reports === "string") return request.error(stanzaError("bad-request", { text: reports }));
+      return request.result(undefined, apply(session, named, blockThem, given.length === 0 ? [] : named, reports));
     }
 
     return {
@@ -185,8 +217,10 @@ export const blocking = defineModule({
           at: ["account"],
           answer(request) {
             interested.set(request.session, true);
-            const account = request.account as Account;
-            return request.result(x("blocklist", { xmlns: ns.blocking }, items(account, request.session.view)));
+            const { account, session } = request as IqRequest & { account: Account };
+            // Told of changes from now on, also of those that it finds when it is back after a crash.
+            const after = sessions.commit(session, []);
+            return request.result(x("blocklist", { xmlns: ns.blocking }, items(account, session.view)), after);
           },
         },
         { set: [ns.blocking, "block"], at: ["account"], answer: (request) => change(request, true) },
@@ -204,6 +238,16 @@ export const blocking = defineModule({
           )
             return stanzaError("service-unavailable");
           return undefined;
+        },
+      },
+      session: {
+        // Pushes that it was still to get are lost. The whole list is said in two: nobody is blocked, but those. XEP-0191 §3.5, §3.6
+        resumed(session, after) {
+          if (after !== "crash" || !interested.get(session)) return;
+          const { account, view } = session;
+          pushTo(session, x("unblock", { xmlns: ns.blocking }), 0);
+          const all = items(account, view);
+          if (all.length > 0) pushTo(session, x("block", { xmlns: ns.blocking }, all), 0);
         },
       },
       account: { renamed: follow, setAside: leave, removed: leave },

@@ -10,7 +10,7 @@ import type { Session } from "../routing/session.ts";
 import { sessionState } from "../routing/session-state.ts";
 import { rawXml, type Xml, x } from "../xml/writer.ts";
 import { defineModule } from "./module.ts";
-import { carbonCopies } from "./points.ts";
+import { type Blocking, blocking, carbonCopies } from "./points.ts";
 
 const carbonsOn = sessionState("carbons", { schema: z.boolean(), initial: false });
 
@@ -87,16 +87,22 @@ export const carbons = defineModule({
           if (!copied[copyReason(flow)]) return;
           if (flow.sender !== undefined) copyTo(flow, flow.sender.account, "sent");
           if (flow.recipient !== undefined && flow.recipient !== flow.sender?.account)
-            copyTo(flow, flow.recipient, "received");
+            copyTo(flow, flow.recipient, "received", core.offered(blocking));
         },
       },
     };
   },
 });
 
-function copyTo(flow: MessageFlow, account: Account, direction: "sent" | "received"): void {
+function copyTo(
+  flow: MessageFlow,
+  account: Account,
+  direction: "sent" | "received",
+  shut: readonly Blocking[] = [],
+): void {
   for (const session of account.sessions) {
     if (session === flow.sender || !carbonsOn.get(session) || flow.targets.includes(session)) continue;
+    if (shut.some((one) => one.hidesMessage?.(session, flow.from))) continue;
     flow.copies.push({ session, render: () => copyFor(flow, session, direction) });
   }
 }

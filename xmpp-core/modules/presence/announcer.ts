@@ -13,6 +13,7 @@ import {
   virtualPresences,
   visibility,
 } from "../points.ts";
+import { type OutsidePresences, outsidePresences } from "./outside.ts";
 import { amended, directedTo, lastPresence, nothingSaid, renderer, type Said } from "./said.ts";
 
 /** Tells sessions of each other. Everything here runs while the account's roster is in memory. */
@@ -21,9 +22,10 @@ export interface Announcer {
   broadcast(session: Session, said: Said): Set<Session>;
   /** Who else is there, and who waits for an answer; `all`: who is not there, too. RFC 6121 §4.2.2, §4.3 */
   welcome(session: Session, who?: "all"): void;
-  /** Whether presence may pass between the two, as far as blocking goes. XEP-0191 §3.2 */
+  /** Whether presence may pass between the two, as far as blocking and privacy lists go. XEP-0191 §3.2, XEP-0016 §2.10 */
   mayPass(from: Session, to: Session): boolean;
   mayPassFrom(account: Account, resource: string, to: Session): boolean;
+  readonly outside: OutsidePresences;
   /** The present presence of an account's sessions, as `view` sees it. */
   current(account: Account, view: string, to: string, resource?: string): Xml[];
   /** What says that nobody is there, from the bare address. RFC 6121 §4.3.2 */
@@ -36,8 +38,13 @@ export function announcer(core: Core): Announcer {
   const isAvailable = (session: Session): boolean => session.priority !== undefined;
 
   function mayPass(from: Session, to: Session): boolean {
-    for (const one of core.offered(blocking))
-      if (one.blocks(from.account, to.jid) || one.blocks(to.account, from.jid)) return false;
+    for (const one of core.offered(blocking)) {
+      const hidden =
+        one.hidesPresence === undefined
+          ? one.blocks(from.account, to.jid) || one.blocks(to.account, from.jid)
+          : one.hidesPresence(from, "out", to.jid) || one.hidesPresence(to, "in", from.jid);
+      if (hidden) return false;
+    }
     return true;
   }
 
@@ -54,6 +61,8 @@ export function announcer(core: Core): Announcer {
     return last === null ? undefined : { type: undefined, id: undefined, lang: last.lang, payload: last.payload };
   };
 
+  const outside = outsidePresences(core, lastSaid);
+
   function broadcast(session: Session, said: Said): Set<Session> {
     const told = new Set<Session>();
     const render = renderer(router.views, session, said);
@@ -66,6 +75,9 @@ export function announcer(core: Core): Announcer {
     if (!session.account.probe)
       for (const other of core.offered(visibility)[0]?.watchers(session.account) ?? [])
         for (const target of other.sessions) if (isAvailable(target) && mayPass(session, target)) tell(target);
+    if (!session.account.probe)
+      for (const contact of core.offered(visibility)[0]?.outsideWatchers(session.account) ?? [])
+        outside.send(session.account, contact, render);
     for (const listener of core.offered(presenceBroadcast)) listener.broadcast(session, render);
     return told;
   }
@@ -100,6 +112,7 @@ export function announcer(core: Core): Announcer {
     const everybody = who ?? (virtual()?.any === true ? "all" : undefined);
     for (const other of core.offered(visibility)[0]?.watched(account, everybody) ?? [])
       if (showAll(other, session) === 0 && who === "all") router.send(session, nobody(other, session));
+    outside.probe(session);
     for (const request of core.offered(subscriptions)[0]?.waiting(session) ?? []) router.send(session, request);
   }
 
@@ -190,8 +203,8 @@ export function announcer(core: Core): Announcer {
     }
   }
 
-  const points: Presences = { showsTo, current, again, tell, flow, blockingChanged };
-  return { broadcast, welcome, mayPass, mayPassFrom, current, nobody, points };
+  const points: Presences = { showsTo, current, again, tell, flow, flowOutside: outside.flow, blockingChanged };
+  return { outside, broadcast, welcome, mayPass, mayPassFrom, current, nobody, points };
 }
 
 /** Whether the session has sent its presence to this address on its own. */

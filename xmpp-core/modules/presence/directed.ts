@@ -80,6 +80,8 @@ export function directedRoad(core: Core, announce: Announcer): DirectedRoad {
     send(flow) {
       const { session, stanza, place, to } = flow;
       if (place?.at === "service" && to !== undefined) {
+        const hidden = core.offered(blocking).some((one) => one.hidesPresence?.(session, "out", to));
+        if (hidden && stanza.type === undefined) return undefined;
         remember(session, core.names.relative(to), stanza.type);
         const said = asAmended(session, stanza);
         return router.presenceToService({ stanza: said, session, place, to, from: session.jid, view: session.view });
@@ -130,6 +132,7 @@ export function directedRoad(core: Core, announce: Announcer): DirectedRoad {
       if (core.offered(blocking).some((one) => one.blocks(account, from))) return undefined;
       const address = formatJid(from);
       for (const target of targets(account, place.resource)) {
+        if (core.offered(blocking).some((one) => one.hidesPresence?.(target, "in", from))) continue;
         const to = place.resource === "" ? target.bareAddress : target.address;
         const payload = router.views.payload(stanza.payload(), view, target.view);
         router.send(target, writeStanza(stanza, { from: router.views.address(address, target.view), to, payload }));
