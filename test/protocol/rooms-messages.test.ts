@@ -199,6 +199,36 @@ test("a mere member does not invite where only admins do", async () => {
   await join(carol, room, "Carol");
 });
 
+test("who wrote privately hears that it could not be read", async () => {
+  await inside();
+  alice.send(`<message to='${at(room, "Bob")}' type='chat' id='pm7'><body>pm</body></message>`);
+  await bob.next(body("pm"));
+  bob.send(
+    `<message to='${at(room, "Alice")}' type='error' id='pm7'><error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>`,
+  );
+  const back = await alice.next("message", (m) => m.attrs.id === "pm7");
+  expect([back.attrs.from, errorCondition(back)]).toEqual([at(room, "Bob"), "service-unavailable"]);
+});
+
+test("the vCard of an occupant is that of his account, and names nobody", async () => {
+  await inside({ whois: "moderators" });
+  await alice.set("<vCard xmlns='vcard-temp'><FN>Alice of the room</FN></vCard>");
+  const card = await bob.get("<vCard xmlns='vcard-temp'/>", at(room, "Alice"));
+  expect([card.attrs.type, card.attrs.from, card.attrs.to]).toEqual(["result", at(room, "Alice"), bob.jid]);
+  expect(card.toString()).toContain("Alice of the room");
+  expect(card.toString()).not.toContain("alice@localhost");
+  const outside = await core.login("carol");
+  expect(errorCondition(await outside.get("<vCard xmlns='vcard-temp'/>", at(room, "Alice")))).toBe("bad-request");
+});
+
+test("nothing is taken out of what people say", async () => {
+  await inside();
+  const traffic = `<query xmlns='http://jabber.org/protocol/disco#info' node='${muc}#traffic'/>`;
+  expect(errorCondition(await bob.get(traffic, at(room)))).toBe("service-unavailable");
+  const nowhere = "<query xmlns='http://jabber.org/protocol/disco#info' node='nowhere'/>";
+  expect(errorCondition(await bob.get(nowhere, at(room)))).toBe("item-not-found");
+});
+
 // XEP-0410 §3.3
 test("a self-ping is answered by the service; outside it says that one is out", async () => {
   await inside();

@@ -97,6 +97,8 @@ export function discovery(hall: Hall): ServiceDisco {
       const room = hall.at(place);
       if (room === undefined) return noRoom();
       if (node === undefined) return infoOfRoom(room, request);
+      // Nothing is taken out of what people say here. XEP-0045 §17.1.1
+      if (node === `${ns.muc}#traffic`) return stanzaError("service-unavailable");
       for (const each of hall.extensions) {
         const found = each.nodeInfo?.(request, room, node);
         if (found !== undefined) return found;

@@ -7,7 +7,7 @@ import type { ServiceHandler, ServiceStanza } from "../../routing/handlers.ts";
 import { isLasting } from "../../routing/lasting.ts";
 import { parseStanza } from "../../xml/document.ts";
 import { limitsAfterLogin } from "../../xml/limits.ts";
-import { rawXml, text, type Xml, x } from "../../xml/writer.ts";
+import { rawXml, text, writeStanza, type Xml, x } from "../../xml/writer.ts";
 import { type Changes, keepSubject } from "./changes.ts";
 import type { Entering } from "./entering.ts";
 import type { Hall } from "./hall.ts";
@@ -58,8 +58,9 @@ export function roomMessages(parts: {
     const occupant = hall.speaker(room, flow);
     const device = occupant && hall.deviceOf(occupant, flow.session ?? hall.sender(flow));
     if (isError) {
-      if (occupant !== undefined && device !== undefined && !aboutPrivate(device, flow))
-        enter.errorFrom(occupant, device, flow);
+      if (occupant === undefined || device === undefined) return undefined;
+      if (aboutPrivate(device, flow)) passBack(room, occupant, flow);
+      else enter.errorFrom(occupant, device, flow);
       return undefined;
     }
     if (place.resource !== "") {
@@ -176,6 +177,19 @@ export function roomMessages(parts: {
 
   function aboutPrivate(device: Device, { stanza }: ServiceStanza): boolean {
     return stanza.id !== undefined && privately.get(device)?.includes(stanza.id) === true;
+  }
+
+  /** Who wrote privately hears that it could not be read. */
+  function passBack(room: Room, occupant: Occupant, { stanza, place, view }: ServiceStanza): void {
+    const device = room.occupants.get(place.resource)?.devices.at(-1);
+    if (device === undefined) return;
+    const payload = messagePayload(stanza);
+    hall.send(device, (seen, to) =>
+      writeStanza(stanza, {
+        ...{ from: hall.address(room, seen, occupant.nick), to },
+        payload: core.router.views.payload(payload, view, seen),
+      }),
+    );
   }
 
   // ---------------------------------------------------------------- invitations

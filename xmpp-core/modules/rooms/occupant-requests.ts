@@ -2,9 +2,13 @@ import { ns } from "../../formats/namespaces.ts";
 import { errorElement, type StanzaError, stanzaError } from "../../formats/stanza-error.ts";
 import { formatJid, parseJid } from "../../jid/jid.ts";
 import type { ServiceStanza } from "../../routing/handlers.ts";
+import { parseStanza } from "../../xml/document.ts";
+import { limitsAfterLogin } from "../../xml/limits.ts";
 import { writeStanza, x } from "../../xml/writer.ts";
 import type { Hall } from "./hall.ts";
 import type { Occupant, Room } from "./room.ts";
+
+const stored = { ...limitsAfterLogin, stanzaBytes: Number.MAX_SAFE_INTEGER, elements: Number.MAX_SAFE_INTEGER };
 
 export interface OccupantRequests {
   iq(flow: ServiceStanza): StanzaError | undefined;
@@ -41,6 +45,8 @@ export function occupantRequests(hall: Hall): OccupantRequests {
     const target = room.occupants.get(place.resource);
     if (target === undefined) return stanzaError("item-not-found", { text: "Nobody has this nickname here." });
     if (target === asker && isPing) return pong(flow);
+    if (stanza.type === "get" && stanza.has(ns.vcard, "vCard") && target.account !== undefined)
+      return card(room, asker, target, flow);
     return relay(room, asker, target, flow);
   }
 
@@ -49,6 +55,33 @@ export function occupantRequests(hall: Hall): OccupantRequests {
     core.router.sendTo(from, (view, address) =>
       x("iq", { type: "result", id: stanza.id, from: core.names.absolute(responder, view), to: address }),
     );
+    return undefined;
+  }
+
+  /** A vCard is the account's, not the client's: asked in the asker's occupant name, so nobody learns who is who. XEP-0045 §17.2 */
+  function card(room: Room, asker: Occupant, target: Occupant, flow: ServiceStanza): undefined {
+    const { stanza, view, from } = flow;
+    const to = core.names.absolute(target.user, view);
+    const asked = x("iq", { xmlns: ns.client, type: "get", id: stanza.id, to }, x("vCard", { xmlns: ns.vcard }));
+    core.router.receiveLinked({
+      stanza: parseStanza(asked, ns.client, limitsAfterLogin),
+      from: hall.jid(room, view, asker.nick),
+      link: {
+        view,
+        send(answer, after) {
+          const found = parseStanza(answer, ns.client, stored);
+          core.router.sendTo(
+            from,
+            (seen, address) =>
+              writeStanza(found, {
+                ...{ from: hall.address(room, seen, target.nick), to: address },
+                payload: core.router.views.payload(found.payload(), view, seen),
+              }),
+            after,
+          );
+        },
+      },
+    });
     return undefined;
   }
 

@@ -1,3 +1,4 @@
+import { parseJid } from "../../jid/jid.ts";
 import type { Account } from "../../routing/accounts.ts";
 import type { AccountHandlers, SessionHandlers } from "../../routing/handlers.ts";
 import type { Session } from "../../routing/session.ts";
@@ -82,11 +83,18 @@ export function restoring(parts: { hall: Hall; change: Changes; enter: Entering 
     for (const room of [...hall.all()]) change.tidy(room);
   }
 
-  function leaveAll(session: Session): void {
+  function leaveAll(session: Session | string): void {
     for (const [, occupant] of [...(hall.seats.get(session) ?? [])]) {
       const device = hall.deviceOf(occupant, session);
       if (device !== undefined) change.leave(occupant, device);
     }
+  }
+
+  /** A guest whose component is not connected sees nothing of the room any more. */
+  function isReachable(address: string): boolean {
+    const jid = parseJid(core.names.absolute(address, core.names.primary.name));
+    const place = jid && core.names.locate(jid);
+    return place?.at === "service" && core.router.service(place.label)?.link !== undefined;
   }
 
   /** Drops what is kept of a person; the rows go with the account's. */
@@ -100,7 +108,8 @@ export function restoring(parts: { hall: Hall; change: Changes; enter: Entering 
     load,
     settle,
     sweep() {
-      for (const session of [...hall.seats.keys()]) if (typeof session !== "string" && session.ended) leaveAll(session);
+      for (const session of [...hall.seats.keys()])
+        if (typeof session === "string" ? !isReachable(session) : session.ended) leaveAll(session);
     },
     unavailable(session) {
       if (!hall.seats.has(session)) return;
