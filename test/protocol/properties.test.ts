@@ -7,6 +7,7 @@ import { certificateProofs, closeCertificateStage } from "./properties-certifica
 import { componentProofs } from "./properties-components.ts";
 import { moduleProofs } from "./properties-modules.ts";
 import { pubsubProofs } from "./properties-pubsub.ts";
+import { roomProofs } from "./properties-rooms.ts";
 import { serviceProofs } from "./properties-services.ts";
 import { streamProofs } from "./properties-streams.ts";
 import { openWorld, type World } from "./properties-world.ts";
@@ -19,6 +20,7 @@ const proofs = {
   ...adminProofs,
   ...certificateProofs,
   ...serviceProofs,
+  ...roomProofs,
   ...componentProofs,
   ...pubsubProofs,
 };
