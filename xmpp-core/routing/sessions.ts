@@ -71,6 +71,7 @@ export function openSessions(parts: {
   const byId = new Map<number, Session>();
   const byToken = new Map<string, Session>();
   const crashed = new Set<Session>();
+  const fromDisk = new Set<Session>();
   const waiting = new Set<Outbound>();
   let lastId = parts.firstId;
   let lastPlace = 0;
@@ -209,7 +210,12 @@ export function openSessions(parts: {
       if (place >= 0) session.account.sessions.splice(place, 1);
       for (const handler of sessions.handlers) handler.closed?.(session, why);
       sessions.onOwed(session, owed);
-      if (session.resumeToken === undefined) return;
+      if (session.resumeToken === undefined) {
+        // A restart has written it, like every session: the next one must not bring it back.
+        if (fromDisk.delete(session)) storage.commit(rows.drop(session.id));
+        return;
+      }
+      fromDisk.delete(session);
       const late = why === "resumption-expired";
       const ended = late
         ? [rows.putEnded.with(session.resumeToken, session.account.id, session.handled, clock.now())]
@@ -288,6 +294,7 @@ export function openSessions(parts: {
           crashed.add(session);
         }
         enter(session);
+        fromDisk.add(session);
         restored.push({ session, orderly, connection: rows.connectionOf(found) });
       }
       storage.commit([...orphans, rows.forgetOrderly.with()]);

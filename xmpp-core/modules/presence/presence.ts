@@ -2,7 +2,7 @@ import { type StanzaError, stanzaError } from "../../formats/stanza-error.ts";
 import type { OutsidePresence, PresenceFlow } from "../../routing/handlers.ts";
 import type { Session } from "../../routing/session.ts";
 import { type Core, defineModule } from "../module.ts";
-import { becameAvailable, presences, subscriptions, visibility } from "../points.ts";
+import { becameAvailable, componentWatch, presences, subscriptions, visibility } from "../points.ts";
 import { announcer } from "./announcer.ts";
 import { directedRoad } from "./directed.ts";
 import { directedTo, type LastPresence, lastPresence, nothingSaid, priorityOf, type Said, saidBy } from "./said.ts";
@@ -10,7 +10,14 @@ import { directedTo, type LastPresence, lastPresence, nothingSaid, priorityOf, t
 /** Who is there: broadcast, probes, directed presence. RFC 6121 §4 */
 export const presence = defineModule({
   name: "presence",
-  implements: [{ spec: "RFC 6121", section: "4", status: "partial", note: "between accounts of this server" }],
+  implements: [
+    {
+      spec: "RFC 6121",
+      section: "4",
+      status: "partial",
+      note: "between accounts of this server and with contacts behind its components",
+    },
+  ],
   sessionState: [lastPresence, directedTo],
   start,
 });
@@ -22,6 +29,7 @@ function start(core: Core) {
   const announce = announcer(core);
   const directed = directedRoad(core, announce);
   core.offer(presences, announce.points);
+  core.offer(componentWatch, { connected: ({ label }) => announce.outside.came(label), gone: announce.outside.left });
 
   /** Runs `work` when the account's roster is in memory: at once if it is, so that no order is lost. */
   function withRoster(session: Session, work: () => void): Promise<undefined> | undefined {
@@ -93,7 +101,11 @@ function start(core: Core) {
   function fromOutside(flow: OutsidePresence): Answer {
     const { type } = flow.stanza;
     if (type === undefined || type === "unavailable" || type === "error") return directed.receive(flow);
-    return stanzaError("feature-not-implemented", { text: "Subscriptions to services are not possible here." });
+    if (type === "probe") {
+      announce.outside.answer(flow);
+      return undefined;
+    }
+    return core.offered(subscriptions)[0]?.fromOutside(flow) ?? undefined;
   }
 
   return {

@@ -50,7 +50,12 @@ export const roster = defineModule({
   name: "roster",
   implements: [
     { spec: "RFC 6121", section: "2", status: "complete" },
-    { spec: "RFC 6121", section: "3", status: "partial", note: "between accounts of this server" },
+    {
+      spec: "RFC 6121",
+      section: "3",
+      status: "partial",
+      note: "between accounts of this server and with contacts behind its components",
+    },
     { spec: "XEP-0237", version: "1.3", status: "complete" },
   ],
   features: [ns.roster],

@@ -34,6 +34,8 @@ export interface Roster {
   version: number;
   readonly items: ReadonlyMap<string, Item>;
   readonly requests: ReadonlyMap<string, Request>;
+  /** Of the items those behind services: gateways and what is at them. */
+  readonly outside: ReadonlySet<string>;
   put(item: Omit<Item, "version">): Write[];
   remove(contact: string): Write[];
   ask(request: Request): Write[];
@@ -147,20 +149,24 @@ export function openRosters(storage: Storage): Rosters {
 function newRoster(account: Account, version: number, found: Item[], waiting: Request[]): Roster {
   const items = new Map(found.map((item) => [item.contact, item]));
   const requests = new Map(waiting.map((request) => [request.contact, request]));
+  const outside = new Set([...items.keys()].filter(isOutside));
   const roster: Roster = {
     account,
     version,
     items,
     requests,
+    outside,
     put(wanted) {
       const item: Item = { ...wanted, version: ++roster.version };
       items.set(item.contact, item);
+      if (isOutside(item.contact)) outside.add(item.contact);
       return [row(item, item.subscription)];
     },
     remove(contact) {
       const item = items.get(contact);
       if (item === undefined) return [];
       items.delete(contact);
+      outside.delete(contact);
       const gone = { ...item, name: undefined, ask: false, approved: false, groups: [], version: ++roster.version };
       return [row(gone, "removed"), tables.forgetRemoved.with(account.id, roster.version - removedKept)];
     },
@@ -242,6 +248,11 @@ export function contactAccount(accounts: Accounts, owner: Account, contact: stri
 export function localName(contact: string): string | undefined {
   const at = contact.indexOf("@");
   return at > 0 && at === contact.length - 1 ? contact.slice(0, -1) : undefined;
+}
+
+/** Whether a stored contact is at a service: `@irc.`, `someone@irc.`. */
+function isOutside(contact: string): boolean {
+  return contact.endsWith(".") && contact.includes("@");
 }
 
 /** The stored form of a local account's address. */

@@ -8,6 +8,7 @@ import { rawXml, type Xml, x } from "../../xml/writer.ts";
 import type { Core } from "../module.ts";
 import { type Blocking, blocking, presences, type Subscriptions, sharedContacts, type Visibility } from "../points.ts";
 import { type Change, newChange, pushLater, settle } from "./change.ts";
+import { outsideRoad } from "./outside-contacts.ts";
 import { isInterested, type Pushes } from "./pushes.ts";
 import { refuseBareName } from "./request.ts";
 import { changeState, contactOf, type Request, type Roster, type Rosters, stateWith } from "./rosters.ts";
@@ -51,10 +52,9 @@ export function subscriptionRoad(
   }
 
   /** A subscription stanza on its way to sessions of `to`. */
-  function tell(kind: SubscriptionKind, from: Account, to: Account, said: Said, wanted: (session: Session) => boolean) {
+  function tell(kind: SubscriptionKind, from: string, to: Account, said: Said, wanted: (session: Session) => boolean) {
     return (): void => {
-      for (const session of to.sessions.filter(wanted))
-        router.send(session, stanzaFor(session, kind, contactOf(from), said));
+      for (const session of to.sessions.filter(wanted)) router.send(session, stanzaFor(session, kind, from, said));
     };
   }
 
@@ -111,12 +111,12 @@ export function subscriptionRoad(
     if (kind === "subscribe") {
       change.writes.push(...to.ask({ contact, ...said }));
       // It waits on disk for those who come later; who is available sees it now.
-      change.stanzas.push(tell(kind, from.account, to.account, said, (session) => session.priority !== undefined));
+      change.stanzas.push(tell(kind, contact, to.account, said, (session) => session.priority !== undefined));
       return;
     }
     const { writes, itemChanged } = changeState(to, contact, after);
     change.writes.push(...writes);
-    if (!silent) change.stanzas.push(tell(kind, from.account, to.account, said, isInterested));
+    if (!silent) change.stanzas.push(tell(kind, contact, to.account, said, isInterested));
     if (itemChanged) pushLater(change, to.account, contact);
   }
 
@@ -164,8 +164,11 @@ export function subscriptionRoad(
     return settle(core, rosters, change, session, pushes.push);
   }
 
+  const outside = outsideRoad(core, { rosters, pushes, sent, grants, tell });
+
   return {
     together,
+    fromOutside: (flow) => (parts.active() ? outside.receive(flow) : stanzaError("service-unavailable")),
     handle(flow) {
       const { session, stanza, to, place } = flow;
       const kind = stanza.type as SubscriptionKind;
@@ -181,8 +184,8 @@ export function subscriptionRoad(
         return stanzaError("remote-server-not-found", {
           text: `${to.domain} is not served here, and links to other servers are not open.`,
         });
-      if (place.at === "server" || place.at === "service")
-        return kind === "subscribe" ? stanzaError("service-unavailable") : undefined;
+      if (place.at === "service") return outside.handle(flow, kind, bare(to), place.label);
+      if (place.at === "server") return kind === "subscribe" ? stanzaError("service-unavailable") : undefined;
       const other = account?.probe === true ? undefined : account;
       if (other !== undefined && (kind === "subscribe" || kind === "subscribed")) {
         if (blocks(session.account, other)) return blockedByUs();
@@ -211,7 +214,7 @@ export function subscriptionRoad(
         change.touched.add(roster.account);
         change.writes.push(...roster.answer(contact), ...roster.remove(contact));
         pushLater(change, roster.account, contact);
-        if (other === undefined) return;
+        if (other === undefined) return outside.end(change, roster.account, contact, state);
         if (state.startsWith("to") || state === "both" || state.includes("+out"))
           received(change, "unsubscribe", roster, other, said);
         if (state.startsWith("from") || state === "both" || state.includes("+in"))

@@ -39,7 +39,15 @@ export function rosterVisibility(core: Core, rosters: Rosters, active: () => boo
     return wanted.has(own?.subscription ?? "none") || wanted.has(shared?.subscription ?? "none");
   }
 
+  function* outside(account: Account, wanted: ReadonlySet<string>): IterableIterator<string> {
+    const mine = active() ? rosters.get(account) : undefined;
+    for (const contact of mine?.outside ?? [])
+      if (wanted.has(mine?.items.get(contact)?.subscription ?? "none")) yield contact;
+  }
+
   return {
+    outsideWatchers: (account) => outside(account, showing),
+    outsideWatched: (account) => outside(account, seeing),
     load(account) {
       return rosters.get(account) === undefined ? rosters.load(account).then(() => undefined) : undefined;
     },
