@@ -280,6 +280,7 @@ export class Device {
 
   #request(client: XmppClient, iq: Element): void {
     const [payload] = iq.getChildElements();
+    if (payload?.is("unblock", ns.blocking) && payload.getChildElements().length === 0) this.#blocked.clear();
     for (const item of payload?.getChildren("item") ?? [])
       if (payload?.is("block", ns.blocking)) this.#blocked.add(neutral(item.attrs.jid));
       else if (payload?.is("unblock", ns.blocking)) this.#blocked.delete(neutral(item.attrs.jid));

@@ -115,3 +115,16 @@ test("the list follows a change of the domain", async () => {
   alice = await core.login("alice", { domain: "new.example" });
   expect(await listOf(alice)).toEqual(["bob@new.example"]);
 });
+
+test("a device that is back after a crash is told the whole list, for the pushes it was to get are lost", async () => {
+  const managed = await core.login("alice", { resource: "managed", sm: true });
+  await managed.get(`<blocklist xmlns='${ns}'/>`);
+  managed.drop();
+  await change(alice, "block", "bob@localhost");
+  await core.crash();
+  await managed.resume();
+  const push = (what: string) => managed.next((stanza) => stanza.attrs.type === "set" && !!stanza.getChild(what, ns));
+  expect((await push("unblock")).getChild("unblock", ns)?.getChildElements()).toEqual([]);
+  const items = (await push("block")).getChild("block", ns)?.getChildren("item");
+  expect(items?.map(({ attrs }) => attrs.jid)).toEqual(["bob@localhost"]);
+});
