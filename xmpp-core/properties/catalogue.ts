@@ -171,6 +171,38 @@ const reasons: readonly Reason[] = [
     keys: /^cert\.dsa\./,
     says: "DSA certificates are not made: no current client accepts them.",
   },
+  {
+    keys: /^xmpp\.muc\.(?:cleanupFrequency\.inMinutes|search\.skip-unloaded-rooms|history\.reload\.limit|loading\.timeout|await-termination-millis)$/,
+    says: "It says when Openfire reads rooms from its database and unloads them; every room is known all the time here, and its past is read when somebody comes in.",
+  },
+  {
+    keys: /^xmpp\.muc\.join\.self-presence-timeout$/,
+    says: "It bounds a wait for the presence of who comes in; here that is queued in the same turn, and nothing waits.",
+  },
+  {
+    keys: /^xmpp\.muc\.masterkey$/,
+    says: "Occupant ids derive from a secret of each room, made with the room.",
+  },
+  {
+    keys: /^xmpp\.muc\.room\.fmuc\.enabled$/,
+    says: "Rooms that several servers hold together (XEP-0289) are not offered.",
+  },
+  {
+    keys: /^xmpp\.muc\.self-ping\.enabled$/,
+    says: "A room always answers who asks whether he is still in it (XEP-0410): clients rely on it after a lost connection.",
+  },
+  {
+    keys: /^xmpp\.muc\.subject\.change\.strict$/,
+    says: "A message changes the subject of a room only if it has a subject and no body, as XEP-0045 §8.1 has it.",
+  },
+  {
+    keys: /^xmpp\.muc\.skipInvite$/,
+    says: "Who becomes a member of a room is not invited unasked; inviting is what makes a member.",
+  },
+  {
+    keys: /^xmpp\.muc\.muclumbus\.v1-0\.enabled$/,
+    says: "Public rooms are found by XEP-0433, which took the place of that protocol.",
+  },
 ];
 
 const secretName =
