@@ -349,6 +349,25 @@ test("everybody may publish, or subscribers only, if the node says so", async ()
   expect((await publish(bob, at, node, item("b"))).attrs.type).toBe("result");
 });
 
+test("what an older form of a node lets in is judged by the present one, at the moment of delivery", async () => {
+  await create(alice, at, node, { presence_based_delivery: "1", deliver_payloads: "1", notify_sub: "1" });
+  await subscribe(bob, at, node);
+  expect((await event(alice, node)).toString()).toContain('subscription="subscribed"');
+  await configure(alice, at, node, { deliver_payloads: "0" });
+  await publish(alice, at, node, item("a"));
+  const message = await event(bob, node);
+  expect(message.toString()).toContain('<item id="a"');
+  expect(message.toString()).not.toContain("urn:example");
+  await configure(alice, at, node, { deliver_notifications: "0" });
+  await publish(alice, at, node, item("b"));
+  await bob.none((stanza) => isEvent(stanza, node), undefined, alice);
+  await configure(alice, at, node, { deliver_notifications: "1", notify_retract: "0", notify_delete: "0" });
+  await alice.set(request(`<retract node='${node}'><item id='b'/></retract>`), at);
+  await alice.set(ownerRequest(`<purge node='${node}'/>`), at);
+  await alice.set(ownerRequest(`<delete node='${node}'/>`), at);
+  await bob.none((stanza) => isEvent(stanza, node), undefined, alice);
+});
+
 test("a new subscriber gets the last item, stamped", async () => {
   await create(alice, at, node);
   await publish(alice, at, node, item("a") + item("b"));

@@ -45,7 +45,7 @@ export function ask(
         { name: "pubsub#allow", type: "boolean", label: "Allow this subscription?", values: ["0"] },
       ],
     });
-  engine.events.message(host, to, form, after);
+  engine.events.ask(host, to, form, after);
 }
 
 /** An owner's answer, in a message to the service or to his own account. Undefined: it is none. */

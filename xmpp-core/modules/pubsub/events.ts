@@ -26,12 +26,12 @@ export interface Happening {
 
 /** Who is told of what happens on nodes. XEP-0060 §7.1.2, §12.2, XEP-0163 §4 */
 export interface Events {
-  /** To everybody who may know and wants to. `access.prepare` came before, in the same turn. */
+  /** To everybody who may know and wants to, once it is on disk. */
   tell(host: Host, node: Node, happening: Happening): void;
   /** To one address; nothing is asked. */
   tellOne(host: Host, node: Node, to: Jid, happening: Happening): void;
-  /** A message without an event, such as a form for owners. */
-  message(host: Host, to: Jid, content: (view: string) => Xml, after: Ticket, type?: "normal" | "headline"): void;
+  /** A form for an owner; it waits for who is away. */
+  ask(host: Host, to: Jid, content: (view: string) => Xml, after: Ticket): void;
   /** To one session that turned out to be interested; nothing if it has no right. */
   tellSession(host: Host, node: Node, session: Session, happening: Happening): void;
   mayHear(host: Host, node: Node, who: Who): boolean;
@@ -79,35 +79,39 @@ export function events(core: Core, entities: Entities, access: Access): Events {
   type Writer = ReturnType<typeof writer>;
 
   /** To an address somewhere: a client, a person, or somebody behind a component. */
-  function send(host: Host, node: Node, to: Jid, write: (view: string, to: string) => Xml, after: Ticket): void {
+  function send(host: Host, node: Node, to: Jid, write: (view: string, to: string) => Xml): void {
     const place = names.locate(to);
     if (place.at !== "account") {
-      router.sendTo(to, write, after);
+      router.sendTo(to, write);
       return;
     }
     const account = accounts.get(place.served.id, place.name);
     if (account === undefined) return;
     if (node.config.notification_type === "normal") {
-      later(host, to, (view) => write(view, formatJid(to)), after);
+      later(host, to, (view) => write(view, formatJid(to)));
       return;
     }
     // As RFC 6121 §8.5 has it for headlines.
     for (const session of account.sessions) {
       if (place.resource === "" ? !((session.priority ?? -1) >= 0) : session.resource !== place.resource) continue;
       const address = place.resource === "" ? session.bareAddress : session.address;
-      if (!blocked(host, session)) router.send(session, write(session.view, address), after);
+      if (!blocked(host, session)) router.send(session, write(session.view, address));
     }
   }
 
-  /** A message that may wait for its receiver goes the way of all messages, once what it tells of is on disk. */
-  function later(host: Host, to: Jid, write: (view: string) => Xml, after: Ticket): void {
+  /** Runs `work` with the rights of that moment once the group is on disk; never if it could not be written. */
+  function once(host: Host, after: Ticket, work: () => void): void {
+    const failed = (error: unknown): void => core.report.wrong({ what: "an event of a node", error });
     storage.settled(after).then(
-      () => {
-        const view = names.host(to.domain)?.view ?? names.primary.name;
-        router.message(parseStanza(write(view), ns.client, limitsOfServer), jidOf(host, view), to);
-      },
+      () => access.prepare(host).then(work).catch(failed),
       () => undefined, // what it would tell of did not happen
     );
+  }
+
+  /** A message that may wait for its receiver goes the way of all messages. */
+  function later(host: Host, to: Jid, write: (view: string) => Xml): void {
+    const view = names.host(to.domain)?.view ?? names.primary.name;
+    router.message(parseStanza(write(view), ns.client, limitsOfServer), jidOf(host, view), to);
   }
 
   const jidOf = (host: Host, view: string): Jid => {
@@ -116,7 +120,7 @@ export function events(core: Core, entities: Entities, access: Access): Events {
   };
 
   /** Explicit subscribers, each address once. */
-  function tellSubscribers(host: Host, node: Node, write: Writer, after: Ticket, told: Set<Session>): void {
+  function tellSubscribers(host: Host, node: Node, write: Writer, told: Set<Session>): void {
     const now = core.clock.now();
     const by = new Map<string, { first: Subscription; subids: string[] }>();
     for (const each of node.subscriptions.values()) {
@@ -133,7 +137,7 @@ export function events(core: Core, entities: Entities, access: Access): Events {
       const account = entities.account(first.who);
       const shares = access.sightOf(host, account).shown;
       if (account === undefined) {
-        send(host, node, to, (view, address) => write(view, address, subids, shares), after);
+        send(host, node, to, (view, address) => write(view, address, subids, shares));
         continue;
       }
       const sessions = account.sessions.filter(
@@ -146,12 +150,12 @@ export function events(core: Core, entities: Entities, access: Access): Events {
         for (const session of wanting) {
           if (told.has(session) || blocked(host, session)) continue;
           told.add(session);
-          router.send(session, write(session.view, session.address, subids, shares), after);
+          router.send(session, write(session.view, session.address, subids, shares));
         }
         continue;
       }
       for (const session of sessions) told.add(session);
-      send(host, node, to, (view, address) => write(view, address, subids, shares), after);
+      send(host, node, to, (view, address) => write(view, address, subids, shares));
     }
   }
 
@@ -159,14 +163,7 @@ export function events(core: Core, entities: Entities, access: Access): Events {
     core.offered(interests).some((each) => each.wants(session, node.name));
 
   /** Those who see the owner's presence, and the owner. XEP-0060 §9.1, §9.2 */
-  function tellContacts(
-    host: Host,
-    account: Account,
-    node: Node,
-    write: Writer,
-    after: Ticket,
-    told: Set<Session>,
-  ): void {
+  function tellContacts(host: Host, account: Account, node: Node, write: Writer, told: Set<Session>): void {
     const tellAccount = (other: Account): void => {
       let allowed: boolean | undefined;
       for (const session of other.sessions) {
@@ -175,7 +172,7 @@ export function events(core: Core, entities: Entities, access: Access): Events {
         if (!allowed) return;
         if (blocked(host, session)) continue;
         told.add(session);
-        router.send(session, write(session.view, session.address, [], true), after);
+        router.send(session, write(session.view, session.address, [], true));
       }
     };
     tellAccount(account);
@@ -187,29 +184,31 @@ export function events(core: Core, entities: Entities, access: Access): Events {
     mayHear,
     tell(host, node, happening) {
       if (!isOn(node.config, "deliver_notifications")) return;
-      const write = writer(host, node, happening);
-      const told = new Set<Session>();
-      tellSubscribers(host, node, write, happening.after, told);
-      if (host.account !== undefined) tellContacts(host, host.account, node, write, happening.after, told);
+      once(host, happening.after, () => {
+        const write = writer(host, node, happening);
+        const told = new Set<Session>();
+        tellSubscribers(host, node, write, told);
+        if (host.account !== undefined) tellContacts(host, host.account, node, write, told);
+      });
     },
     tellOne(host, node, to, happening) {
-      const write = writer(host, node, happening);
-      send(host, node, to, (view, address) => write(view, address, [], false), happening.after);
+      once(host, happening.after, () => {
+        const write = writer(host, node, happening);
+        send(host, node, to, (view, address) => write(view, address, [], false));
+      });
     },
-    message(host, to, content, after, type = "normal") {
-      const place = names.locate(to);
-      const write = (view: string, address: string): Xml =>
-        x(
-          "message",
-          { from: host.address(view), to: address, type: type === "normal" ? undefined : type },
-          content(view),
-        );
-      if (place.at === "account") later(host, to, (view) => write(view, formatJid(to)), after);
-      else router.sendTo(to, write, after);
+    ask(host, to, content, after) {
+      once(host, after, () => {
+        const place = names.locate(to);
+        const write = (view: string, address: string): Xml =>
+          x("message", { from: host.address(view), to: address }, content(view));
+        if (place.at === "account") later(host, to, (view) => write(view, formatJid(to)));
+        else router.sendTo(to, write);
+      });
     },
     tellSession(host, node, session, happening) {
       if (!mayHear(host, node, entities.ofAccount(session.account)) || blocked(host, session)) return;
-      router.send(session, writer(host, node, happening)(session.view, session.address, [], true), happening.after);
+      router.send(session, writer(host, node, happening)(session.view, session.address, [], true));
     },
   };
 }

@@ -59,9 +59,12 @@ export const subscribe: Operation = (engine, work) =>
     if (may === "pending") askOwners(engine, host, node, subscription, after);
     else {
       tellOwners(engine, host, node, subscription, after);
+      const place = store.nextPlace();
+      const failed = (error: unknown): void => core.report.wrong({ what: `the last item of ${node.name}`, error });
       if (node.config.send_last_published_item !== "never")
-        sendLast(engine, host, node, subscription.subid, store.nextPlace()).catch((error: unknown) =>
-          core.report.wrong({ what: `the last item of ${node.name}`, error }),
+        core.storage.settled(after).then(
+          () => sendLast(engine, host, node, subscription.subid, place).catch(failed),
+          () => undefined, // there is no subscription
         );
     }
     return request.result(answer(engine, node, subscription, asker.view), after);
