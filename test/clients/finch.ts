@@ -14,82 +14,94 @@ let terminals = 0;
  * Finch, which is Pidgin's library in a terminal: the account written beforehand as a person fills it in (connect server,
  * port, require encryption), the certificate accepted in its dialog. What it shows also stands in its logs.
  */
-export const finch: ClientProgram = {
-  name: "Finch",
-  async missing() {
-    return (await installed("tmux", "finch")) ? undefined : "apt-get install finch tmux";
-  },
-  async login(account) {
-    const directory = await freshDirectory("finch");
-    const socket = `firekeeper-finch-${process.pid}-${++terminals}`;
-    const tmux = async (...argv: string[]): Promise<string> =>
-      (await run("tmux", ["-L", socket, "-f", "/dev/null", ...argv])).stdout;
-    const address = `${account.user}@${account.domain}`;
-    let last = "";
-    const screen = async (): Promise<string> => {
-      last = await tmux("capture-pane", "-p", "-t", "main");
-      return last;
-    };
-    const keys = (...names: string[]): Promise<string> => tmux("send-keys", "-t", "main", ...names);
-    const logged = async (folder: string): Promise<string> =>
-      readAll(join(directory.path, "logs/jabber", address, folder));
-    const expectation = (what: string, holds: () => Promise<boolean>): Promise<void> =>
-      until(holds, patienceMs, () => `Finch: no ${what}\n${last}`);
-    const stop = async (): Promise<void> => {
-      await tmux("kill-server").catch(() => "");
-      await directory.remove();
-    };
-    try {
-      await writeFile(join(directory.path, "accounts.xml"), accountsXml(account, address));
-      await writeFile(join(directory.path, "prefs.xml"), prefsXml);
-      const environment = ["-e", `HOME=${directory.path}`, "-e", "LC_ALL=C.UTF-8", "-e", "TERM=screen-256color"];
-      const size = ["-x", "160", "-y", "50"];
-      await tmux("new-session", "-d", "-s", "main", ...size, ...environment, "finch", "-c", directory.path);
-      await expectation("question about the certificate", async () => /Accept .*Reject/.test(await screen()));
-      // The buddy list has the focus; the question is the window after it.
-      await keys("M-n");
-      await keys("Enter");
-      await expectation("login", async () => (await logged(".system")).includes("signed on"));
-    } catch (error) {
-      await stop();
-      throw error;
-    }
-    // Two windows lie over each other, the buddy list and the conversation that the first message opens: M-n goes to the other.
-    let front: "buddies" | "conversation" = "buddies";
-    const raise = async (window: typeof front): Promise<void> => {
-      if (front !== window) await keys("M-n");
-      front = window;
-    };
-    return {
-      address,
-      async say(to, body) {
-        await raise("conversation");
-        await keys("-l", body);
-        await keys("Enter");
-        await expectation(`"${body}" sent`, async () => (await logged(to)).includes(body));
-      },
-      heard: (from, body) => expectation(`"${body}" from ${from}`, async () => (await logged(from)).includes(body)),
-      timesHeard: async (from, body) => (await logged(from)).split(body).length - 1,
-      finds: undefined,
-      async sees(contact, group) {
-        await raise("buddies");
-        await expectation(`${contact} in ${group}`, async () => {
-          const shown = new RegExp(`[-+] ${group} `).test(await screen());
-          return shown && groupsOf(await readQuietly(join(directory.path, "blist.xml")), contact).includes(group);
-        });
-      },
-      async seesBusy(contact) {
-        await raise("buddies");
-        await expectation(`${contact} busy`, async () => (await screen()).includes(`⊖ ${contact.split("@")[0]}`));
-      },
-      losses: async () => (await logged(".system")).split("signed off").length - 1,
-      transcript: () => last,
-      stop,
-    };
-  },
-};
+export const finch: ClientProgram = finchWith({});
 
-function accountsXml(account: Account, address: string): string {
+export interface FinchOptions {
+  /** Further settings of the account, by the names that libpurple gives them. */
+  readonly settings?: Readonly<Record<string, string>>;
+}
+
+export function finchWith({ settings = {} }: FinchOptions): ClientProgram {
+  return {
+    name: "Finch",
+    async missing() {
+      return (await installed("tmux", "finch")) ? undefined : "apt-get install finch tmux";
+    },
+    async login(account) {
+      const directory = await freshDirectory("finch");
+      const socket = `firekeeper-finch-${process.pid}-${++terminals}`;
+      const tmux = async (...argv: string[]): Promise<string> =>
+        (await run("tmux", ["-L", socket, "-f", "/dev/null", ...argv])).stdout;
+      const address = `${account.user}@${account.domain}`;
+      let last = "";
+      const screen = async (): Promise<string> => {
+        last = await tmux("capture-pane", "-p", "-t", "main");
+        return last;
+      };
+      const keys = (...names: string[]): Promise<string> => tmux("send-keys", "-t", "main", ...names);
+      const logged = async (folder: string): Promise<string> =>
+        readAll(join(directory.path, "logs/jabber", address, folder));
+      const expectation = (what: string, holds: () => Promise<boolean>): Promise<void> =>
+        until(holds, patienceMs, () => `Finch: no ${what}\n${last}`);
+      const stop = async (): Promise<void> => {
+        await tmux("kill-server").catch(() => "");
+        await directory.remove();
+      };
+      try {
+        await writeFile(join(directory.path, "accounts.xml"), accountsXml(account, address, settings));
+        await writeFile(join(directory.path, "prefs.xml"), prefsXml);
+        const environment = ["-e", `HOME=${directory.path}`, "-e", "LC_ALL=C.UTF-8", "-e", "TERM=screen-256color"];
+        const size = ["-x", "160", "-y", "50"];
+        await tmux("new-session", "-d", "-s", "main", ...size, ...environment, "finch", "-c", directory.path);
+        await expectation("question about the certificate", async () => /Accept .*Reject/.test(await screen()));
+        // The buddy list has the focus; the question is the window after it.
+        await keys("M-n");
+        await keys("Enter");
+        await expectation("login", async () => (await logged(".system")).includes("signed on"));
+      } catch (error) {
+        await stop();
+        throw error;
+      }
+      // Two windows lie over each other, the buddy list and the conversation that the first message opens: M-n goes to the other.
+      let front: "buddies" | "conversation" = "buddies";
+      const raise = async (window: typeof front): Promise<void> => {
+        if (front !== window) await keys("M-n");
+        front = window;
+      };
+      return {
+        address,
+        async say(to, body) {
+          await raise("conversation");
+          await keys("-l", body);
+          await keys("Enter");
+          await expectation(`"${body}" sent`, async () => (await logged(to)).includes(body));
+        },
+        heard: (from, body) => expectation(`"${body}" from ${from}`, async () => (await logged(from)).includes(body)),
+        timesHeard: async (from, body) => (await logged(from)).split(body).length - 1,
+        finds: undefined,
+        async sees(contact, group) {
+          await raise("buddies");
+          await expectation(`${contact} in ${group}`, async () => {
+            const shown = new RegExp(`[-+] ${group} `).test(await screen());
+            return shown && groupsOf(await readQuietly(join(directory.path, "blist.xml")), contact).includes(group);
+          });
+        },
+        async seesBusy(contact) {
+          await raise("buddies");
+          await expectation(`${contact} busy`, async () => (await screen()).includes(`⊖ ${contact.split("@")[0]}`));
+        },
+        losses: async () => (await logged(".system")).split("signed off").length - 1,
+        transcript: () => last,
+        stop,
+      };
+    },
+  };
+}
+
+function accountsXml(account: Account, address: string, settings: Readonly<Record<string, string>>): string {
+  const more = Object.entries(settings).map(
+    ([name, value]) => `<setting name='${escapeXML(name)}' type='string'>${escapeXML(value)}</setting>`,
+  );
   return `<?xml version='1.0' encoding='UTF-8' ?>
 <account version='1.0'><account>
   <protocol>prpl-jabber</protocol>
@@ -99,6 +111,7 @@ function accountsXml(account: Account, address: string): string {
     <setting name='connection_security' type='string'>require_tls</setting>
     <setting name='port' type='int'>${account.port}</setting>
     <setting name='connect_server' type='string'>${escapeXML(account.host)}</setting>
+    ${more.join("")}
   </settings>
   <settings ui='gnt-purple'><setting name='auto-login' type='bool'>1</setting></settings>
 </account></account>
