@@ -138,7 +138,10 @@ test("bytes that are no call end their connection and nothing else", async () =>
 });
 
 test("a hundred failures are told a few times, and the host is heard all the while", async () => {
-  const answers = await Promise.all(Array.from({ length: 100 }, () => call({ signed: "" })));
+  const answers: Awaited<ReturnType<typeof call>>[] = [];
+  // A few at once: on a busy machine a hundred would run into the time that one call may take.
+  for (let round = 0; round < 25; round++)
+    answers.push(...(await Promise.all(Array.from({ length: 4 }, () => call({ signed: "" })))));
   expect(answers.filter(({ status }) => status === 401)).toHaveLength(8);
   expect(answers.filter(({ status }) => status === 429)).toHaveLength(92);
   expect(refusals).toHaveLength(8);
