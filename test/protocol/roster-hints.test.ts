@@ -29,6 +29,23 @@ test("a name alone, in the roster or in a subscription, is refused with what was
   expect((await alice.roster()).contacts.size).toBe(0);
 });
 
+test("who is in nobody's list can be written to, and learns nothing of who is there before that is allowed (B30)", async () => {
+  bob.presence();
+  await bob.next("presence", (stanza) => stanza.attrs.from === bob.jid);
+  const id = alice.message("bob@localhost", "you do not know me");
+  expect((await bob.next("message", (stanza) => stanza.attrs.id === id)).getChildText("body")).toBe(
+    "you do not know me",
+  );
+  alice.presence("", "type='probe' to='bob@localhost'");
+  await alice.none("presence", (stanza) => String(stanza.attrs.from).startsWith("bob@"), bob);
+  alice.presence("", "type='subscribe' to='bob@localhost'");
+  await bob.next("presence", (stanza) => stanza.attrs.type === "subscribe");
+  await alice.none("presence", (stanza) => stanza.attrs.from === bob.jid, bob);
+  alice.presence();
+  bob.presence("", "type='subscribed' to='alice@localhost'");
+  await alice.next("presence", (stanza) => stanza.attrs.from === bob.jid);
+});
+
 test("states, texts, priorities and nicknames reach the others as they were set (M38, B34)", async () => {
   for (const client of [alice, bob]) client.presence();
   bob.presence("", "type='subscribe' to='alice@localhost'");
