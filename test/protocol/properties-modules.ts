@@ -1,6 +1,7 @@
 /** Proofs of the properties of modules. */
 import { connect } from "node:net";
 import { expect } from "vitest";
+import { read } from "../../xmpp-core/storage/statement.ts";
 import { freePort } from "../support/core.ts";
 import type { XmppClient } from "../support/xmpp-client.ts";
 import type { Proof, World } from "./properties-world.ts";
@@ -106,6 +107,18 @@ export const moduleProofs: Record<string, Proof> = {
     const again = await world.login("alice");
     await expect.poll(() => archived(again)).toBe(0);
     expect(await waiting(world, "bob")).toContain("old");
+  },
+  async "firekeeper.reports.days"(world) {
+    const alice = await world.login("alice");
+    await world.set({ "xmpp.client.idle": "-1", "firekeeper.reports.days": "2" });
+    const report = "<report xmlns='urn:xmpp:reporting:1' reason='urn:xmpp:reporting:spam'/>";
+    await alice.set(`<block xmlns='urn:xmpp:blocking'><item jid='x@localhost'>${report}</item></block>`);
+    const count = read<[], { number: number }>("SELECT count(*) AS number FROM abuse_report");
+    const kept = async () => (await world.core.server.storage.read(count))[0]?.number;
+    expect(await kept()).toBe(1);
+    world.pass(3 * dayMs);
+    await expect.poll(kept).toBe(0);
+    await (await world.login("alice")).set("<unblock xmlns='urn:xmpp:blocking'/>");
   },
   async "firekeeper.multicast.recipients"(world) {
     const alice = await world.login("alice");

@@ -21,10 +21,12 @@ import { ping } from "./ping.ts";
 import { presence } from "./presence/presence.ts";
 import { privacyLists } from "./privacy-lists/privacy-lists.ts";
 import { privateStorage } from "./private-storage.ts";
+import { privilege } from "./privilege.ts";
 import { avatars } from "./profile/avatars.ts";
 import { vcard } from "./profile/vcard.ts";
 import { pubsub } from "./pubsub/pubsub.ts";
 import { registration } from "./registration.ts";
+import { reports } from "./reports.ts";
 import { rooms } from "./rooms/rooms.ts";
 import { roster } from "./roster/roster.ts";
 import { search } from "./search/search.ts";
@@ -56,6 +58,7 @@ const capabilities: readonly Module[] = [
   multicast,
   blocking,
   privacyLists,
+  reports,
   vcard,
   privateStorage,
   bookmarks,
@@ -68,6 +71,7 @@ const capabilities: readonly Module[] = [
   virtualPresence,
   hostData,
   delegation,
+  privilege,
   administration,
   lastActivity,
   contactAddresses,
