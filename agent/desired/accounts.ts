@@ -1,7 +1,9 @@
 /** Users of the host as accounts. docs/settings.md. */
 import type { AccountWanted } from "../../xmpp-core/control/contract.ts";
 import { type HashRefusal, readHash } from "../../xmpp-core/control/contract-hashes.ts";
+import type { Notice } from "../errors.ts";
 import type { User } from "../store/host-store.ts";
+import { wantedCard } from "../store/user-card.ts";
 import type { Part, Rejection } from "./desired.ts";
 import { grouped } from "./grouped.ts";
 
@@ -29,6 +31,7 @@ export function wantedAccounts(users: readonly User[], allowed?: ReadonlySet<str
   );
   const rejections: Rejection[] = [];
   const wanted: AccountWanted[] = [];
+  const notices: Notice[] = [];
   for (const user of users) {
     const sameName = byName.get(foldName(user.name)) ?? [];
     const sameId = user.id === undefined ? [] : (byId.get(user.id) ?? []);
@@ -38,10 +41,10 @@ export function wantedAccounts(users: readonly User[], allowed?: ReadonlySet<str
       const hash = password(user).passwordHash;
       const form = hash === undefined ? undefined : readHash(hash);
       if (form?.is === "refused") rejections.push(refusedHash(user, form));
-      else wanted.push(account(user, allowed === undefined || allowed.has(foldName(user.name))));
+      else wanted.push(account(user, allowed === undefined || allowed.has(foldName(user.name)), notices));
     }
   }
-  return { wanted, rejections, notices: [] };
+  return { wanted, rejections, notices };
 }
 
 /** What of a user's passwords counts: a directory wins over keys, keys over a hash. */
@@ -52,7 +55,9 @@ function password(user: User): Pick<AccountWanted, "credentials" | "passwordHash
   return passwordHash === undefined || deriving ? {} : { passwordHash };
 }
 
-function account(user: User, allowed: boolean): AccountWanted {
+function account(user: User, allowed: boolean, notices: Notice[]): AccountWanted {
+  const { card, notice } = user.card === undefined ? {} : wantedCard(user.name, user.card);
+  if (notice !== undefined) notices.push(notice);
   // Clients show the name they logged in with; the host's capitals survive only as a display name.
   const displayName = user.displayName ?? (user.name === foldName(user.name) ? undefined : user.name);
   return {
@@ -61,6 +66,7 @@ function account(user: User, allowed: boolean): AccountWanted {
     ...(displayName === undefined ? {} : { displayName }),
     ...(user.email === undefined ? {} : { email: user.email }),
     ...(user.aliases && user.aliases.length > 0 ? { aliases: [...user.aliases] } : {}),
+    ...(card === undefined ? {} : { card }),
     enabled: mayLogIn(user) && allowed,
     ...(mayLogIn(user) && !allowed ? { barred: true } : {}),
     ...password(user),

@@ -1,5 +1,11 @@
 /** Users of the host as accounts of the server. */
-import { type AccountWanted, type ActualAccount, canonicalPassword } from "../../xmpp-core/control/contract.ts";
+import { createHash } from "node:crypto";
+import {
+  type AccountWanted,
+  type ActualAccount,
+  canonicalHostCard,
+  canonicalPassword,
+} from "../../xmpp-core/control/contract.ts";
 import type { Rejection } from "../desired/desired.ts";
 import type { Notice } from "../errors.ts";
 import { aliasWords, withAliases } from "./aliases.ts";
@@ -129,10 +135,15 @@ function differences(wanted: AccountWanted, now: ActualAccount, keepCredentials:
   if (wanted.id !== undefined && wanted.id !== now.id) fields.push(`id ${wanted.id}`);
   const addresses = aliasWords(wanted.aliases, now.aliases);
   if (addresses !== undefined) fields.push(addresses);
+  if (!keepCredentials && cardHash(wanted) !== now.cardHash) fields.push(wanted.card ? "card changed" : "card removed");
   if (!keepCredentials && passwordChanges(wanted, now)) {
     fields.push(canonicalPassword(wanted) === undefined ? "password removed" : "password changed");
   }
   return fields;
+}
+
+function cardHash({ card }: Pick<AccountWanted, "card">): string | undefined {
+  return card && `sha256:${createHash("sha256").update(canonicalHostCard(card)).digest("hex")}`;
 }
 
 function disabledWords({ barred }: Pick<AccountWanted, "barred">): string {

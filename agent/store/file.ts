@@ -17,6 +17,7 @@ import { type Clock, type HostStore, type Snapshot, StoreError, systemClock } fr
 import { type LastGood, readLastGood, writeLastGood } from "./last-good.ts";
 import { type HeardPassword, openPasswordKeys, type PasswordKeys } from "./password-keys.ts";
 import { snapshotOf } from "./snapshot.ts";
+import { withPhotos } from "./user-card.ts";
 
 export interface FileStoreOptions {
   /** Of the host file. */
@@ -100,7 +101,8 @@ export async function openFileStore(options: FileStoreOptions): Promise<FileStor
     if (readOnly !== undefined) warnings.push(readOnlyNotice(path, readOnly));
     const rewritten = writable ? await writeKeys(file, content, warnings) : undefined;
     const taken = rewritten ?? file;
-    const snapshot = snapshotOf(content, keys, path, warnings);
+    const users = await withPhotos(content.users, path, warnings);
+    const snapshot = snapshotOf({ ...content, users }, keys, path, warnings);
     const clear = clearPasswordsOf(rewritten ? parseHostFile(rewritten.text, path, memo) : content);
     await keys.keep(clear);
     if (waiting === 0) await keepCopy(taken, clear);
@@ -235,13 +237,16 @@ function knownKeys(
   return ready;
 }
 
-function fromCopy(copy: LastGood, keys: PasswordKeys, path: string): Snapshot {
+async function fromCopy(copy: LastGood, keys: PasswordKeys, path: string): Promise<Snapshot> {
   const notice: Notice = {
     code: "store/last-good",
     message: `This is the last good copy of ${path}.`,
     where: path,
   };
-  return snapshotOf(parseHostFile(copy.text, path), keys, path, [notice]);
+  const content = parseHostFile(copy.text, path);
+  const warnings = [notice];
+  const users = await withPhotos(content.users, path, warnings);
+  return snapshotOf({ ...content, users }, keys, path, warnings);
 }
 
 /** What stands there now, without judging it. */

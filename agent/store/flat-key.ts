@@ -12,6 +12,13 @@ const fields = {
     "passwordHash",
     "passwordFrom",
     "aliases",
+    "card.phone",
+    "card.mobile",
+    "card.organisation",
+    "card.department",
+    "card.title",
+    "card.url",
+    "card.photo",
     "credentials.sha1",
     "credentials.sha256",
     "credentials.sha512",
@@ -114,7 +121,8 @@ function meantKey(part: Part, segments: readonly string[]): string | undefined {
       known.filter((field) => !field.includes(".")),
     );
     if (one) return `${before(1)}.${one}`;
-    const inner = known.find((field) => field.endsWith(`.${last}`));
+    // A phone of a user may be the host's own matter.
+    const inner = known.find((field) => field.endsWith(`.${last}`) && !field.startsWith("card."));
     if (inner) return `${before(1)}.${inner}`;
   }
   if (part !== "roles") return undefined;

@@ -15,13 +15,14 @@ import {
   visit,
 } from "yaml";
 import { type ZodError, z } from "zod";
-import type { CredentialsText } from "../../xmpp-core/control/contract.ts";
+import { type CredentialsText, type HostCardWanted, hostCardFields } from "../../xmpp-core/control/contract.ts";
 import { isKeysText } from "../credentials.ts";
 import type { Notice } from "../errors.ts";
 import { withOnePassword } from "./chat-password.ts";
 import { keyTwice, yamlRule } from "./host-file-rules.ts";
 import { type PasswordSource, type Place, passwordSources, type Role, StoreError, type Team } from "./host-store.ts";
 import { nearestName } from "./nearest-name.ts";
+import { cardShape, givenCard } from "./user-card.ts";
 
 /** 10,000 users with keys are 5 MB. */
 export const mostBytes = 32 * 1024 * 1024;
@@ -38,6 +39,7 @@ export interface HostFileUser {
   readonly passwordHash?: string;
   readonly passwordFrom?: PasswordSource;
   readonly aliases?: readonly string[];
+  readonly card?: HostCardWanted;
   /** In clear, written by hand. */
   readonly password?: string;
   /** Beside one for chat there is another in clear, which is not for us. */
@@ -106,6 +108,7 @@ const shapes = {
     chatPasswordHash: text.optional(),
     passwordFrom: z.enum(passwordSources, `one of ${passwordSources.join(", ")}`).optional(),
     aliases: z.array(named, "a list of addresses, such as [a.martin]").optional(),
+    card: cardShape.optional(),
     credentials: scramKeys.optional(),
     chatCredentials: scramKeys.optional(),
   }),
@@ -181,6 +184,7 @@ export function readHostFile(content: string, file: string): { host: HostFile; d
     const user = reading.check(shapes.user, "user", ["users", index], item);
     for (const keys of ["credentials", "chatCredentials"] as const)
       if (user[keys]) reading.checkKeys(keys, ["users", index, keys], item);
+    if (user.card) reading.checkKeys("card", ["users", index, "card"], item, hostCardFields);
     return { ...defined(user), line: reading.place(["users", index]).line };
   });
   const teams = (root.teams ?? []).map((item, index) =>
@@ -208,7 +212,7 @@ export function plainUser(data: unknown, line: number): HostFileUser | undefined
   const strange = (["credentials", "chatCredentials"] as const).some(
     (keys) => user?.[keys] && !knows(shapes.credentials, given[keys]),
   );
-  if (!user || strange) return undefined;
+  if (!user || strange || (user.card && !knows(cardShape, given.card))) return undefined;
   return { ...defined(user), line };
 }
 
@@ -319,9 +323,9 @@ function read(content: string, file: string) {
       if (parsed.success) return parsed.data;
       throw broken(parsed.error, data, what, path, fail);
     },
-    checkKeys: (what: string, path: Path, item: unknown) => {
+    checkKeys: (what: string, path: Path, item: unknown, known: readonly string[] = ["sha1", "sha256", "sha512"]) => {
       const inner = isRecord(item) ? item[what] : undefined;
-      checkKeys(what, ["sha1", "sha256", "sha512"], path, inner);
+      checkKeys(what, known, path, inner);
     },
     refuseTwice(part: string, items: readonly { name: string }[]) {
       const first = new Map<string, number>();
@@ -381,7 +385,8 @@ function nodeAt(document: Document, path: Path): Node | undefined {
 
 /** A user without the keys the file does not give; enabled unless it says otherwise. */
 function defined(user: z.output<typeof shapes.user>): Omit<HostFileUser, "line"> {
-  const { enabled = true, credentials, ...rest } = withOnePassword(user);
+  const { enabled = true, credentials, card: cardGiven, ...rest } = withOnePassword(user);
+  const card = givenCard(cardGiven);
   const { sha1, sha256, sha512 } = credentials ?? {};
   const given = Object.entries({ sha1, sha256, sha512 }).filter(([, value]) => value !== undefined);
   const kept = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined && value !== ""));
@@ -390,6 +395,7 @@ function defined(user: z.output<typeof shapes.user>): Omit<HostFileUser, "line">
     name: user.name,
     enabled,
     ...(given.length > 0 ? { credentials: Object.fromEntries(given) } : {}),
+    ...(card === undefined ? {} : { card }),
     ...(user.password && rest.password !== user.password ? { otherPassword: true } : {}),
   };
 }

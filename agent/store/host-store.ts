@@ -2,7 +2,7 @@
  * Where the host application keeps settings, roles and users, seen from the agent. docs/architecture.md.
  * A snapshot is whole or it is an error: a store that cannot read everything throws `StoreError` and never returns less.
  */
-import type { CredentialsText } from "../../xmpp-core/control/contract.ts";
+import type { CredentialsText, HostCardWanted } from "../../xmpp-core/control/contract.ts";
 import { CodedError, type ErrorFields, type Notice } from "../errors.ts";
 import type { HostChange, Removals } from "./host-change.ts";
 
@@ -47,6 +47,8 @@ export interface User {
   readonly passwordFrom?: PasswordSource;
   /** Further addresses of the same person: localparts, or full addresses under an alias domain. */
   readonly aliases?: readonly string[];
+  /** Fields of the contact card that the host keeps. */
+  readonly card?: HostCardWanted;
   /** The host has a password whose keys are still being derived; `credentials`, if any, are the former ones until then. */
   readonly deriving?: boolean;
 }

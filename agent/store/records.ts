@@ -5,6 +5,7 @@ import { isKeysText } from "../credentials.ts";
 import { withOnePassword } from "./chat-password.ts";
 import { type Place, passwordSources, type Role, type Snapshot, StoreError, type StoreKind } from "./host-store.ts";
 import type { HostRecords, UserRecord } from "./record-store.ts";
+import { givenCard } from "./user-card.ts";
 
 const text = z.string("text");
 const named = text.min(1, "a name that is not empty");
@@ -31,6 +32,9 @@ export const userRecord = z.object({
   chatPasswordHash: absent(text),
   passwordFrom: absent(z.enum(passwordSources, `one of ${passwordSources.join(", ")}`)),
   aliases: absent(z.array(named, "a list of addresses")),
+  card: absent(
+    z.record(z.string(), absent(scalar), "a card: phone, mobile, organisation, department, title, url, photo"),
+  ),
 });
 
 export const roleRecord = z.object({
@@ -96,7 +100,8 @@ export function recordsOf(data: unknown, source: string, placeOf?: PlaceOf): Hos
 
 /** One user record as a store has it: what is empty is not given. */
 export function userOf(given: z.output<typeof userRecord>): UserRecord {
-  const { enabled = true, credentials: keysGiven, ...rest } = withOnePassword(given);
+  const { enabled = true, credentials: keysGiven, card: cardGiven, ...rest } = withOnePassword(given);
+  const card = givenCard(cardGiven);
   const present = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined && value !== ""));
   const set = Object.entries(keysGiven ?? {}).filter(([, value]) => value !== undefined);
   return {
@@ -104,6 +109,7 @@ export function userOf(given: z.output<typeof userRecord>): UserRecord {
     name: given.name,
     enabled,
     ...(set.length > 0 ? { credentials: Object.fromEntries(set) } : {}),
+    ...(card === undefined ? {} : { card }),
   };
 }
 

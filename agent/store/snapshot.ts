@@ -1,5 +1,6 @@
 /** A host file's content as a snapshot, with its hash. */
 import { createHash } from "node:crypto";
+import { canonicalHostCard } from "../../xmpp-core/control/contract.ts";
 import type { Notice } from "../errors.ts";
 import type { HostFile } from "./host-file-text.ts";
 import type { Snapshot, User } from "./host-store.ts";
@@ -51,7 +52,7 @@ export function contentHash({
       name,
       [id, displayName, email, enabled, deriving],
       [credentials?.sha1, credentials?.sha256, credentials?.sha512],
-      [more.passwordHash, more.passwordFrom, more.aliases],
+      [more.passwordHash, more.passwordFrom, more.aliases, more.card && canonicalHostCard(more.card)],
     ]),
     byName(teams).map(({ id, name, extension, kind, members }) => [id, name, extension, kind, members]),
   ];

@@ -1,4 +1,5 @@
 /** The truth tables of plan/, row by row, and how a plan reads. */
+import { createHash } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import type { Desired } from "../../agent/desired/desired.ts";
 import { plan } from "../../agent/plan/plan.ts";
@@ -52,6 +53,8 @@ function planned(wanted: Wish, actual: World = world(), options: { adopt?: strin
 
 const on = (name: string, extra: Partial<AccountWanted> = {}): AccountWanted => ({ name, enabled: true, ...extra });
 const host = (name: string, extra: object = {}) => ({ name, enabled: true, origin: "host" as const, ...extra });
+/** Of a card with the phone 1. */
+const phoneCard = `sha256:${createHash("sha256").update('["1",null,null,null,null,null,null]').digest("hex")}`;
 const group = (members: GroupWanted["members"], extra: Partial<GroupWanted> = {}): GroupWanted => ({
   name: "Sales",
   displayName: "Sales",
@@ -212,6 +215,14 @@ describe("accounts", () => {
       [host("alice")],
       [{ action: "change", to: "password changed" }],
     ],
+    [
+      "a card",
+      [on("alice", { card: { phone: "1" } })],
+      [host("alice")],
+      [{ action: "change", to: "card changed", impact: "live" }],
+    ],
+    ["the same card", [on("alice", { card: { phone: "1" } })], [host("alice", { cardHash: phoneCard })], []],
+    ["no card any more", [on("alice")], [host("alice", { cardHash: phoneCard })], [{ to: "card removed" }]],
     [
       "disabled",
       [{ name: "alice", enabled: false }],

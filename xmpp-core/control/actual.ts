@@ -158,7 +158,8 @@ function actualAccounts(parts: ControlParts): ActualAccount[] {
 }
 
 function actualAccount(account: Account): ActualAccount {
-  const { name, hostId, displayName, email, enabled, barred, origin, credentialsHash, keptUntil, aliases } = account;
+  const { name, hostId, displayName, email, enabled, barred, origin, credentialsHash, keptUntil, aliases, card } =
+    account;
   return {
     ...{ name, enabled, origin },
     ...(barred ? { barred } : {}),
@@ -168,6 +169,7 @@ function actualAccount(account: Account): ActualAccount {
     ...(credentialsHash === undefined ? {} : { credentialsHash }),
     ...(keptUntil === undefined ? {} : { keptUntil: new Date(keptUntil).toISOString() }),
     ...(aliases.length === 0 ? {} : { aliases: [...aliases] }),
+    ...(card === undefined ? {} : { cardHash: card.hash }),
   };
 }
 

@@ -5,8 +5,9 @@ import { readHash } from "../auth/password-hash.ts";
 import { CodedError } from "../errors.ts";
 import type { SharedGroupChange } from "../modules/points.ts";
 import { groups } from "../modules/points.ts";
+import { cardRows } from "../routing/account-cards.ts";
 import type { Account, StoredCredentials } from "../routing/accounts.ts";
-import { type AccountWanted, type Change, canonicalPassword } from "./contract.ts";
+import { type AccountWanted, type Change, canonicalHostCard, canonicalPassword } from "./contract.ts";
 import { localName } from "./local-name.ts";
 import { type ControlParts, type Draft, newDraft, takeBack } from "./parts.ts";
 
@@ -67,6 +68,7 @@ function set(
     if (now !== undefined) setAside(parts, draft, now, `${now.name} is another person now.`);
     const made = create(parts, draft, wanted);
     setAliases(parts, draft, made, wanted);
+    setCard(draft, made, wanted);
     if (now !== undefined) inherit(parts, now, made, inherited);
     setKeys(parts, draft, made, wanted, false);
     return;
@@ -79,6 +81,8 @@ function set(
   fill(now, wanted);
   draft.writes.push(...parts.accounts.save(now));
   setAliases(parts, draft, now, wanted);
+  // As with keys, a rollback has no cards: those that are there stay.
+  if (change.keepCredentials !== true) setCard(draft, now, wanted);
   draft.enter.push(() => tell(parts, (handlers) => handlers.changed?.(now)));
   setKeys(parts, draft, now, wanted, change.keepCredentials === true);
 }
@@ -88,6 +92,25 @@ function setAliases(parts: ControlParts, draft: Draft, account: Account, { alias
   const { result, undo } = parts.accounts.tentatively(() => parts.accounts.setAliases(account, aliases));
   draft.undo.push(undo);
   draft.writes.push(...result);
+}
+
+function setCard(draft: Draft, account: Account, { card: wanted }: AccountWanted): void {
+  const text = wanted && canonicalHostCard(wanted);
+  const hash = text && `sha256:${createHash("sha256").update(text).digest("hex")}`;
+  if (account.card?.hash === hash) return;
+  const { photo, ...fields } = wanted ?? {};
+  const { card, writes } = cardRows(
+    account.id,
+    hash === undefined
+      ? undefined
+      : { hash, fields, photo: photo === undefined ? undefined : Buffer.from(photo, "base64") },
+  );
+  const before = account.card;
+  draft.undo.push(() => {
+    account.card = before;
+  });
+  account.card = card;
+  draft.writes.push(...writes);
 }
 
 /** Nobody may bear the name of a team. */
@@ -129,6 +152,7 @@ function rename(
   fill(account, wanted);
   draft.writes.push(...parts.accounts.save(account));
   setAliases(parts, draft, account, wanted);
+  if (wanted.card !== undefined) setCard(draft, account, wanted);
   draft.enter.push(() => tell(parts, (handlers) => handlers.renamed?.(account, from)));
   draft.enter.push(() => tell(parts, (handlers) => handlers.changed?.(account)));
   setKeys(parts, draft, account, wanted, canonicalPassword(wanted) === undefined);

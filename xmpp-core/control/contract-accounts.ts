@@ -29,6 +29,27 @@ export function canonicalPassword({
   return passwordHash === undefined ? undefined : `hash ${passwordHash}`;
 }
 
+/** What the host says of a person beside name and mail address; absent: nothing. */
+export const hostCard = z.object({
+  phone: z.string().optional(),
+  mobile: z.string().optional(),
+  organisation: z.string().optional(),
+  department: z.string().optional(),
+  title: z.string().optional(),
+  url: z.string().optional(),
+  /** A picture in base64: PNG, JPEG, GIF or WebP. */
+  photo: z.string().optional(),
+});
+export type HostCardWanted = z.infer<typeof hostCard>;
+
+/** The fields of a card, in the order in which they are compared. */
+export const hostCardFields = ["phone", "mobile", "organisation", "department", "title", "url", "photo"] as const;
+
+/** The one text of a card; `cardHash` of an account is `sha256:` and the hex SHA-256 of it. */
+export function canonicalHostCard(card: HostCardWanted): string {
+  return JSON.stringify(hostCardFields.map((field) => card[field] ?? null));
+}
+
 export const account = z.object({
   name: z.string(),
   /** The host's stable key of the person, if it has one. */
@@ -45,6 +66,8 @@ export const account = z.object({
   passwordFrom: liveSource.optional(),
   /** Further addresses of the person: local parts, or full addresses under an alias domain. Absent: none. */
   aliases: z.array(z.string()).optional(),
+  /** Fields of the contact card that are the host's. Absent: none. */
+  card: hostCard.optional(),
 });
 export type AccountWanted = z.infer<typeof account>;
 
@@ -64,6 +87,8 @@ export const actualAccount = z.object({
   keptUntil: z.string().optional(),
   /** Sorted; absent: none. */
   aliases: z.array(z.string()).optional(),
+  /** `sha256:` of the canonical text of the card (`canonicalHostCard`), or absent without one. */
+  cardHash: z.string().optional(),
 });
 export type ActualAccount = z.infer<typeof actualAccount>;
 

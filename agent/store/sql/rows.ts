@@ -1,5 +1,6 @@
 /** Rows of a database as the host's records. A bad row is an error that names table, row and column, never the value. */
 import type { z } from "zod";
+import { hostCardFields } from "../../../xmpp-core/control/contract.ts";
 import type { Notice } from "../../errors.ts";
 import { type Role, StoreError, type Team } from "../host-store.ts";
 import { nearestName } from "../nearest-name.ts";
@@ -85,6 +86,7 @@ function userOfRow(row: Row, name: string): UserRecord {
     passwordFrom: row.text("passwordFrom") || undefined,
     credentials: Object.fromEntries(Object.entries(keys).filter(([, text]) => text)),
     aliases: row.list("aliases", "several"),
+    card: Object.fromEntries(hostCardFields.map((field) => [field, row.text(field)])),
   };
   const user = userOf(row.checked(userRecord, given));
   return user.aliases?.length === 0 ? withoutAliases(user) : user;

@@ -74,7 +74,7 @@ function takenAccounts(accounts: readonly AccountWanted[], look: Look, clear: Cl
   const unsettable = new Map<string, string>();
   const passwordless: string[] = [];
   // Openfire cannot say why somebody is locked out, and knows nobody by two names.
-  for (const { barred: _, aliases: __, ...account } of accounts) {
+  for (const { barred: _, aliases: __, card: ___, ...account } of accounts) {
     const name = accountName(account.name).name ?? account.name;
     const now = standing.get(name);
     const former = account.id === undefined ? undefined : byId.get(account.id);
