@@ -293,4 +293,19 @@ export const roomProofs: Record<string, Proof> = {
     await world.set({ "firekeeper.muc.joins-per-second": "1" });
     expect(await refused()).toBe(true);
   },
+  async "firekeeper.muc.test-room"(world) {
+    const alice = await world.login("alice");
+    const greeted = async (nick: string): Promise<boolean> => {
+      const room = "localhost@conference.localhost";
+      alice.send(`<presence to='${room}/${nick}'><x xmlns='http://jabber.org/protocol/muc'/></presence>`);
+      await alice.next("presence", (each) => each.attrs.from === `${room}/${nick}`);
+      await alice.ping();
+      alice.send(`<presence to='${room}/${nick}' type='unavailable'/>`);
+      await alice.ping();
+      return alice.connection.inbox.some((each) => each.getChildText("body")?.includes(`You are in, ${nick}`) === true);
+    };
+    expect(await greeted("one")).toBe(true);
+    await world.set({ "firekeeper.muc.test-room": "false" });
+    expect(await greeted("two")).toBe(false);
+  },
 };

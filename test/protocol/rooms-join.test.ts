@@ -57,13 +57,16 @@ test("whoever enters hears of the others, of himself, of the past and of the sub
   alice.send(`<message to='${at(room)}' type='groupchat'><subject>Talk &amp; tea</subject></message>`);
   await alice.next((stanza) => stanza.getChildText("subject") === "Talk & tea");
   sendJoin(bob, room, "Bob");
-  await bob.next((stanza) => stanza.getChildText("subject") === "Talk & tea");
+  await alice.next("presence", presenceOf(room, "Bob"));
+  await bob.ping();
   const inbox = bob.connection.inbox.filter(({ attrs }) => String(attrs.from).startsWith(at(room)));
   expect(inbox.map((stanza) => [stanza.getName(), stanza.attrs.from])).toEqual([
     ["presence", at(room, "Alice")],
     ["presence", at(room, "Bob")],
     ["message", at(room, "Alice")],
+    ["message", at(room, "Alice")],
   ]);
+  expect(inbox[3]?.getChildText("subject")).toBe("Talk & tea");
   const past = inbox[2];
   expect(past?.getChild("delay", "urn:xmpp:delay")?.attrs.from).toBe(at(room));
   expect(past?.getChild("stanza-id", "urn:xmpp:sid:0")?.attrs.by).toBe(at(room));
@@ -290,4 +293,20 @@ test("joins are bounded", async () => {
   const refused = await alice.next("presence", (p) => p.attrs.type === "error");
   expect(errorCondition(refused)).toBe("resource-constraint");
   await core.set({ "firekeeper.muc.joins-per-second": null });
+});
+
+// R9
+test("the room named like the domain greets whoever tries it, and keeps nothing", async () => {
+  const [alice, bob] = await two();
+  const self = await join(alice, "localhost", "Alice");
+  expect([statusCodes(self), itemOf(self).affiliation]).toEqual([["100", "110"], "none"]);
+  await alice.next((m) => m.getChildText("body")?.startsWith("You are in, Alice") === true);
+  say(alice, "localhost", "does it work?");
+  await alice.next(body("does it work?"));
+  sendJoin(bob, "localhost", "Bob");
+  await bob.next((m) => m.getChildText("subject")?.includes("Nothing that is said is kept") === true);
+  await bob.next((m) => m.getChildText("body")?.startsWith("You are in, Bob") === true);
+  expect(bob.connection.inbox.some(body("does it work?"))).toBe(false);
+  const items = await bob.get("<query xmlns='http://jabber.org/protocol/disco#items'/>", service);
+  expect(items.toString()).toContain(`jid="${at("localhost")}" name="Test room"`);
 });

@@ -130,6 +130,8 @@ test("whoever gets another name stays in the room with his rights and occupant i
   expect((await admins()).toString()).toContain("robert@localhost");
   await core.restart();
   expect((await admins()).toString()).toContain("robert@localhost");
+  say(bob, "team", "and again");
+  expect(occupantId(await alice.next(body("and again")))).toBe(before);
   const robert = core.server.accounts.get(names.primary.id, "robert");
   if (robert === undefined) throw new Error("no robert");
   await core.server.storage.write([
@@ -144,7 +146,7 @@ test("more rooms than presence remembers: whoever goes leaves all of them", asyn
   const [alice, bob] = [await core.login("alice"), await core.login("bob")];
   await create(alice, "first", "Alice");
   await join(bob, "first", "Bob");
-  const directed = Array.from({ length: 1001 }, (_, i) => `<presence to='nobody${i}@localhost'/>`);
+  const directed = Array.from({ length: 1001 }, (_, i) => `<presence to='carol@localhost/r${i}'/>`);
   bob.presence();
   for (const presence of directed) bob.send(presence);
   await bob.ping();

@@ -20,8 +20,9 @@ type Telling = (ticket: number) => void;
 export interface Changes {
   create(
     at: { served: number; service: string; name: string },
-    owner: string,
-    options?: { config?: Partial<RoomConfig>; locked?: boolean; writes?: Write[] },
+    /** Undefined: it is nobody's. */
+    owner: string | undefined,
+    options?: { config?: Partial<RoomConfig>; locked?: boolean; subject?: string; writes?: Write[] },
   ): Room;
   affiliate(
     room: Room,
@@ -63,28 +64,34 @@ export function changes(parts: {
 
   function create(
     { served, service, name }: { served: number; service: string; name: string },
-    owner: string,
-    { config, locked = false, writes = [] }: { config?: Partial<RoomConfig>; locked?: boolean; writes?: Write[] } = {},
+    owner: string | undefined,
+    {
+      config,
+      locked = false,
+      subject,
+      writes = [],
+    }: { config?: Partial<RoomConfig>; locked?: boolean; subject?: string; writes?: Write[] } = {},
   ): Room {
     const settings = hall.services.get(service)?.settings();
     if (settings === undefined) throw new Error(`no room service ${service}`);
     const room: Room = {
       ...{ id: core.archiveIds(), served, service, name, createdAt: core.clock.now(), locked },
       config: shaped({ ...settings.defaults, ...config }, undefined),
-      ...{ subject: undefined, secret: core.random(32), affiliations: new Map(), occupants: new Map() },
-      ...{ history: [], destroyed: false },
+      subject: subject === undefined ? undefined : { text: subject, nick: "", archiveId: core.archiveIds() },
+      ...{ secret: core.random(32), affiliations: new Map(), occupants: new Map(), history: [], destroyed: false },
     };
-    room.affiliations.set(owner, { affiliation: "owner", reason: undefined });
     past.begin(room);
     hall.add(room);
-    for (const each of hall.extensions) writes.push(...(each.affiliationChanged?.(room, owner, undefined) ?? []));
     writes.push(
       tables.putRoom.with(
         ...([room.id, served, service, name, room.createdAt, storedConfig(room.config)] as const),
-        ...([locked ? 1 : 0, room.secret, null] as const),
+        ...([locked ? 1 : 0, room.secret, room.subject === undefined ? null : JSON.stringify(room.subject)] as const),
       ),
-      tables.putAffiliation.with(room.id, owner, "owner", null),
     );
+    if (owner === undefined) return room;
+    room.affiliations.set(owner, { affiliation: "owner", reason: undefined });
+    writes.push(tables.putAffiliation.with(room.id, owner, "owner", null));
+    for (const each of hall.extensions) writes.push(...(each.affiliationChanged?.(room, owner, undefined) ?? []));
     return room;
   }
 

@@ -32,6 +32,8 @@ const nobodyThere = new Set<string>([
   "remote-server-timeout",
 ]);
 
+const first = <T>(found: readonly (T | undefined)[]): T | undefined => found.find((one) => one !== undefined);
+
 /** Coming in, showing presence, changing the nick, leaving. XEP-0045 §7.1, §7.2, §7.6, §7.7, §7.14 */
 export function entering(parts: {
   hall: Hall;
@@ -107,15 +109,21 @@ export function entering(parts: {
     }
     const person = hall.person(flow.from);
     const writes: Write[] = [];
-    const created = known === undefined;
-    const refused = created ? mayCreate(flow, person) : mayEnter(known, person, flow, asked);
-    if (refused !== undefined) return refused;
     const at = { served: place.served.id, service: place.label, name: place.local };
+    const builtIn = known === undefined ? first(hall.extensions.map((each) => each.builtIn?.(at))) : undefined;
+    const created = known === undefined && builtIn === undefined;
+    const refused =
+      known !== undefined ? mayEnter(known, person, flow, asked) : builtIn ? undefined : mayCreate(flow, person);
+    if (refused !== undefined) return refused;
     // The old protocol knows no configuration: what it makes is open at once. XEP-0045 §7.2.17
-    const room = known ?? change.create(at, person, { locked: asked !== undefined, writes });
+    const room =
+      known ??
+      (builtIn === undefined
+        ? change.create(at, person, { locked: asked !== undefined, writes })
+        : change.create(at, undefined, { ...builtIn, writes }));
     const vetoed = veto(room, person, flow, true);
     if (vetoed !== undefined) {
-      if (created) hall.remove(room);
+      if (known === undefined) hall.remove(room);
       return vetoed;
     }
     takeSeat(room, person, flow, asked, writes, created);

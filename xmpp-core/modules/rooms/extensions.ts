@@ -70,6 +70,12 @@ export interface RoomExtension {
   nodeItems?(request: OpenRequest, room: Room | undefined, node: string): DiscoItems | undefined;
   /** Appended to every presence of the occupant that others (and it) get. Same for every reader but his view. */
   presence?(occupant: Occupant, view: string): Xml | undefined;
+  /** A room that is nobody's, made by the server when the first one enters. */
+  builtIn?(at: {
+    served: number;
+    service: string;
+    name: string;
+  }): { readonly config: Partial<RoomConfig>; readonly subject: string } | undefined;
   /** A refusal keeps somebody out, or his old nick. */
   admitJoin?(ask: JoinAsk): StanzaError | undefined;
   /** A refusal is told to the sender, nobody else sees the message. */

@@ -8,6 +8,7 @@ import { roomRegistration } from "./registration.ts";
 import { roomSearch } from "./search.ts";
 import { roomServices } from "./services.ts";
 import { roomSlowMode } from "./slow-mode.ts";
+import { testRoom } from "./test-room.ts";
 
 /** The features of rooms beyond the engine, in the order in which their hooks run. */
 export const roomFeatures: readonly RoomFeature[] = [
@@ -20,4 +21,5 @@ export const roomFeatures: readonly RoomFeature[] = [
   roomHats,
   roomSlowMode,
   roomSearch,
+  testRoom,
 ];

@@ -82,7 +82,7 @@ export function history(hall: Hall): History {
     begin: (room) => void loaded.add(room),
     add(room, message) {
       const most = kept(room);
-      if (!message.lasting || most === 0) return [];
+      if (!message.lasting || most === 0 || room.config.maxHistory === 0) return [];
       room.history.push(message);
       const writes = [tables.putHistory.with(room.id, message.id)];
       if (room.history.length < most + slack) return writes;
