@@ -11,6 +11,7 @@ import {
   ids,
   isEvent,
   item,
+  type Options,
   ownerRequest,
   publish,
   refusal,
@@ -118,7 +119,7 @@ test("numbers that are none, negative or huge are refused or bounded", async () 
   expect(refusal(await fetch(alice, at, node, "", "", rsm("<index>5</index>")))).toBe("item-not-found");
   for (const most of ["-1", "x", "1.5"])
     expect(refusal(await fetch(alice, at, node, "", `max_items='${most}'`))).toBe("bad-request");
-  for (const config of [
+  const wrong: readonly Options[] = [
     { max_items: "-1" },
     { max_items: "1e9" },
     { item_expire: "soon" },
@@ -129,8 +130,8 @@ test("numbers that are none, negative or huge are refused or bounded", async () 
     { contact: "@@" },
     { __proto__x: "1" },
     { constructor_: "1" },
-  ] as const)
-    expect(refusal(await configure(alice, at, node, config as Record<string, string>))).toBe("not-acceptable");
+  ];
+  for (const config of wrong) expect(refusal(await configure(alice, at, node, config))).toBe("not-acceptable");
   expect((await configure(alice, at, node, { max_items: "999999999999" })).attrs.type).toBe("result");
   const own = `<field var='FORM_TYPE'><value>${"http://jabber.org/protocol/pubsub#node_config"}</value></field>`;
   for (const name of ["pubsub#__proto__", "__proto__", "pubsub#hasOwnProperty", ""]) {

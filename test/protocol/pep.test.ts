@@ -170,6 +170,23 @@ test("publish-options make a node as they say, and are conditions afterwards", a
   expect((await publish(alice, "", closed, item("2"), { access_model: "open" })).attrs.type).toBe("result");
 });
 
+test("a device that was cut off when the server died hears what changed meanwhile, once it is back", async () => {
+  fresh();
+  const bob = await online("bob", "desk");
+  await publish(bob, "", node, item("a") + item("b") + item("c"), { max_items: "max", access_model: "whitelist" });
+  const phone = await online("bob", "phone", node);
+  await phone.enable();
+  phone.connection.drop();
+  await phone.ended;
+  await bob.set(request(`<retract node='${node}'><item id='a'/></retract>`));
+  await publish(bob, "", node, item("d"));
+  await core.crash();
+  phone.connection.inbox.length = 0;
+  await phone.resume();
+  expect(told(await event(phone, node))).toBe("items -a");
+  expect(told(await event(phone, node))).toBe("items b c d");
+});
+
 test("bookmarks and read marks are private and many without any option", async () => {
   const alice = await online("alice", "desk", "urn:xmpp:bookmarks:1");
   const bob = await online("bob", "home", "urn:xmpp:bookmarks:1", "urn:xmpp:mds:displayed:0");

@@ -6,7 +6,7 @@ import { boolean } from "../../properties/text-schema.ts";
 import type { Account } from "../../routing/accounts.ts";
 import type { MessageFlow } from "../../routing/handlers.ts";
 import type { Session } from "../../routing/session.ts";
-import { x } from "../../xml/writer.ts";
+import { type Xml, x } from "../../xml/writer.ts";
 import type { Core } from "../module.ts";
 import { accountNodes, discoExtra, interests, interestsKnown, presenceFlows, visibility } from "../points.ts";
 import type { Host } from "./access.ts";
@@ -14,8 +14,9 @@ import { decide } from "./approval.ts";
 import { itemElement } from "./content.ts";
 import { accountFeatures, itemItems, nodeInfo, nodeItems } from "./disco.ts";
 import type { Engine } from "./engine.ts";
+import { shownItemId } from "./entities.ts";
 import { isOn, personalDefaults } from "./options.ts";
-import { newest } from "./retrieve.ts";
+import { newest, newestItems } from "./retrieve.ts";
 import * as rows from "./tables.ts";
 
 export const pepEnabled = property("xmpp.pep.enabled", {
@@ -35,6 +36,9 @@ export const personalHost = (core: Core, account: Account): Host => ({
 const mostOffline = 1000;
 /** Nodes of one person that are looked at when somebody begins to see him. */
 const mostNodes = 1000;
+/** Of how many nodes, and how many items of each, a device is told anew. */
+const mostNodesAnew = 5000;
+const mostItemsAnew = 500;
 
 /** What accounts do beyond the service: discovery, and the last item for who comes online. XEP-0163 §4.3 */
 export function personalEventing(engine: Engine) {
@@ -91,9 +95,9 @@ export function personalEventing(engine: Engine) {
     }
   }
 
-  async function cameOnline(session: Session, fresh: readonly string[]): Promise<void> {
+  /** Whose nodes concern somebody: his own and those of his contacts. */
+  async function concerning({ account }: Session): Promise<Set<number>> {
     const sight = core.offered(visibility)[0];
-    const { account } = session;
     for (let loading = sight?.load(account); loading !== undefined; loading = sight?.load(account)) await loading;
     const owners = new Set([account.id]);
     for (const other of sight?.watched(account) ?? []) owners.add(other.id);
@@ -102,10 +106,44 @@ export function personalEventing(engine: Engine) {
       if (owners.size >= online + mostOffline) break;
       owners.add(other.id);
     }
+    return owners;
+  }
+
+  async function cameOnline(session: Session, fresh: readonly string[]): Promise<void> {
+    const owners = JSON.stringify([...(await concerning(session))]);
+    await sendLast(session, await core.storage.read(rows.existingNodes, owners, JSON.stringify(fresh)));
+  }
+
+  const wants = (session: Session, name: string): boolean =>
+    core.offered(interests).some((each) => each.wants(session, name));
+
+  /** Events on their way when the server died are lost: own nodes are told anew, retractions first, of others the last items. */
+  async function tellAnew(session: Session): Promise<void> {
+    const { account } = session;
+    const owners = JSON.stringify([...(await concerning(session))]);
+    const found = await core.storage.read(rows.nodesOf, owners, mostNodesAnew);
+    const wanted = found.filter(({ name }) => wants(session, name));
     await sendLast(
       session,
-      await core.storage.read(rows.existingNodes, JSON.stringify([...owners]), JSON.stringify(fresh)),
+      wanted.filter(({ owner }) => owner !== account.id),
     );
+    const host = personalHost(core, account);
+    for (const { name } of wanted.filter(({ owner }) => owner === account.id)) {
+      const node = await store.withNode(account.id, name, (present) => present);
+      if (node === undefined) continue;
+      const gone = await core.storage.read(rows.retractedOf, node.id);
+      const items = await newestItems(engine, node, mostItemsAnew);
+      await access.prepare(host);
+      const tell = (inside: (view: string) => Xml[]): void =>
+        events.tellSession(host, node, session, {
+          after: 0,
+          event: (view) => x("items", { node: name }, inside(view)),
+        });
+      if (session.ended || session.priority === undefined) return;
+      if (gone.length > 0) tell((view) => gone.map(({ id }) => x("retract", { id: shownItemId(core, id, view) })));
+      const full = isOn(node.config, "deliver_payloads");
+      if (items.length > 0) tell((view) => items.map((item) => itemElement(core, entities, item, view, full)));
+    }
   }
   core.offer(interestsKnown, {
     interestsKnown(session, fresh) {
@@ -115,7 +153,7 @@ export function personalEventing(engine: Engine) {
 
   async function beganToSee(session: Session, account: Account): Promise<void> {
     const names = await core.storage.read(rows.namesAfter, account.id, "", mostNodes);
-    const wanted = names.filter(({ name }) => core.offered(interests).some((each) => each.wants(session, name)));
+    const wanted = names.filter(({ name }) => wants(session, name));
     await sendLast(
       session,
       wanted.map(({ name }) => ({ owner: account.id, name })),
@@ -130,6 +168,9 @@ export function personalEventing(engine: Engine) {
   });
 
   return {
+    catchUp(session: Session): void {
+      if (on()) tellAnew(session).catch(failed(session));
+    },
     /** An owner's answer to a request for a subscription, in a message to himself. XEP-0060 §8.6 */
     decided({ stanza, sender, recipient, from, view }: MessageFlow): void {
       if (sender === undefined || sender.account !== recipient || !stanza.has(ns.dataForms, "x")) return;

@@ -16,6 +16,9 @@ import { isOn } from "./options.ts";
 import type { Node, NodeStore } from "./store.ts";
 import * as rows from "./tables.ts";
 
+/** So many retractions of a node are remembered. */
+const mostRetracted = 200;
+
 /** Who caused a change, as far as commit and notifications care. */
 export interface Cause {
   readonly session: Session | undefined;
@@ -87,8 +90,10 @@ export function publishing(
       const persistent = isOn(node.config, "persist_items");
       const writes = [...before];
       if (persistent) {
-        for (const { id, publisher, published, epoch, payload } of items)
+        for (const { id, publisher, published, epoch, payload } of items) {
           writes.push(rows.putItem.with(store.nextPlace(), node.id, id, publisher, published, epoch, payload));
+          if (host.account !== undefined) writes.push(rows.dropRetracted.with(node.id, id));
+        }
         writes.push(rows.trimItems.with(node.id, node.id, capacity(node)));
         const old = expiredBefore(node);
         if (old > 0) writes.push(rows.trimOld.with(node.id, old));
@@ -109,6 +114,10 @@ export function publishing(
     },
     retract(host, node, ids, cause, notify) {
       const writes = ids.map((id) => rows.dropItem.with(node.id, id));
+      if (host.account !== undefined) {
+        for (const id of ids) writes.push(rows.putRetracted.with(node.id, id, store.nextPlace()));
+        writes.push(rows.trimRetracted.with(node.id, node.id, mostRetracted));
+      }
       const after = store.commit(node, cause.session, writes);
       if (notify)
         events.tell(host, node, {
@@ -124,7 +133,9 @@ export function publishing(
       return after;
     },
     purge(host, node, cause) {
-      const after = store.commit(node, cause.session, [rows.dropItems.with(node.id)]);
+      const writes: Write[] = [rows.dropItems.with(node.id)];
+      if (host.account !== undefined) writes.unshift(rows.putPurged.with(store.nextPlace(), node.id));
+      const after = store.commit(node, cause.session, writes);
       if (isOn(node.config, "notify_retract"))
         events.tell(host, node, { after, event: () => x("purge", { node: node.name }) });
       follow(host, node, after, { emptied: true });

@@ -30,7 +30,7 @@ export const pubsub = defineModule({
     { spec: "XEP-0223", version: "1.1.1", status: "complete" },
   ],
   properties: [pepEnabled, ...service.serviceProperties, mostNodes, mostItems, largestItem, mostSubscriptions],
-  migrations: [rows.pubsubMigration],
+  migrations: [rows.pubsubMigration, rows.retractedMigration],
   start,
 });
 
@@ -67,6 +67,7 @@ function start(core: Core): Handlers {
     ready: store.ready,
     iq: [...pubsubRequests(engine, ["account", `service:${service.serviceKind}`]), ...own.iq],
     message: { notify: eventing.decided },
+    session: { resumed: (session, after) => after === "crash" && eventing.catchUp(session) },
     account: {
       removed(account) {
         store.forget(account.id);

@@ -143,9 +143,17 @@ export const shownPage = ({ core }: Engine, found: Page, view: string): Page => 
 
 /** The newest item, if there is one. */
 export async function newest(engine: Engine, node: Node): Promise<(Item & { readonly seq: number }) | undefined> {
+  return (await newestItems(engine, node, 1))[0];
+}
+
+/** The newest items, oldest of them first. */
+export async function newestItems(
+  engine: Engine,
+  node: Node,
+  most: number,
+): Promise<(Item & { readonly seq: number })[]> {
   const since = engine.publishing.expiredBefore(node);
-  const [found] = await engine.core.storage.read(rows.itemsDown, node.id, 0, last, since, 1);
-  return found && itemOf(found);
+  return (await engine.core.storage.read(rows.itemsDown, node.id, 0, last, since, most)).map(itemOf).reverse();
 }
 
 const itemOf = (row: rows.ItemRow): Item & { readonly seq: number } => ({ ...row, payload: Buffer.from(row.payload) });

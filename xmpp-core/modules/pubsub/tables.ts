@@ -31,6 +31,33 @@ export const pubsubMigration = {
     CREATE INDEX pubsub_subscription_expires ON pubsub_subscription (expires) WHERE expires IS NOT NULL;`,
 };
 
+/** Ids that were taken from a person's node lately, for devices that the server's end kept from hearing of it. */
+export const retractedMigration = {
+  name: "0051_pubsub-retracted",
+  sql: `
+    CREATE TABLE pubsub_retracted (
+      node INTEGER NOT NULL REFERENCES pubsub_node(id) ON DELETE CASCADE, id TEXT NOT NULL, seq INTEGER NOT NULL,
+      PRIMARY KEY (node, id)
+    ) WITHOUT ROWID;`,
+};
+export const putRetracted = write<[node: number, id: string, seq: number]>(
+  "INSERT OR REPLACE INTO pubsub_retracted (node, id, seq) VALUES (?, ?, ?)",
+);
+export const putPurged = write<[seq: number, node: number]>(
+  "INSERT OR REPLACE INTO pubsub_retracted (node, id, seq) SELECT node, id, ? FROM pubsub_item WHERE node = ?",
+);
+export const dropRetracted = write<[node: number, id: string]>(
+  "DELETE FROM pubsub_retracted WHERE node = ? AND id = ?",
+);
+/** Keeps the latest ones. */
+export const trimRetracted = write<[node: number, node2: number, keep: number]>(
+  `DELETE FROM pubsub_retracted WHERE node = ? AND seq <
+     (SELECT seq FROM pubsub_retracted WHERE node = ? ORDER BY seq DESC LIMIT 1 OFFSET ?)`,
+);
+export const retractedOf = read<[node: number], { id: string }>(
+  "SELECT id FROM pubsub_retracted WHERE node = ? ORDER BY seq DESC LIMIT 200",
+);
+
 export interface NodeRow {
   readonly id: number;
   readonly owner: number;
@@ -98,6 +125,9 @@ export const countNamesBefore = read<[owner: number, before: string], { number: 
 export const existingNodes = read<[owners: string, names: string], { owner: number; name: string }>(
   `SELECT owner, name FROM pubsub_node
      WHERE owner IN (SELECT value FROM json_each(?)) AND name IN (SELECT value FROM json_each(?))`,
+);
+export const nodesOf = read<[owners: string, limit: number], { owner: number; name: string }>(
+  "SELECT owner, name FROM pubsub_node WHERE owner IN (SELECT value FROM json_each(?)) LIMIT ?",
 );
 export const putNode = write<
   [id: number, owner: number, name: string, creator: string, created: number, config: string, expire: number | null]
