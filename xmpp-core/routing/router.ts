@@ -1,4 +1,5 @@
 import type { Element } from "ltx";
+import { CodedError } from "../errors.ts";
 import { malformedAddress } from "../formats/malformed-address.ts";
 import { errorElement, errorReply, type StanzaError, stanzaError } from "../formats/stanza-error.ts";
 import { formatJid, type Jid, parseJid } from "../jid/jid.ts";
@@ -43,6 +44,11 @@ export interface Router {
     payload: Xml,
     answered: (ok: boolean, payload: Element | undefined) => void,
   ): void;
+  /**
+   * A request in the name of an account's bare address, for who may act for it; its id must be nobody else's.
+   * `answered` gets the result or error; the function forgets the question. Where only sessions are answered, it is not.
+   */
+  act(from: Jid, request: Stanza, answered: (answer: Stanza) => void): () => void;
   /** A message from the server or a service of ours, under `from`, through all phases. */
   message(stanza: Stanza, from: Jid, to: Jid): StanzaError | undefined;
   /** Handlers of all modules, set once by the server. */
@@ -144,6 +150,11 @@ export function router(parts: RouterParts): Router {
     return work.then(
       () => undefined,
       (error: unknown) => {
+        // A handler that waited for the disk in vain did nothing wrong, and has done nothing.
+        if (error instanceof CodedError && error.code.startsWith("storage/")) {
+          refuse(sender, stanza, notStored);
+          return;
+        }
         report.handlerFailed({ session: sender.address, stanza: stanza.name, id: stanza.id, error });
         refuse(sender, stanza, stanzaError("internal-server-error"));
       },
@@ -209,6 +220,7 @@ export function router(parts: RouterParts): Router {
       return link !== undefined;
     },
     ask: iqs.ask,
+    act: iqs.act,
     message: (stanza, from, to) => {
       const view = names.host(from.domain)?.view ?? names.primary.name;
       return send({ stanza, sender: undefined, from, to, view });
