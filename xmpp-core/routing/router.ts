@@ -250,3 +250,7 @@ export function router(parts: RouterParts): Router {
   };
   return self;
 }
+
+const notStored = stanzaError("resource-constraint", {
+  text: "The server cannot store this at the moment. Please try again later.",
+});
