@@ -1,6 +1,6 @@
 /** Records of a host as JSON, checked: what HTTP hosts send, and the last good copy of every store but `host.yaml`. docs/stores. */
 import { z } from "zod";
-import { credentials } from "../../xmpp-core/control/contract.ts";
+import { credentials, hostCardFields } from "../../xmpp-core/control/contract.ts";
 import { isKeysText } from "../credentials.ts";
 import { withOnePassword } from "./chat-password.ts";
 import { type Place, passwordSources, type Role, type Snapshot, StoreError, type StoreKind } from "./host-store.ts";
@@ -18,6 +18,11 @@ const keys = credentials.refine(
   "SCRAM keys, such as SCRAM-SHA-256$4096:<salt>$<StoredKey>:<ServerKey>",
 );
 
+const cardRecord = z.object(
+  Object.fromEntries(hostCardFields.map((field) => [field, absent(scalar)])),
+  "a card: phone, mobile, organisation, department, title, url, photo",
+);
+
 export const userRecord = z.object({
   id: absent(z.union([named, z.number()]).transform(String)),
   name: named,
@@ -32,9 +37,7 @@ export const userRecord = z.object({
   chatPasswordHash: absent(text),
   passwordFrom: absent(z.enum(passwordSources, `one of ${passwordSources.join(", ")}`)),
   aliases: absent(z.array(named, "a list of addresses")),
-  card: absent(
-    z.record(z.string(), absent(scalar), "a card: phone, mobile, organisation, department, title, url, photo"),
-  ),
+  card: absent(cardRecord),
 });
 
 export const roleRecord = z.object({
