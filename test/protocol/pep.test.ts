@@ -16,6 +16,7 @@ import {
   pubsubNs,
   refusal,
   request,
+  rsm,
   subscribe,
   subscription,
   told,
@@ -288,6 +289,15 @@ test("the account says what clients look for, and lists its nodes to those who m
   expect(await listed(alice)).toEqual(expect.arrayContaining([node, `${node}/private`]));
   expect(await listed(bob)).toContain(node);
   expect(await listed(bob)).not.toContain(`${node}/private`);
+  for (const id of ["b", "c"]) await publish(alice, "", `${node}/many`, item(id), { max_items: "max" });
+  const page = await bob.get(
+    `<query xmlns='http://jabber.org/protocol/disco#items' node='${node}/many'>${rsm("<max>1</max>")}</query>`,
+    "alice@localhost",
+  );
+  expect(page.getChild("query")?.getChild("item")?.attrs.name).toBe("b");
+  expect(page.getChild("query")?.getChild("set")?.getChildText("count")).toBe("2");
+  const closed = `<query xmlns='http://jabber.org/protocol/disco#items' node='${node}/private'/>`;
+  expect(refusal(await bob.get(closed, "alice@localhost"))).toBe("not-allowed closed-node");
   const ofNode = await bob.get(`<query xmlns='${info}' node='${node}'/>`, "alice@localhost");
   expect(ofNode.toString()).toContain('<identity category="pubsub" type="leaf"/>');
 });

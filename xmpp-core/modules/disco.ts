@@ -154,9 +154,14 @@ export function disco(modules: readonly Module[]): Module {
         if (place.at === "account")
           return ifVisible(core, request, async () => {
             const found: DiscoItems["items"][number][] = more("account");
-            for (const each of core.offered(accountNodes))
-              found.push(...((await each.items(request, wanted))?.items ?? []));
-            return { items: found };
+            let page: Xml | undefined;
+            for (const each of core.offered(accountNodes)) {
+              const items = await each.items(request, wanted);
+              if (isStanzaError(items)) return items;
+              found.push(...(items?.items ?? []));
+              page ??= items?.page;
+            }
+            return page === undefined ? { items: found } : { items: found, page };
           });
         if (wanted !== undefined) return { items: more("server") };
         const listed = [

@@ -274,8 +274,9 @@ export const serviceDisco = point<ServiceDisco>("service disco");
 
 /** Discovery of nodes at an account's bare address, asked after it is known that the asker may. XEP-0163 */
 export interface AccountNodes {
-  items(request: OpenRequest, node: string | undefined): Promise<DiscoItems | undefined>;
-  info(request: OpenRequest, node: string): Promise<DiscoInfo | undefined>;
+  /** Undefined: the node is none of its own. */
+  items(request: OpenRequest, node: string | undefined): Promise<DiscoItems | StanzaError | undefined>;
+  info(request: OpenRequest, node: string): Promise<DiscoInfo | StanzaError | undefined>;
 }
 export const accountNodes = point<AccountNodes>("account nodes");
 
@@ -480,7 +481,18 @@ export const virtualPresences = point<VirtualPresences>("virtual presences");
 export interface RosterLists {
   /** The `<item/>` elements as somebody under `view` sees them. */
   items(account: Account, view: string): Promise<readonly Xml[]>;
+  /** As if the owner had sent this `<query/>`, written under `view`. RFC 6121 §2.3 to §2.5 */
+  change(account: Account, query: Element, view: string): Promise<StanzaError | undefined>;
 }
+/** Told of every push of a contact list, whoever is there to get it. */
+export interface RosterPushed {
+  /** Whether anybody wants to know now. */
+  readonly wanted: boolean;
+  /** `items`: the `<item/>` elements, one push each. */
+  pushed(account: Account, items: (view: string) => readonly Xml[]): void;
+}
+export const rosterPushed = point<RosterPushed>("roster pushed");
+
 export const rosterLists = point<RosterLists>("roster lists");
 
 /** When somebody was last there. Times in ms since 1970, as coarse as the admin wants them kept. */

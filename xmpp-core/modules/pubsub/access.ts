@@ -1,11 +1,11 @@
 import type { StanzaError } from "../../formats/stanza-error.ts";
 import { stanzaError } from "../../formats/stanza-error.ts";
-import { bare, type Jid } from "../../jid/jid.ts";
+import type { Jid } from "../../jid/jid.ts";
 import type { Account } from "../../routing/accounts.ts";
 import type { OpenRequest } from "../../routing/handlers.ts";
 import type { Session } from "../../routing/session.ts";
 import type { Core } from "../module.ts";
-import { presences, visibility } from "../points.ts";
+import { visibility } from "../points.ts";
 import type { Entities, Who } from "./entities.ts";
 import { notSubscribed, pubsubError } from "./errors.ts";
 import { type NodeConfig, valuesOfOption } from "./options.ts";
@@ -45,8 +45,8 @@ export interface Access {
   asker(host: Host, request: Pick<OpenRequest, "session" | "from" | "view">): Promise<Asker>;
   /** Brings into memory what `sightOf` needs. */
   prepare(host: Host): Promise<void>;
-  /** What an account sees of the host's account. After `prepare`, in the same turn. */
-  sightOf(host: Host, account: Account | undefined): Sight;
+  /** What somebody sees of the host's account. After `prepare`, in the same turn. */
+  sightOf(host: Host, who: Who): Sight;
   affiliation(node: Node, asker: Pick<Asker, "who" | "master">): Affiliation;
   /** Why he may not retrieve items; undefined: he may. */
   mayRead(node: Node, asker: Pick<Asker, "who" | "master" | "sight">): StanzaError | undefined;
@@ -64,11 +64,16 @@ export function access(core: Core, entities: Entities, isMaster: (account: Accou
     for (let loading = sight?.load(account); loading !== undefined; loading = sight?.load(account)) await loading;
   }
 
-  function sightOf(host: Host, other: Account | undefined): Sight {
+  function sightOf(host: Host, who: Who): Sight {
     const sight = core.offered(visibility)[0];
-    if (host.account === undefined || other === undefined || sight === undefined) return blind;
-    if (sight.load(host.account) !== undefined || !sight.shows(host.account, other)) return blind;
-    return { shown: true, groups: sight.groups(host.account, other) };
+    if (host.account === undefined || sight === undefined || sight.load(host.account) !== undefined) return blind;
+    const other = entities.account(who);
+    if (other === undefined) {
+      for (const contact of sight.outsideWatchers(host.account))
+        if (contact === who) return { shown: true, groups: [] };
+      return blind;
+    }
+    return sight.shows(host.account, other) ? { shown: true, groups: sight.groups(host.account, other) } : blind;
   }
 
   const subscribed = (node: Node, who: Who): boolean => {
@@ -103,11 +108,8 @@ export function access(core: Core, entities: Entities, isMaster: (account: Accou
       const account = place.at === "account" ? core.accounts.get(place.served.id, place.name) : undefined;
       const master = host.account === undefined ? isMaster(account) : account === host.account;
       await prepare(host);
-      let sight = sightOf(host, account);
-      if (account === undefined && host.account !== undefined)
-        for (const each of core.offered(presences))
-          if (await each.showsTo(host.account, bare(from))) sight = { shown: true, groups: [] };
-      return { who: entities.of(from), jid: from, view, session, master, sight };
+      const who = entities.of(from);
+      return { who, jid: from, view, session, master, sight: sightOf(host, who) };
     },
     prepare,
     sightOf,

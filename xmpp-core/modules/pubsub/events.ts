@@ -43,7 +43,7 @@ export function events(core: Core, entities: Entities, access: Access): Events {
   function mayHear(host: Host, node: Node, who: Who): boolean {
     const account = entities.account(who);
     const master = host.account !== undefined && account === host.account;
-    return access.mayRead(node, { who, master, sight: access.sightOf(host, account) }) === undefined;
+    return access.mayRead(node, { who, master, sight: access.sightOf(host, who) }) === undefined;
   }
 
   function blocked(host: Host, session: Session): boolean {
@@ -135,7 +135,7 @@ export function events(core: Core, entities: Entities, access: Access): Events {
       const to = entities.jid(first.who, first.resource);
       if (to === undefined) continue;
       const account = entities.account(first.who);
-      const shares = access.sightOf(host, account).shown;
+      const shares = access.sightOf(host, first.who).shown;
       if (account === undefined) {
         send(host, node, to, (view, address) => write(view, address, subids, shares));
         continue;

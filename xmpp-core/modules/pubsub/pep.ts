@@ -56,15 +56,17 @@ export function personalEventing(engine: Engine) {
     async items(request, node) {
       if (!on() || request.account === undefined) return undefined;
       const host = personalHost(core, request.account);
+      // A node of nobody may be another module's; a page of one that is not there is not.
+      const asked = request.element.getChild("set", ns.rsm);
       const found = await (node === undefined
         ? nodeItems(engine, host, request)
         : itemItems(engine, host, request, node));
-      return isStanzaError(found) ? undefined : found;
+      return isStanzaError(found) && found.condition === "item-not-found" && asked === undefined ? undefined : found;
     },
     async info(request, node) {
       if (!on() || request.account === undefined) return undefined;
       const found = await nodeInfo(engine, personalHost(core, request.account), request, node);
-      return isStanzaError(found) ? undefined : found;
+      return isStanzaError(found) && found.condition === "item-not-found" ? undefined : found;
     },
   });
 
