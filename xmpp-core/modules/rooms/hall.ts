@@ -40,6 +40,8 @@ export interface Hall {
   unseat(occupant: Occupant, device: Device): void;
   occupantRow(occupant: Occupant, device: Device): Write;
   seesAddresses(room: Room, person: string, occupant: Occupant | undefined): boolean;
+  /** Told of guests that could not be reached, after the turn in which that was tried. */
+  onLost: (guest: string) => void;
   /** False: nobody is there. */
   send(device: Device, write: (view: string, to: string) => Xml | Buffer, ticket?: number, cargo?: Cargo): boolean;
   /** To every device in the room. */
@@ -99,10 +101,14 @@ export function openHall(core: Core): Hall {
       return true;
     }
     const to = parseJid(names.absolute(device.address, names.primary.name));
-    return to !== undefined && router.sendTo(to, write, ticket, cargo);
+    const sent = to !== undefined && router.sendTo(to, write, ticket, cargo);
+    // Later: whoever is being told of things goes through the occupants now.
+    if (!sent) queueMicrotask(() => hall.onLost(device.address));
+    return sent;
   }
 
-  return {
+  const hall: Hall = {
+    onLost: () => undefined,
     ...{
       core,
       extensions: [],
@@ -162,4 +168,5 @@ export function openHall(core: Core): Hall {
         for (const device of occupant.devices) send(device, write, ticket, cargo);
     },
   };
+  return hall;
 }

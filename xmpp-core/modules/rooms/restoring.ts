@@ -8,6 +8,7 @@ import { readConfig } from "./config.ts";
 import type { Entering } from "./entering.ts";
 import type { Hall } from "./hall.ts";
 import type { Device, Occupant, Room, Subject } from "./room.ts";
+import type { Shown } from "./showing.ts";
 import * as tables from "./tables.ts";
 
 export interface Restoring {
@@ -83,10 +84,10 @@ export function restoring(parts: { hall: Hall; change: Changes; enter: Entering 
     for (const room of [...hall.all()]) change.tidy(room);
   }
 
-  function leaveAll(session: Session | string): void {
+  function leaveAll(session: Session | string, shown: Shown = {}): void {
     for (const [, occupant] of [...(hall.seats.get(session) ?? [])]) {
       const device = hall.deviceOf(occupant, session);
-      if (device !== undefined) change.leave(occupant, device);
+      if (device !== undefined) change.leave(occupant, device, shown);
     }
   }
 
@@ -103,6 +104,8 @@ export function restoring(parts: { hall: Hall; change: Changes; enter: Entering 
     for (const room of hall.all()) if (room.served === account.served) room.affiliations.delete(person);
     return [tables.forgetPerson.with(person, account.served)];
   }
+
+  hall.onLost = (guest) => leaveAll(guest, { codes: [333] });
 
   return {
     load,
@@ -130,7 +133,7 @@ export function restoring(parts: { hall: Hall; change: Changes; enter: Entering 
       resumed(session) {
         if (crashed.delete(session)) enter.returned(session);
       },
-      closed: leaveAll,
+      closed: (session) => leaveAll(session),
     },
     account: {
       renamed(account, before) {
