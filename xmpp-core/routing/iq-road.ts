@@ -1,8 +1,11 @@
 import type { Element } from "ltx";
 import { malformedAddress } from "../formats/malformed-address.ts";
+import { ns } from "../formats/namespaces.ts";
 import { errorElement, errorReply, type StanzaError, stanzaError } from "../formats/stanza-error.ts";
 import { bare, formatJid, type Jid, parseJid } from "../jid/jid.ts";
 import type { Report } from "../report.ts";
+import { parseStanza } from "../xml/document.ts";
+import { limitsAfterLogin } from "../xml/limits.ts";
 import type { Child, Stanza } from "../xml/stanza.ts";
 import { type Xml, x } from "../xml/writer.ts";
 import type { Accounts } from "./accounts.ts";
@@ -22,12 +25,17 @@ export interface IqRoad {
   receive(sender: Sender, stanza: Stanza): Promise<void> | undefined;
   /** A request of the server itself to a client. */
   ask(session: Session, type: "get" | "set", payload: Xml, answered: Answered): void;
+  /** A request in the name of an account's bare address (`Router.act`). */
+  act(from: Jid, request: Stanza, answered: (answer: Stanza) => void): () => void;
   register(all: readonly Handlers[], isAllowed: Allowed): void;
   /** The client that was asked will not answer: whoever asked is told. */
   bounce(id: string, from: string, silent: Session): void;
   /** Questions of the server to a session that is no more. */
   forget(session: Session): void;
 }
+
+// What the server writes itself is read again as it is.
+const whole = { ...limitsAfterLogin, stanzaBytes: Number.MAX_SAFE_INTEGER };
 
 /** Ids of requests are kept until they are answered. */
 const longestId = 1024;
@@ -49,6 +57,8 @@ export function iqRoad(parts: {
   let detours: readonly IqDetour[] = [];
   let allowed: Allowed = () => false;
   let admits: (session: Session, target: Session) => boolean = () => true;
+  /** Questions in the name of bare addresses: stored address and id. */
+  const acting = new Map<string, { whom: string; answered: (answer: Stanza) => void }>();
   const asked = new Map<string, { session: Session; answered: Answered }>();
 
   function receive(sender: Sender, stanza: Stanza): Promise<void> | undefined {
@@ -160,7 +170,10 @@ export function iqRoad(parts: {
       own.answered(stanza.type === "result", stanza.element().getChildElements()[0]);
       return undefined;
     }
-    if (place.at !== "account" || place.resource === "") return undefined;
+    if (place.at !== "account") return undefined;
+    const acted = place.resource === "" ? acting.get(`${names.relative(to)} ${stanza.id}`) : undefined;
+    if (acted !== undefined && sender.isOwn(acted.whom)) acted.answered(asSeen(sender, stanza, to));
+    if (place.resource === "") return undefined;
     const account = accounts.get(place.served.id, place.name);
     const target = account && sessions.get(account, place.resource);
     const answerer = target?.asking.get(stanza.id);
@@ -168,6 +181,28 @@ export function iqRoad(parts: {
     target.asking.delete(stanza.id);
     target.outbound.stanza(rewritten(views, stanza, sender, target.view, target.jid), 0);
     return undefined;
+  }
+
+  /** The stanza as it would go out to this address. */
+  function asSeen(sender: Sender, stanza: Stanza, to: Jid): Stanza {
+    const view = names.host(to.domain)?.view ?? names.primary.name;
+    return parseStanza(rewritten(views, stanza, sender, view, to), ns.client, whole);
+  }
+
+  function act(from: Jid, request: Stanza, told: (answer: Stanza) => void): () => void {
+    const view = names.host(from.domain)?.view ?? names.primary.name;
+    const key = `${names.relative(from)} ${request.id}`;
+    const answered = (answer: Stanza): void => {
+      if (acting.delete(key)) told(answer);
+    };
+    acting.set(key, { whom: request.to ?? formatJid(from), answered });
+    const sender: Sender = {
+      ...{ session: undefined, from, address: formatJid(from), view },
+      isOwn: (address) => address === formatJid(from),
+      send: (stanza) => answered(parseStanza(stanza, ns.client, whole)),
+    };
+    receive(sender, request)?.catch((error: unknown) => parts.report.wrong({ what: "asking for an account", error }));
+    return () => void acting.delete(key);
   }
 
   function handlerFor(type: "get" | "set", place: Place, payload: Child): IqHandler | undefined {
@@ -247,6 +282,7 @@ export function iqRoad(parts: {
 
   return {
     receive,
+    act,
     ask(session, type, payload, told) {
       const id = parts.random(9).toString("base64url");
       asked.set(`${session.id} ${id}`, { session, answered: told });

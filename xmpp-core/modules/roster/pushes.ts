@@ -5,7 +5,7 @@ import type { Session } from "../../routing/session.ts";
 import { sessionState } from "../../routing/session-state.ts";
 import { type Xml, x } from "../../xml/writer.ts";
 import type { Core } from "../module.ts";
-import { type SharedContacts, sharedContacts } from "../points.ts";
+import { rosterPushed, type SharedContacts, sharedContacts } from "../points.ts";
 import { contactAccount, longestStory, type Roster, type Rosters } from "./rosters.ts";
 import { everyShown, itemElement, type Shown, shownContact } from "./shown.ts";
 import * as tables from "./tables.ts";
@@ -60,14 +60,30 @@ export function rosterPushes(core: Core, rosters: Rosters, versioning: () => boo
     return shownContact(roster.items.get(contact), other && sharing()?.contact(roster.account, other));
   }
 
+  function pushed(roster: Roster, contact: string, view: string): Xml {
+    const item = shown(roster, contact);
+    if (item !== undefined) return itemElement(names, item, view);
+    return x("item", { jid: names.absolute(contact, view), subscription: "remove" });
+  }
+
+  function tellOthers(account: Account, contacts: readonly string[]): void {
+    const wanting = core.offered(rosterPushed).filter(({ wanted }) => wanted);
+    if (wanting.length === 0) return;
+    const tell = (roster: Roster): void => {
+      for (const one of wanting)
+        one.pushed(account, (view) => contacts.map((contact) => pushed(roster, contact, view)));
+    };
+    const roster = rosters.get(account);
+    if (roster !== undefined) return tell(roster);
+    rosters
+      .load(account)
+      .then(tell, (error: unknown) => core.report.wrong({ what: `roster of ${account.name}`, error }));
+  }
+
   function pushTo(session: Session, roster: Roster, contacts: readonly string[]): void {
     const now = version(roster, session.view);
     contacts.forEach((contact, index) => {
-      const item = shown(roster, contact);
-      const element =
-        item === undefined
-          ? x("item", { jid: names.absolute(contact, session.view), subscription: "remove" })
-          : itemElement(names, item, session.view);
+      const element = pushed(roster, contact, session.view);
       // Only the last of several pushes brings a client up to the version; the others lead to a whole roster.
       const ver = versioning() ? (index === contacts.length - 1 ? now : `${now}~${index}`) : undefined;
       const query = x("query", { xmlns: ns.roster, ver }, element);
@@ -111,9 +127,10 @@ export function rosterPushes(core: Core, rosters: Rosters, versioning: () => boo
       return { payload: undefined, follow };
     },
     push(account, given) {
+      const contacts = [...given];
+      tellOthers(account, contacts);
       const sessions = account.sessions.filter(isInterested);
       if (sessions.length === 0) return;
-      const contacts = [...given];
       const roster = rosters.get(account);
       if (roster !== undefined) {
         for (const session of sessions) pushTo(session, roster, contacts);

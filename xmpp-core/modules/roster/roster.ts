@@ -1,5 +1,6 @@
+import type { Element } from "ltx";
 import { ns } from "../../formats/namespaces.ts";
-import { stanzaError } from "../../formats/stanza-error.ts";
+import { type StanzaError, stanzaError } from "../../formats/stanza-error.ts";
 import { property } from "../../properties/property.ts";
 import { boolean } from "../../properties/text-schema.ts";
 import type { Account } from "../../routing/accounts.ts";
@@ -83,6 +84,7 @@ function start(core: Core) {
       const shown = everyShown(mine, accounts, core.offered(sharedContacts)[0]);
       return Array.from(shown, (each) => itemElement(names, each, view));
     },
+    change: (account, query, view) => change(account, query, view, undefined),
   });
   core.offer(sharedContactsChanged, { sharedContactsChanged: sharedChanged });
   core.offer(countable, {
@@ -113,24 +115,30 @@ function start(core: Core) {
   }
 
   async function set(request: IqRequest): Promise<IqAnswer> {
-    if (!isActive()) return request.error(stanzaError("service-unavailable"));
     const { session } = request;
-    const wish = readWish(request.element, names, session.view);
-    if ("condition" in wish) return request.error(wish);
+    const refused = await change(session.account, request.element, session.view, session);
+    return refused === undefined ? request.result() : request.error(refused);
+  }
+
+  async function change(
+    owner: Account,
+    query: Element,
+    view: string,
+    session: Session | undefined,
+  ): Promise<StanzaError | undefined> {
+    if (!isActive()) return stanzaError("service-unavailable");
+    const wish = readWish(query, names, view);
+    if ("condition" in wish) return wish;
     const place = names.locate(wish.jid);
     const account = place.at === "account" ? accounts.get(place.served.id, place.name) : undefined;
     // A former name of an account leads to its present one.
     const contact = account === undefined ? names.relative(wish.jid) : contactOf(account);
-    if (account === session.account)
-      return request.error(stanzaError("not-allowed", { text: "Nobody is his own contact." }));
-    const [mine, theirs] = await road.together(session.account, wish.is === "remove" ? account : undefined);
-    const refused = await (wish.is === "remove"
-      ? remove(session, mine, contact, theirs)
-      : put(session, mine, contact, wish));
-    return refused === undefined ? request.result() : request.error(refused);
+    if (account === owner) return stanzaError("not-allowed", { text: "Nobody is his own contact." });
+    const [mine, theirs] = await road.together(owner, wish.is === "remove" ? account : undefined);
+    return wish.is === "remove" ? remove(session, mine, contact, theirs) : put(session, mine, contact, wish);
   }
 
-  async function remove(session: Session, mine: Roster, contact: string, theirs: Roster | undefined) {
+  async function remove(session: Session | undefined, mine: Roster, contact: string, theirs: Roster | undefined) {
     const shown = pushes.shown(mine, contact);
     if (shown === undefined) return stanzaError("item-not-found", { text: "This contact is not in the roster." });
     if (shown.shared)
@@ -142,14 +150,15 @@ function start(core: Core) {
     return settle(core, rosters, change, session, pushes.push);
   }
 
-  async function put(session: Session, mine: Roster, contact: string, wish: Wish & { is: "set" }) {
+  async function put(session: Session | undefined, mine: Roster, contact: string, wish: Wish & { is: "set" }) {
+    const { account } = mine;
     const sharing = core.offered(sharedContacts)[0];
     const item = mine.items.get(contact);
-    const other = contactAccount(accounts, session.account, contact);
-    const shared = other && sharing?.contact(session.account, other);
+    const other = contactAccount(accounts, account, contact);
+    const shared = other && sharing?.contact(account, other);
     const visible = shared !== undefined && shared.subscription !== "from" ? shared : undefined;
     const inShared = new Set(visible?.groups);
-    const reserved = new Set(sharing?.groupNames(session.account));
+    const reserved = new Set(sharing?.groupNames(account));
     const groups = wish.groups.filter((group) => !inShared.has(group));
     const taken = groups.find((group) => reserved.has(group) && !(item?.groups.includes(group) ?? false));
     if (taken !== undefined)
@@ -162,8 +171,8 @@ function start(core: Core) {
         text: `A roster holds at most ${mostItems} contacts.`,
       });
     const change = newChange();
-    change.touched.add(session.account);
-    pushLater(change, session.account, contact);
+    change.touched.add(account);
+    pushLater(change, account, contact);
     // A shared contact becomes an own one when the user gives it a name or groups of his own.
     const plain = shownContact(undefined, visible);
     const same = plain !== undefined && item === undefined && groups.length === 0;
