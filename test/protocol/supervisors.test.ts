@@ -2,6 +2,7 @@ import type { Element } from "ltx";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { groups, rightsChanged } from "../../xmpp-core/modules/points.ts";
 import type { Account } from "../../xmpp-core/routing/accounts.ts";
+import { command, runCommand as run } from "../support/commands.ts";
 import { startTestCore, type TestCore } from "../support/core.ts";
 import { errorCondition } from "../support/stanzas.ts";
 import type { XmppClient } from "../support/xmpp-client.ts";
@@ -50,33 +51,6 @@ async function online(user: string, options: { sm?: boolean } = {}): Promise<Xmp
   client.presence();
   await client.next("presence", (stanza) => stanza.attrs.from === client.jid);
   return client;
-}
-
-function command(client: XmppClient, node: string, fields?: Record<string, string[]>, id = ""): Promise<Element> {
-  const field = ([name, values]: [string, string[]]) =>
-    `<field var='${name}'>${values.map((value) => `<value>${value}</value>`).join("")}</field>`;
-  const form =
-    fields === undefined
-      ? ""
-      : `<x xmlns='jabber:x:data' type='submit'>${Object.entries(fields).map(field).join("")}</x>`;
-  const session = id === "" ? "" : ` sessionid='${id}'`;
-  return client.set(
-    `<command xmlns='http://jabber.org/protocol/commands' node='${node}' action='execute'${session}>${form}</command>`,
-    "localhost",
-  );
-}
-
-/** Runs a command with its form, as a client does: ask, fill in, submit. */
-async function run(client: XmppClient, node: string, fields: Record<string, string[]>): Promise<Element> {
-  const first = await command(client, node);
-  const step = first.getChild("command");
-  expect(step?.attrs.status, first.toString()).toBe("executing");
-  const offered = step
-    ?.getChild("x", "jabber:x:data")
-    ?.getChildren("field")
-    .map(({ attrs }) => attrs.var);
-  expect(offered).toEqual(expect.arrayContaining(Object.keys(fields)));
-  return command(client, node, fields, step?.attrs.sessionid);
 }
 
 const note = (answer: Element): string => answer.getChild("command")?.getChildText("note") ?? answer.toString();
@@ -195,7 +169,7 @@ test("sessions of others are ended, one by its full address, all by the bare one
 
 test("announcements come from the service, to all who are online or to a group", async () => {
   const [carol, alice, bob] = [await online("carol"), await online("alice"), await online("bob")];
-  expect(note(await run(carol, `${admin}#announce`, { announcement: ["Lunch", "at &lt;noon&gt;"] }))).toBe(
+  expect(note(await run(carol, `${admin}#announce`, { announcement: ["Lunch", "at <noon>"] }))).toBe(
     "Announced to 3 users.",
   );
   for (const client of [alice, bob]) {
