@@ -8,7 +8,7 @@ import { limitsAfterLogin } from "../../xml/limits.ts";
 import { text, type Xml, x } from "../../xml/writer.ts";
 import type { Core } from "../module.ts";
 import { blocking, interests, visibility } from "../points.ts";
-import type { Access, Host } from "./access.ts";
+import type { Access, Host, Sight } from "./access.ts";
 import type { Entities, Who } from "./entities.ts";
 import { isOn } from "./options.ts";
 import type { Node, Subscription } from "./store.ts";
@@ -32,8 +32,8 @@ export interface Events {
   tellOne(host: Host, node: Node, to: Jid, happening: Happening): void;
   /** A form for an owner; it waits for who is away. */
   ask(host: Host, to: Jid, content: (view: string) => Xml, after: Ticket): void;
-  /** To one session that turned out to be interested; nothing if it has no right. */
-  tellSession(host: Host, node: Node, session: Session, happening: Happening): void;
+  /** To one session that turned out to be interested, if it has the right by what it sees of the owner. */
+  tellSession(host: Host, node: Node, session: Session, sight: Sight, happening: Happening): void;
   mayHear(host: Host, node: Node, who: Who): boolean;
 }
 
@@ -206,9 +206,11 @@ export function events(core: Core, entities: Entities, access: Access): Events {
         else router.sendTo(to, write);
       });
     },
-    tellSession(host, node, session, happening) {
-      if (!mayHear(host, node, entities.ofAccount(session.account)) || blocked(host, session)) return;
-      router.send(session, writer(host, node, happening)(session.view, session.address, [], true));
+    tellSession(host, node, session, sight, happening) {
+      const who = entities.ofAccount(session.account);
+      const master = session.account === host.account;
+      if (access.mayRead(node, { who, master, sight }) !== undefined || blocked(host, session)) return;
+      router.send(session, writer(host, node, happening)(session.view, session.address, [], sight.shown || master));
     },
   };
 }

@@ -9,7 +9,7 @@ import type { Session } from "../../routing/session.ts";
 import { type Xml, x } from "../../xml/writer.ts";
 import type { Core } from "../module.ts";
 import { accountNodes, discoExtra, interests, interestsKnown, presenceFlows, visibility } from "../points.ts";
-import type { Host } from "./access.ts";
+import type { Host, Sight } from "./access.ts";
 import { decide } from "./approval.ts";
 import { itemElement } from "./content.ts";
 import { accountFeatures, itemItems, nodeInfo, nodeItems } from "./disco.ts";
@@ -17,6 +17,7 @@ import type { Engine } from "./engine.ts";
 import { shownItemId } from "./entities.ts";
 import { isOn, personalDefaults } from "./options.ts";
 import { newest, newestItems } from "./retrieve.ts";
+import type { Node } from "./store.ts";
 import * as rows from "./tables.ts";
 
 export const pepEnabled = property("xmpp.pep.enabled", {
@@ -34,6 +35,7 @@ export const personalHost = (core: Core, account: Account): Host => ({
 
 /** Offline contacts whose nodes are looked at when somebody comes online; those who are there are always. */
 const mostOffline = 1000;
+const nodesAtOnce = 100;
 /** Nodes of one person that are looked at when somebody begins to see him. */
 const mostNodes = 1000;
 /** Of how many nodes, and how many items of each, a device is told anew. */
@@ -73,28 +75,43 @@ export function personalEventing(engine: Engine) {
   const failed = (session: Session) => (error: unknown) =>
     core.report.wrong({ what: `last items for ${session.address}`, error });
 
-  /** The last item of these nodes, as far as the session may hear of them. */
-  async function sendLast(session: Session, found: readonly { owner: number; name: string }[]): Promise<void> {
-    for (const { owner, name } of found) {
-      const account = core.accounts.byId(owner);
-      if (account === undefined) continue;
-      const host = personalHost(core, account);
+  /** What the session's owner sees of another. His own roster tells, unless the node is for groups of the other's. */
+  async function sightOf(session: Session, host: Host, node: Node): Promise<Sight> {
+    if (node.config.access_model === "roster") {
       await access.prepare(host);
-      const node = await store.withNode(owner, name, (present) =>
-        present?.config.send_last_published_item === "on_sub_and_presence" && isOn(present.config, "persist_items")
-          ? present
-          : undefined,
-      );
-      const item = node && (await newest(engine, node));
-      await access.prepare(host);
-      if (node === undefined || item === undefined || session.ended || session.priority === undefined) continue;
-      const full = isOn(node.config, "deliver_payloads");
-      events.tellSession(host, node, session, {
-        after: 0,
-        event: (view) => x("items", { node: name }, itemElement(core, entities, item, view, full)),
-        beside: engine.delays() ? delayElement({ stamp: new Date(item.published) }) : undefined,
-      });
+      return access.sightOf(host, entities.ofAccount(session.account));
     }
+    const sight = core.offered(visibility)[0];
+    for (let loading = sight?.load(session.account); loading !== undefined; loading = sight?.load(session.account))
+      await loading;
+    return { shown: host.account !== undefined && sight?.sees(session.account, host.account) === true, groups: [] };
+  }
+
+  async function sendOneLast(session: Session, owner: number, name: string): Promise<void> {
+    const account = core.accounts.byId(owner);
+    if (account === undefined) return;
+    const host = personalHost(core, account);
+    const node = await store.withNode(owner, name, (present) =>
+      present?.config.send_last_published_item === "on_sub_and_presence" && isOn(present.config, "persist_items")
+        ? present
+        : undefined,
+    );
+    const item = node && (await newest(engine, node));
+    if (node === undefined || item === undefined) return;
+    const sight = await sightOf(session, host, node);
+    if (session.ended || session.priority === undefined) return;
+    const full = isOn(node.config, "deliver_payloads");
+    events.tellSession(host, node, session, sight, {
+      after: 0,
+      event: (view) => x("items", { node: name }, itemElement(core, entities, item, view, full)),
+      beside: engine.delays() ? delayElement({ stamp: new Date(item.published) }) : undefined,
+    });
+  }
+
+  /** The last items of these nodes, as far as the session may hear of them. Reads of one turn travel together. */
+  async function sendLast(session: Session, found: readonly { owner: number; name: string }[]): Promise<void> {
+    for (let i = 0; i < found.length && !session.ended; i += nodesAtOnce)
+      await Promise.all(found.slice(i, i + nodesAtOnce).map(({ owner, name }) => sendOneLast(session, owner, name)));
   }
 
   /** Whose nodes concern somebody: his own and those of his contacts. */
@@ -135,9 +152,9 @@ export function personalEventing(engine: Engine) {
       if (node === undefined) continue;
       const gone = await core.storage.read(rows.retractedOf, node.id);
       const items = await newestItems(engine, node, mostItemsAnew);
-      await access.prepare(host);
+      const own = await sightOf(session, host, node);
       const tell = (inside: (view: string) => Xml[]): void =>
-        events.tellSession(host, node, session, {
+        events.tellSession(host, node, session, own, {
           after: 0,
           event: (view) => x("items", { node: name }, inside(view)),
         });
