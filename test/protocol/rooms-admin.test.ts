@@ -158,6 +158,22 @@ test("lists are for those who may read them", async () => {
   expect(await list(bob, "affiliation='outcast'")).toBe("forbidden");
   expect(await list(dave, "affiliation='owner'")).toBe("forbidden");
   const items = "<query xmlns='http://jabber.org/protocol/disco#items'/>";
+  // Who is there is no secret where anybody may come in, and for those inside elsewhere.
+  for (const [fields, listed] of [
+    [{}, true],
+    [{ publicroom: "0" }, false],
+    [{ publicroom: "1", passwordprotectedroom: "1", roomsecret: "tea" }, false],
+    [{ passwordprotectedroom: "0", presencebroadcast: ["participant"] }, false],
+  ] as const) {
+    await configure(alice, room, fields);
+    expect([fields, (await dave.get(items, at(room))).toString().includes(at(room, "Alice"))]).toEqual([
+      fields,
+      listed,
+    ]);
+  }
+  expect((await dave.get(items, at(room))).toString()).toContain(at(room, "Bob"));
+  await affiliate(alice, "bob", "member");
+  await configure(alice, room, { presencebroadcast: ["moderator"], membersonly: "1" });
   expect((await dave.get(items, at(room))).getChild("query")?.children.length).toBe(0);
   expect((await bob.get(items, at(room))).toString()).toContain(at(room, "Alice"));
 });

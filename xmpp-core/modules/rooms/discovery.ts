@@ -30,6 +30,13 @@ export function discovery(hall: Hall): ServiceDisco {
     return !room.config.membersOnly || settings.discoverMembersOnly;
   }
 
+  /** Who is in a room is for those in it, and no secret where anybody may come in. CVE-2021-37601 */
+  function isOpen(room: Room, person: string): boolean {
+    const { config, locked } = room;
+    if (!config.public || config.membersOnly || config.password !== "" || locked) return false;
+    return hall.affiliation(room, person) !== "outcast";
+  }
+
   function page(request: OpenRequest, all: readonly Listed[]): DiscoItems | StanzaError {
     const wanted = parsePageRequest(request.element);
     if (wanted === "malformed") return stanzaError("bad-request", { text: "The page wanted cannot be read." });
@@ -118,9 +125,11 @@ export function discovery(hall: Hall): ServiceDisco {
       if (node !== undefined) return noNode();
       const person = hall.person(request.from);
       if (room !== undefined) {
-        // CVE-2021-37601: who is in a room is for those in it.
-        const inside = hall.speaker(room, request) !== undefined;
-        const nicks = inside ? [...room.occupants.keys()] : [];
+        const shown = hall.speaker(room, request) !== undefined || isOpen(room, person);
+        const present = shown ? [...room.occupants.values()] : [];
+        const nicks = present
+          .filter(({ role }) => room.config.presenceBroadcast.includes(role))
+          .map(({ nick }) => nick);
         return page(
           request,
           nicks.sort(order).map((nick) => ({ jid: hall.address(room, view, nick) })),
