@@ -23,12 +23,13 @@ const waitsForNobody = (column: string): string =>
 const dropWords = (chosen: string): string => `DELETE FROM archive_text WHERE rowid IN (${chosen})`;
 const dropBodies = (chosen: string): string => `DELETE FROM stanza WHERE id IN (${chosen})`;
 
-const old = `SELECT s.id FROM stanza s WHERE s.id < ? AND NOT (s.sender_archive IS NULL AND s.recipient_archive IS NULL)
-  AND ${waitsForNobody("s.id")} LIMIT ?`;
 const dropOldWords = write<[before: number, rows: number]>(
   dropWords("SELECT rowid FROM archive_text WHERE rowid < ? LIMIT ?"),
 );
-const oldBodies = write<[before: number, rows: number]>(dropBodies(old));
+const oldBodies = write<[after: number, upTo: number]>(
+  `DELETE FROM stanza WHERE id > ? AND id <= ? AND NOT (sender_archive IS NULL AND recipient_archive IS NULL)
+     AND ${waitsForNobody("stanza.id")}`,
+);
 
 const unarchived = `SELECT s.id FROM stanza s INDEXED BY stanza_unarchived
   WHERE s.sender_archive IS NULL AND s.recipient_archive IS NULL AND s.type <> 'groupchat' AND s.id < ?
@@ -38,8 +39,8 @@ const looseBodies = write<[before: number, rows: number]>(dropBodies(unarchived)
 
 const noteRemoved = write<[account: number]>("INSERT OR IGNORE INTO archive_removed (account, up_to) VALUES (?, 0)");
 const removedAccounts = read<[], { account: number; up_to: number }>("SELECT account, up_to FROM archive_removed");
-const stretch = read<[after: number, rows: number], { last: number | null }>(
-  "SELECT max(id) AS last FROM (SELECT id FROM stanza WHERE id > ? ORDER BY id LIMIT ?)",
+const stretch = read<[after: number, before: number, rows: number], { last: number | null }>(
+  "SELECT max(id) AS last FROM (SELECT id FROM stanza WHERE id > ? AND id < ? ORDER BY id LIMIT ?)",
 );
 const disown = (column: string) =>
   write<[account: number, after: number, upTo: number]>(
@@ -61,7 +62,14 @@ export async function purgeOlder({ storage, clock }: Core, days: number): Promis
   await storage.bulk(async (step) => {
     while ((await step((rows) => [dropEntries.with(before, rows)])) > 0);
     while ((await step((rows) => [dropOldWords.with(before, rows)])) > 0);
-    for (let gone = -1; gone !== 0; messages += gone) gone = await step((rows) => [oldBodies.with(before, rows)]);
+    // By stretches of ids: what stays, of rooms and of those who wait, is looked at once.
+    for (let after = 0; ; ) {
+      const last = (await storage.read(stretch, after, before, slice))[0]?.last;
+      if (last == null) return;
+      const from = after;
+      messages += await step(() => [oldBodies.with(from, last)]);
+      after = last;
+    }
   });
   return messages;
 }
@@ -85,7 +93,7 @@ export async function forgetRemoved(core: Core): Promise<void> {
   for (const { account, up_to: begun } of await storage.read(removedAccounts)) {
     await storage.bulk(async (step) => {
       for (let after = begun; ; ) {
-        const last = (await storage.read(stretch, after, slice))[0]?.last;
+        const last = (await storage.read(stretch, after, Number.MAX_SAFE_INTEGER, slice))[0]?.last;
         if (last == null) return;
         const [from, to] = [after, last];
         await step(() => [...disowned.map((one) => one.with(account, from, to)), removedUpTo.with(to, account)]);
