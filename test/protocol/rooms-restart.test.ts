@@ -153,3 +153,19 @@ test("more rooms than presence remembers: whoever goes leaves all of them", asyn
   bob.send("<presence type='unavailable'/>");
   await alice.next("presence", presenceOf("first", "Bob", "unavailable"));
 });
+
+// R7
+test("the service gets another name: who is in stays, bookmarks of the former one go on leading there", async () => {
+  const [alice, bob] = [await core.login("alice"), await core.login("bob")];
+  await create(alice, "team", "Alice", { persistentroom: "1" });
+  await join(bob, "team", "Bob");
+  await core.set({ "firekeeper.muc.services": "conference subdomain=chat" });
+  const now = "team@chat.localhost";
+  say(alice, "team", "who is here?");
+  expect((await bob.next(body("who is here?"))).attrs.from).toBe(`${now}/Alice`);
+  const carol = await core.login("carol");
+  carol.send(`<presence to='${at("team", "Carol")}'><x xmlns='${muc}'/></presence>`);
+  for (const nick of ["Alice", "Bob", "Carol"])
+    await carol.next("presence", (p) => p.attrs.from === `${now}/${nick}` && p.attrs.type === undefined);
+  await carol.next(body("who is here?"));
+});

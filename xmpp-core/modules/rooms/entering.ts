@@ -104,6 +104,8 @@ export function entering(parts: {
       if (inside.nick !== place.resource) return rename(inside, device, flow);
       device.presence = saidBy(flow);
       show.changed(inside);
+      core.sessions.commit(session, [hall.occupantRow(inside, device)]);
+      tellOthers(inside, 0);
       inform(inside, device, asked, 0, { id: flow.stanza.id });
       return undefined;
     }

@@ -50,7 +50,11 @@ const plain: Shown = {};
 export function showing(hall: Hall): Showing {
   const { core } = hall;
   /** Presences as others get them, written once for each view, with and without the real address. */
-  const written = new WeakMap<Occupant, Map<string, ForMany>>();
+  let written = new WeakMap<Occupant, Map<string, ForMany>>();
+  // Services and domains get other names.
+  core.names.onChanged(() => {
+    written = new WeakMap();
+  });
 
   function write(of: Occupant, shown: Shown, view: string, sees: boolean, own?: readonly number[], id?: string): Xml {
     const { room } = of;
@@ -128,14 +132,20 @@ export function showing(hall: Hall): Showing {
   const isShown = ({ room: { config }, role }: Occupant, shown: Shown): boolean =>
     config.presenceBroadcast.includes(role) || shown.destroy !== undefined;
 
+  /** One way to write for those who see real addresses, one for the rest. */
+  function writers(of: Occupant, shown: Shown): (seen: boolean) => (view: string, address: string) => Xml {
+    const forms = formsOf(of, shown);
+    const open = (view: string, address: string): Xml => shared(of, shown, forms, view, true)(address);
+    const closed = (view: string, address: string): Xml => shared(of, shown, forms, view, false)(address);
+    return (seen) => (seen ? open : closed);
+  }
+
   function others(of: Occupant, shown: Shown, ticket: number, except?: Device): void {
-    const forms = formsOf(of, Object.keys(shown).length === 0 ? plain : shown);
+    const writer = writers(of, Object.keys(shown).length === 0 ? plain : shown);
     for (const other of of.room.occupants.values()) {
       if (other === of) continue;
-      const seen = sees(other, of);
-      for (const device of other.devices)
-        if (device !== except)
-          hall.send(device, (view, address) => shared(of, shown, forms, view, seen)(address), ticket);
+      const write = writer(sees(other, of));
+      for (const device of other.devices) if (device !== except) hall.send(device, write, ticket);
     }
   }
 
