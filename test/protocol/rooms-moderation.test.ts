@@ -1,7 +1,7 @@
 import type { Element } from "ltx";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { startTestCore, type TestCore } from "../support/core.ts";
-import { affiliate, archive, idIn, join, makeRoom, mucNs, say } from "../support/rooms.ts";
+import { affiliate, archive, configure, idIn, join, makeRoom, mucNs, say } from "../support/rooms.ts";
 import { errorCondition } from "../support/stanzas.ts";
 import type { XmppClient } from "../support/xmpp-client.ts";
 
@@ -120,4 +120,19 @@ test("nobody but the room says that it was moderated", async () => {
   const seen = await say(ben, room, "forged", forged);
   expect(seen.attrs.from).toBe(`${room}/Ben`);
   expect((await archive(ann, room)).messages[0]?.message.getChildText("body")).toBe("mine");
+});
+
+test("slow mode: a pause between two messages of one occupant, none for moderators and for typing (XEP-0500)", async () => {
+  expect(errorCondition(await configure(ann, room, { slow_mode_duration: "soon" }))).toBe("not-acceptable");
+  await configure(ann, room, { slow_mode_duration: "3600" });
+  const info = await cid.get("<query xmlns='http://jabber.org/protocol/disco#info'/>", room);
+  const field = (each: Element): boolean => each.attrs.var === "muc#roominfo_slow_mode_duration";
+  expect(info.getChild("query")?.getChild("x")?.getChildren("field").find(field)?.getChildText("value")).toBe("3600");
+  await say(ann, room, "one");
+  await say(ann, room, "two");
+  await say(ben, room, "first");
+  const refused = await say(ben, room, "second");
+  expect([refused.attrs.type, errorCondition(refused)]).toEqual(["error", "policy-violation"]);
+  ben.send(`<message type='groupchat' to='${room}'><active xmlns='http://jabber.org/protocol/chatstates'/></message>`);
+  await ann.next("message", (each) => each.getChild("active") !== undefined);
 });

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import type { Element } from "ltx";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { startTestCore, type TestCore } from "../support/core.ts";
-import { affiliate, codesOf, configure, join, makeRoom, mucNs } from "../support/rooms.ts";
+import { affiliate, archive, bodies, codesOf, configure, join, makeRoom, mucNs, say } from "../support/rooms.ts";
 import { errorCondition } from "../support/stanzas.ts";
 import type { XmppClient } from "../support/xmpp-client.ts";
 
@@ -96,6 +96,43 @@ describe("registration, XEP-0045 §7.10", () => {
     expect(errorCondition(await register(ann, "__proto__"))).toBe("");
     expect(await ownNick(ann)).toBe("__proto__");
   });
+});
+
+test("a renamed person keeps nickname and hat; whoever bears a freed name has neither, nor the past of the one before", async () => {
+  await core.addUser("eve");
+  const eve = await core.login("eve", { resource: "home" });
+  await configure(ann, room, { "firekeeper#preset": "ad-hoc", "x-muc#roomconfig_registration": "1" });
+  await affiliate(ann, room, "eve@localhost", "member");
+  const registered = `<query xmlns='jabber:iq:register'><username>Evie</username></query>`;
+  expect((await eve.set(registered, room)).attrs.type).toBe("result");
+  const hat = (action: string, fields: string) =>
+    ann.set(
+      `<command xmlns='http://jabber.org/protocol/commands' node='urn:xmpp:hats:commands:${action}'>
+        <x xmlns='jabber:x:data' type='submit'><field var='hats#uri'><value>u:h</value></field>${fields}</x></command>`,
+      room,
+    );
+  await hat("create", "<field var='hats#title'><value>Host</value></field>");
+  await hat("assign", "<field var='hats#jid'><value>eve@localhost</value></field>");
+  await say(ann, room, "for those who are here");
+  const { accounts, names, storage, handlers } = core.server;
+  const account = accounts.get(names.primary.id, "eve");
+  if (account === undefined) throw new Error("no eve");
+  await storage.write(accounts.rename(account, "evelyn"));
+  for (const each of handlers) each.account?.renamed?.(account, "eve");
+  expect((await eve.get("<query xmlns='jabber:iq:register'/>", room)).toString()).toContain(
+    "<username>Evie</username>",
+  );
+  expect((await hat("list-assigned", "")).toString()).toContain("<value>evelyn@localhost</value>");
+  expect(bodies(await archive(eve, room))).toEqual(["for those who are here"]);
+  const writes = handlers.flatMap((each) => each.account?.setAside?.(account) ?? []);
+  await storage.write([...writes, ...accounts.setAside(account)]);
+  eve.drop();
+  await core.addUser("evelyn");
+  const other = await core.login("evelyn", { resource: "home" });
+  await affiliate(ann, room, "evelyn@localhost", "member");
+  expect(bodies(await archive(other, room))).toEqual([]);
+  expect((await other.get("<query xmlns='jabber:iq:register'/>", room)).toString()).not.toContain("Evie");
+  expect((await hat("list-assigned", "")).toString()).not.toContain("evelyn");
 });
 
 describe("avatars, XEP-0486", () => {

@@ -150,6 +150,10 @@ export const roomArchive: RoomFeature = {
       },
       handlers: {
         ready: past.ready,
+        account: {
+          setAside: ({ name }) => past.forget(`${name}@`),
+          removed: ({ name }) => past.forget(`${name}@`),
+        },
         iq: [
           { set: [ns.archive, "query"], at: ["service:conference"], open: true, answer },
           {

@@ -22,6 +22,8 @@ export interface Hats {
   unassign(room: number, person: string, uri: string): Write[];
   forgetRoom(room: number): Write[];
   renamed(before: string, now: string): Write[];
+  /** The name is free for somebody else. */
+  forget(person: string): Write[];
 }
 
 export const hatsMigration = {
@@ -48,6 +50,7 @@ const takeOff = write<[room: number, person: string, uri: string]>(
   "DELETE FROM room_hat_worn WHERE room = ? AND person = ? AND uri = ?",
 );
 const takeOffAll = write<[room: number, uri: string]>("DELETE FROM room_hat_worn WHERE room = ? AND uri = ?");
+const dropPerson = write<[person: string]>("DELETE FROM room_hat_worn WHERE person = ?");
 const dropRoom = write<[room: number]>("DELETE FROM room_hat WHERE room = ?");
 const dropRoomWorn = write<[room: number]>("DELETE FROM room_hat_worn WHERE room = ?");
 const rename = write<[now: string, before: string]>("UPDATE OR REPLACE room_hat_worn SET person = ? WHERE person = ?");
@@ -119,6 +122,10 @@ export function openHats(core: Core): Hats {
         worn.set(now, uris);
       }
       return [rename.with(now, before)];
+    },
+    forget(person) {
+      for (const { worn } of rooms.values()) worn.delete(person);
+      return [dropPerson.with(person)];
     },
   };
 }

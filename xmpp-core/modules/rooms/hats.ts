@@ -72,6 +72,10 @@ export const roomHats: RoomFeature = {
       renamed: (before, now) => hats.renamed(before, now),
       handlers: {
         ready: hats.ready,
+        account: {
+          setAside: ({ name }) => hats.forget(`${name}@`),
+          removed: ({ name }) => hats.forget(`${name}@`),
+        },
         iq: [{ set: [ns.commands, "command"], at: ["service:conference"], open: true, answer: command }],
       },
     };

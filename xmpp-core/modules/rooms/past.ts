@@ -13,6 +13,8 @@ export interface Past {
   affiliationChanged(room: Room, person: string): readonly Write[];
   destroyed(room: Room): readonly Write[];
   renamed(before: string, now: string): readonly Write[];
+  /** The name is free for somebody else. */
+  forget(person: string): Write[];
 }
 
 export const pastMigration = {
@@ -27,6 +29,7 @@ const put = write<[room: number, person: string, id: number]>(
   "INSERT OR REPLACE INTO room_seen_from (room, person, id) VALUES (?, ?, ?)",
 );
 const drop = write<[room: number, person: string]>("DELETE FROM room_seen_from WHERE room = ? AND person = ?");
+const dropPerson = write<[person: string]>("DELETE FROM room_seen_from WHERE person = ?");
 const dropRoom = write<[room: number]>("DELETE FROM room_seen_from WHERE room = ?");
 const rename = write<[now: string, before: string]>("UPDATE OR REPLACE room_seen_from SET person = ? WHERE person = ?");
 
@@ -79,6 +82,10 @@ export function openPast(core: Core, rooms: Rooms): Past {
         set(room, now, id);
       }
       return [rename.with(now, before)];
+    },
+    forget(person) {
+      for (const people of since.values()) people.delete(person);
+      return [dropPerson.with(person)];
     },
   };
 }

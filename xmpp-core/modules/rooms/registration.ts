@@ -3,8 +3,9 @@ import { type DataForm, formElement, formIn, singleValueOf } from "../../formats
 import { ns } from "../../formats/namespaces.ts";
 import { type StanzaError, stanzaError } from "../../formats/stanza-error.ts";
 import { parseJid } from "../../jid/jid.ts";
+import type { Account } from "../../routing/accounts.ts";
 import type { IqAnswer, OpenRequest } from "../../routing/handlers.ts";
-import { read, write } from "../../storage/statement.ts";
+import { read, type Write, write } from "../../storage/statement.ts";
 import { text, x } from "../../xml/writer.ts";
 import type { Core } from "../module.ts";
 import type { JoinAsk, RoomExtension, RoomFeature } from "./extensions.ts";
@@ -24,6 +25,7 @@ const put = write<[room: number, person: string, nick: string]>(
   "INSERT OR REPLACE INTO room_registration (room, person, nick) VALUES (?, ?, ?)",
 );
 const drop = write<[room: number, person: string]>("DELETE FROM room_registration WHERE room = ? AND person = ?");
+const dropPerson = write<[person: string]>("DELETE FROM room_registration WHERE person = ?");
 const dropRoom = write<[room: number]>("DELETE FROM room_registration WHERE room = ?");
 const rename = write<[now: string, before: string]>(
   "UPDATE OR REPLACE room_registration SET person = ? WHERE person = ?",
@@ -58,6 +60,12 @@ export const roomRegistration: RoomFeature = {
       forget(room, person);
       nicks(room).ofPerson.set(person, nick);
       nicks(room).ofNick.set(nick, person);
+    };
+
+    /** The name is free for somebody else, who has none of these nicks. */
+    const forgetPerson = ({ name }: Account): Write[] => {
+      for (const room of reserved.keys()) forget(room, `${name}@`);
+      return [dropPerson.with(`${name}@`)];
     };
 
     function admitJoin({ room, nick, person }: JoinAsk): StanzaError | undefined {
@@ -144,6 +152,7 @@ export const roomRegistration: RoomFeature = {
       },
       handlers: {
         ready: load(core, remember),
+        account: { setAside: forgetPerson, removed: forgetPerson },
         iq: [
           { get: [ns.register, "query"], at: ["service:conference"], open: true, answer: ask },
           { set: [ns.register, "query"], at: ["service:conference"], open: true, answer: register },
