@@ -179,6 +179,18 @@ test("the service in its own list of subscribers makes no loop", async () => {
   await alice.none((stanza) => isEvent(stanza, node));
 });
 
+test("who was subscribed by a node's owner against his will shuts the service out", async () => {
+  await create(mallory, at, node);
+  const list = `<subscriptions node='${node}'><subscription jid='alice@localhost' subscription='subscribed'/></subscriptions>`;
+  await mallory.set(ownerRequest(list), at);
+  await publish(mallory, at, node, item("spam"));
+  await alice.next((stanza) => isEvent(stanza) && stanza.toString().includes("spam"));
+  await alice.set(`<block xmlns='urn:xmpp:blocking'><item jid='${at}'/></block>`);
+  await publish(mallory, at, node, item("more"));
+  await alice.none((stanza) => stanza.toString().includes("more"), undefined, mallory);
+  await alice.set("<unblock xmlns='urn:xmpp:blocking'/>");
+});
+
 test("one entity holds a bounded number of subscriptions", async () => {
   await create(alice, at, node);
   const outcomes: string[] = [];

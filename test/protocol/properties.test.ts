@@ -42,7 +42,7 @@ test("every declared property has its proof here, and no proof is left of one th
 
 test("of Openfire's properties in what is built, each is honoured or has no effect for a reason", () => {
   const built =
-    /^(xmpp\.(offline|proxy|socket\.(plain|ssl)\.(active|port)$|client\.(idle|login\.(allowed$|blocked$)|roster)|ratelimit\.newconnections\.(c2s|logging))|stream\.management|register|sasl\.scram-sha-1|adminConsole\.(port|securePort)$|(xmpp\.)?fqdn$)/;
+    /^(xmpp\.(offline|proxy|pubsub|pep|socket\.(plain|ssl)\.(active|port)$|client\.(idle|login\.(allowed$|blocked$)|roster)|ratelimit\.newconnections\.(c2s|logging))|stream\.management|register|sasl\.scram-sha-1|adminConsole\.(port|securePort)$|(xmpp\.)?fqdn$)/;
   const declared = new Set(allProperties().flatMap(({ key, aliases }) => [key, ...aliases]));
   const keys = catalogueEntries().map(({ key }) => key);
   const open = keys.filter((key) => built.test(key) && !declared.has(key) && standingOf(key).is !== "none");

@@ -46,12 +46,13 @@ export function events(core: Core, entities: Entities, access: Access): Events {
     return access.mayRead(node, { who, master, sight: access.sightOf(host, who) }) === undefined;
   }
 
+  /** Whether either has shut the other out; a person may shut out the service, too. */
   function blocked(host: Host, session: Session): boolean {
     const { account } = host;
-    if (account === undefined || account === session.account) return false;
+    if (account === session.account) return false;
     for (const each of core.offered(blocking)) {
-      const own = { local: account.name, domain: session.view, resource: "" };
-      if (each.blocks(account, session.jid) || each.blocks(session.account, own)) return true;
+      if (account !== undefined && each.blocks(account, session.jid)) return true;
+      if (each.blocks(session.account, jidOf(host, session.view))) return true;
     }
     return false;
   }
