@@ -7,7 +7,7 @@ import type { IqAnswer, IqRequest, MessageFlow } from "../../routing/handlers.ts
 import { ready } from "../../routing/messages.ts";
 import type { Session } from "../../routing/session.ts";
 import { sessionState } from "../../routing/session-state.ts";
-import { read, type Write, write } from "../../storage/statement.ts";
+import type { Write } from "../../storage/statement.ts";
 import type { Ticket } from "../../storage/storage.ts";
 import { type Xml, x } from "../../xml/writer.ts";
 import { type Core, defineModule } from "../module.ts";
@@ -15,30 +15,7 @@ import { blocking, blockLists, rosterFacts } from "../points.ts";
 import { renamed } from "../stored-address.ts";
 import { denies, isBlock, itemElements, itemsIn, needsRoster, type PrivacyItem, type PrivacyKind } from "./items.ts";
 import { changesOfPresence } from "./presence.ts";
-
-const migration = {
-  name: "0068_privacy-lists",
-  sql: `
-    CREATE TABLE privacy_list (
-      account INTEGER NOT NULL REFERENCES account(id) ON DELETE CASCADE, name TEXT NOT NULL, items TEXT NOT NULL,
-      PRIMARY KEY (account, name)
-    ) WITHOUT ROWID;
-    CREATE TABLE privacy_default (
-      account INTEGER PRIMARY KEY REFERENCES account(id) ON DELETE CASCADE, name TEXT NOT NULL
-    );`,
-};
-const everyList = read<[], { account: number; name: string; items: string }>(
-  "SELECT account, name, items FROM privacy_list",
-);
-const everyDefault = read<[], { account: number; name: string }>("SELECT account, name FROM privacy_default");
-const putList = write<[account: number, name: string, items: string]>(
-  "INSERT OR REPLACE INTO privacy_list (account, name, items) VALUES (?, ?, ?)",
-);
-const dropList = write<[account: number, name: string]>("DELETE FROM privacy_list WHERE account = ? AND name = ?");
-const putDefault = write<[account: number, name: string]>(
-  "INSERT OR REPLACE INTO privacy_default (account, name) VALUES (?, ?)",
-);
-const dropDefault = write<[account: number]>("DELETE FROM privacy_default WHERE account = ?");
+import * as tables from "./tables.ts";
 
 const mostLists = 50;
 const longestName = 200;
@@ -72,7 +49,7 @@ export const privacyLists = defineModule({
     },
   ],
   features: [ns.privacy],
-  migrations: [migration],
+  migrations: [tables.privacyMigration],
   sessionState: [activeList],
   start,
 });
@@ -82,13 +59,15 @@ function start(core: Core) {
   /** Of those who have a list. */
   const held = new Map<number, Held>();
   const of = (account: Account): Held => held.get(account.id) ?? nothingHeld;
-  const loaded = Promise.all([storage.read(everyList), storage.read(everyDefault)]).then(([lists, defaults]) => {
-    const found = new Map<number, Map<string, readonly PrivacyItem[]>>();
-    for (const { account, name, items } of lists)
-      found.set(account, (found.get(account) ?? new Map()).set(name, JSON.parse(items) as PrivacyItem[]));
-    const chosen = new Map(defaults.map(({ account, name }) => [account, name]));
-    for (const [account, own] of found) hold(account, { lists: own, default: chosen.get(account) });
-  });
+  const loaded = Promise.all([storage.read(tables.everyList), storage.read(tables.everyDefault)]).then(
+    ([lists, defaults]) => {
+      const found = new Map<number, Map<string, readonly PrivacyItem[]>>();
+      for (const { account, name, items } of lists)
+        found.set(account, (found.get(account) ?? new Map()).set(name, JSON.parse(items) as PrivacyItem[]));
+      const chosen = new Map(defaults.map(({ account, name }) => [account, name]));
+      for (const [account, own] of found) hold(account, { lists: own, default: chosen.get(account) });
+    },
+  );
 
   function hold(id: number, now: Held): void {
     if (now.lists.size === 0) held.delete(id);
@@ -243,10 +222,13 @@ function start(core: Core) {
     if (name === defaultName(account)) return sessions.commit(session, []);
     if (name !== undefined && !own.lists.has(name)) return noList();
     if (standing !== undefined && inUse(session, standing)) return conflict();
-    if (name === undefined) return save(session, { ...own, default: undefined }, [dropDefault.with(account.id)]);
+    if (name === undefined) return save(session, { ...own, default: undefined }, [tables.dropDefault.with(account.id)]);
     const [head, rest] = split(own.lists.get(name) ?? noItems);
     const lists = new Map(own.lists).set(name, rest);
-    const writes = [putDefault.with(account.id, name), putList.with(account.id, name, JSON.stringify(rest))];
+    const writes = [
+      tables.putDefault.with(account.id, name),
+      tables.putList.with(account.id, name, JSON.stringify(rest)),
+    ];
     const shut = new Set(blocked(account));
     return (
       reblock(
@@ -266,7 +248,10 @@ function start(core: Core) {
     if (activeList.get(session) === name) activeList.set(session, null);
     const lists = new Map(own.lists);
     lists.delete(name);
-    const writes = [dropList.with(account.id, name), ...(isDefault ? [dropDefault.with(account.id)] : [])];
+    const writes = [
+      tables.dropList.with(account.id, name),
+      ...(isDefault ? [tables.dropDefault.with(account.id)] : []),
+    ];
     const failed = isDefault ? reblock(session, [], blocked(account)) : undefined;
     const ticket = failed ?? save(session, { lists, default: isDefault ? undefined : own.default }, writes);
     if (typeof ticket === "number") push(account, name, ticket);
@@ -284,8 +269,8 @@ function start(core: Core) {
     const isDefault = defaultName(account) === name;
     const [head, rest] = isDefault ? split(items) : [[], items];
     const lists = new Map(own.lists).set(name, rest);
-    const writes = [putList.with(account.id, name, JSON.stringify(rest))];
-    if (isDefault) writes.push(putDefault.with(account.id, name));
+    const writes = [tables.putList.with(account.id, name, JSON.stringify(rest))];
+    if (isDefault) writes.push(tables.putDefault.with(account.id, name));
     let failed: StanzaError | undefined;
     if (isDefault) {
       const [before, now] = [new Set(blocked(account)), new Set(head)];
@@ -350,7 +335,7 @@ function start(core: Core) {
           return now === undefined ? [] : [{ ...item, value: renamed(item.value ?? "", before, now) ?? "" }];
         });
         lists.set(name, next);
-        writes.push(putList.with(id, name, JSON.stringify(next)));
+        writes.push(tables.putList.with(id, name, JSON.stringify(next)));
       }
       if (writes.length > 0) changed.push({ id, held: { ...own, lists }, writes });
     }
