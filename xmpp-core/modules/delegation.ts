@@ -5,8 +5,9 @@ import { bare, formatJid } from "../jid/jid.ts";
 import type { IqAnswer, OpenRequest } from "../routing/handlers.ts";
 import type { Stanza } from "../xml/stanza.ts";
 import { rawXml, serialiseChildren, type Xml, x } from "../xml/writer.ts";
+import { type ComponentLink, components, componentWatch } from "./component-points.ts";
 import { type Core, defineModule } from "./module.ts";
-import { type ComponentLink, components, componentWatch, discoExtra, groups, type SharedGroup } from "./points.ts";
+import { discoExtra, groups, type SharedGroup } from "./points.ts";
 
 /** Requests of a namespace that a component answers in the server's stead. XEP-0355 */
 export const delegation = defineModule({

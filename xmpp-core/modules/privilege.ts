@@ -8,17 +8,9 @@ import { parseStanza } from "../xml/document.ts";
 import { limitsAfterLogin } from "../xml/limits.ts";
 import type { Stanza } from "../xml/stanza.ts";
 import { serialise, type Xml, x } from "../xml/writer.ts";
+import { type ComponentGrants, type ComponentLink, components, componentWatch } from "./component-points.ts";
 import { type Core, defineModule } from "./module.ts";
-import {
-  type ComponentGrants,
-  type ComponentLink,
-  components,
-  componentWatch,
-  presenceBroadcast,
-  presences,
-  rosterLists,
-  rosterPushed,
-} from "./points.ts";
+import { presenceBroadcast, presences, rosterLists, rosterPushed } from "./points.ts";
 
 /** Components that may act for people: their contact lists, messages, presence and requests. XEP-0356 */
 export const privilege = defineModule({
@@ -182,7 +174,7 @@ function start(core: Core) {
       const addresses = { from: request.responder, to: formatJid(request.from) };
       link.send(x("iq", { type: "result", id: request.stanza.id, ...addresses }, result), 0);
     };
-    const entry = { since: clock.now(), give, forget: () => undefined as void };
+    const entry = { since: clock.now(), give, forget: (): void => undefined };
     waiting.set(newId, entry);
     // What is answered at once is answered behind this call.
     const forget = router.act(bareFrom, stanzaOf(inner), (answer) => queueMicrotask(() => give(answer)));

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { listOf } from "../../properties/text-schema.ts";
-import type { ComponentGrants } from "../points.ts";
+import type { ComponentGrants } from "../component-points.ts";
 
 /** One label below the domain, as components bear it. */
 export const componentLabel = z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/);

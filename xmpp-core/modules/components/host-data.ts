@@ -4,8 +4,9 @@ import { stanzaError } from "../../formats/stanza-error.ts";
 import type { Account } from "../../routing/accounts.ts";
 import type { IqAnswer, OpenRequest } from "../../routing/handlers.ts";
 import { type Xml, x } from "../../xml/writer.ts";
+import { type ComponentGrants, type ComponentLink, components, componentWatch } from "../component-points.ts";
 import { type Core, defineModule } from "../module.ts";
-import { type ComponentGrants, type ComponentLink, components, componentWatch, groups } from "../points.ts";
+import { groups } from "../points.ts";
 import { readable } from "./properties.ts";
 
 /** What components may read of the host: settings, and who there is. docs/components.md */

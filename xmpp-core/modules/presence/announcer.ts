@@ -2,17 +2,9 @@ import type { Jid } from "../../jid/jid.ts";
 import type { Account } from "../../routing/accounts.ts";
 import type { Session } from "../../routing/session.ts";
 import { type Xml, x } from "../../xml/writer.ts";
+import { type VirtualPresences, virtualPresences } from "../component-points.ts";
 import type { Core } from "../module.ts";
-import {
-  blocking,
-  type Presences,
-  presenceBroadcast,
-  presenceFlows,
-  subscriptions,
-  type VirtualPresences,
-  virtualPresences,
-  visibility,
-} from "../points.ts";
+import { blocking, type Presences, presenceBroadcast, presenceFlows, subscriptions, visibility } from "../points.ts";
 import { type OutsidePresences, outsidePresences } from "./outside.ts";
 import { amended, directedTo, lastPresence, nothingSaid, renderer, type Said } from "./said.ts";
 

@@ -8,8 +8,9 @@ import { parseStanza } from "../../xml/document.ts";
 import { limitsAfterLogin } from "../../xml/limits.ts";
 import type { Stanza } from "../../xml/stanza.ts";
 import { rawXml, writeStanza, x } from "../../xml/writer.ts";
+import { virtualPresences } from "../component-points.ts";
 import type { Core } from "../module.ts";
-import { blocking, virtualPresences, visibility } from "../points.ts";
+import { blocking, visibility } from "../points.ts";
 import { type Announcer, toldDirectly } from "./announcer.ts";
 import { amended, directedTo, renderer, type Said, saidBy } from "./said.ts";
 

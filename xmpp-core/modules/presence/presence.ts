@@ -1,8 +1,9 @@
 import { type StanzaError, stanzaError } from "../../formats/stanza-error.ts";
 import type { OutsidePresence, PresenceFlow } from "../../routing/handlers.ts";
 import type { Session } from "../../routing/session.ts";
+import { componentWatch } from "../component-points.ts";
 import { type Core, defineModule } from "../module.ts";
-import { becameAvailable, componentWatch, presences, subscriptions, visibility } from "../points.ts";
+import { becameAvailable, presences, subscriptions, visibility } from "../points.ts";
 import { announcer } from "./announcer.ts";
 import { directedRoad } from "./directed.ts";
 import { directedTo, type LastPresence, lastPresence, nothingSaid, priorityOf, type Said, saidBy } from "./said.ts";

@@ -7,8 +7,9 @@ import type { Session } from "../../routing/session.ts";
 import { read, type Write, write } from "../../storage/statement.ts";
 import { serialiseChildren } from "../../xml/writer.ts";
 import { afterRestart } from "../after-restart.ts";
+import { components, componentWatch, virtualPresences } from "../component-points.ts";
 import { type Core, defineModule } from "../module.ts";
-import { components, componentWatch, presences, virtualPresences, visibility } from "../points.ts";
+import { presences, visibility } from "../points.ts";
 import { endOf, rendererOf, shownPresences, type Virtual } from "./shown.ts";
 
 /** Presence that components show for people and teams: one more resource that nobody writes to. docs/components.md */
