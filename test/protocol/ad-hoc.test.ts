@@ -128,7 +128,8 @@ test("an id is of one command and one session, and is forgotten after half an ho
 
 test("one session runs a bounded number at once", async () => {
   const ids: string[] = [];
-  for (let begun = 0; begun < 20; begun++) ids.push(idOf(await ask(alice)));
+  await core.set({ "xmpp.command.limit": "5" });
+  for (let begun = 0; begun < 5; begun++) ids.push(idOf(await ask(alice)));
   expect(errorCondition(await ask(alice))).toBe("resource-constraint");
   expect(step(await ask(alice, { id: ids[0], says: "one" })).attrs.status).toBe("executing");
   await ask(alice, { id: ids[1], action: "cancel" });

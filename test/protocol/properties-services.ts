@@ -7,6 +7,7 @@ import { freePort } from "../support/core.ts";
 import type { Proof, World } from "./properties-world.ts";
 
 const search = "jabber:iq:search";
+const webPresence = "urn:firekeeper:web-presence";
 
 /** User names that a search for `text` finds. */
 async function found(world: World, text: string, host = "search.localhost"): Promise<string[] | undefined> {
@@ -108,15 +109,43 @@ export const serviceProofs: Record<string, Proof> = {
     outage("message", "New disks.", { default: "New disks." }, "message"),
     outage("planned", "false", false, "planned"),
   ]),
+  async "xmpp.client.limits.advertisement.disabled"(world) {
+    const limited = async () => {
+      const [stranger, alice] = [await world.connect(), await world.login("alice")];
+      const told = [stranger, alice].map((each) => each.features?.toString().includes("urn:xmpp:stream-limits:0"));
+      await Promise.all([stranger.close(), alice.close()]);
+      return told;
+    };
+    expect(await limited()).toEqual([true, true]);
+    await world.set({ "xmpp.client.limits.advertisement.disabled": "true" });
+    expect(await limited()).toEqual([false, false]);
+  },
+  async "xmpp.command.limit"(world) {
+    await world.set({ "firekeeper.web-presence.enabled": "true", "xmpp.command.limit": "1" });
+    const alice = await world.login("alice");
+    const begin = async () => (await command(alice, webPresence)).attrs.type;
+    expect([await begin(), await begin()]).toEqual(["result", "error"]);
+    await world.set({ "xmpp.command.limit": "2" });
+    expect(await begin()).toBe("result");
+  },
+  async "xmpp.command.timeout"(world) {
+    await world.set({ "firekeeper.web-presence.enabled": "true", "xmpp.command.timeout": "60000" });
+    const alice = await world.login("alice");
+    const answered = async (after: number) => {
+      const id = (await command(alice, webPresence)).getChild("command")?.attrs.sessionid;
+      world.pass(after);
+      return (await command(alice, webPresence, { shown: ["0"] }, id)).attrs.type;
+    };
+    expect([await answered(50_000), await answered(70_000)]).toEqual(["result", "error"]);
+  },
   async "firekeeper.web-presence.enabled"(world) {
     const page = await web(world);
-    const node = "urn:firekeeper:web-presence";
     expect((await page.get("/status/alice/text")).status).toBe(404);
     await world.set({ "firekeeper.web-presence.enabled": "true" });
     const alice = await world.login("alice");
     alice.presence();
-    await runCommand(alice, node, { shown: ["1"] });
+    await runCommand(alice, webPresence, { shown: ["1"] });
     expect((await page.get("/status/alice/text")).text).toBe("online\n");
-    await command(alice, node, { shown: ["0"] });
+    await command(alice, webPresence, { shown: ["0"] });
   },
 };

@@ -2,7 +2,7 @@ import type { Element } from "ltx";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { downtimes } from "../../xmpp-core/modules/points.ts";
 import { read } from "../../xmpp-core/storage/statement.ts";
-import { commandNote, runCommand } from "../support/commands.ts";
+import { command, commandNote, runCommand } from "../support/commands.ts";
 import { consoleClient } from "../support/console-client.ts";
 import { freePort, startTestCore, type TestCore } from "../support/core.ts";
 import { type ManualClock, manualClock } from "../support/manual-clock.ts";
@@ -216,6 +216,7 @@ describe("status on web pages", () => {
 
   test("nobody is shown who did not agree, and an unknown name looks the same", async () => {
     expect((await page("/status/alice")).status).toBe(404);
+    expect(errorCondition(await command(alice, node))).toBe("not-allowed");
     await set({ "firekeeper.web-presence.enabled": "true" });
     for (const form of ["", "/text", "/json", "/message"]) {
       const known = await page(`/status/alice${form}`);

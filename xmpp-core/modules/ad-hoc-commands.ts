@@ -1,5 +1,7 @@
 import { ns } from "../formats/namespaces.ts";
 import { stanzaError } from "../formats/stanza-error.ts";
+import { property } from "../properties/property.ts";
+import { integer, milliseconds } from "../properties/text-schema.ts";
 import type { IqAnswer, IqRequest } from "../routing/handlers.ts";
 import type { Session } from "../routing/session.ts";
 import { text, type Xml, x } from "../xml/writer.ts";
@@ -7,8 +9,19 @@ import { defineModule } from "./module.ts";
 import { type Command, type CommandAsk, type CommandStep, commands, discoExtra } from "./points.ts";
 
 const actions = new Set(["execute", "next", "complete", "prev", "cancel"]);
-const mostRunning = 20;
-const runningForMs = 30 * 60_000;
+const mostRunning = property("xmpp.command.limit", {
+  schema: integer(1, 1000),
+  default: 100,
+  impact: "live",
+  doc: "Commands that one session may have under way at once.",
+});
+
+const runningFor = property("xmpp.command.timeout", {
+  schema: milliseconds.min(1000),
+  default: 600_000,
+  impact: "live",
+  doc: "How long a command waits for its next step; then it is given up.",
+});
 
 interface Running {
   readonly command: Command;
@@ -21,6 +34,7 @@ export const adHocCommands = defineModule({
   name: "ad-hoc-commands",
   implements: [{ spec: "XEP-0050", version: "1.3.0", status: "complete" }],
   features: [ns.commands],
+  properties: [mostRunning, runningFor],
   start(core) {
     /** Commands under way, per session and id. */
     const running = new WeakMap<Session, Map<string, Running>>();
@@ -68,7 +82,7 @@ export const adHocCommands = defineModule({
       const mine = running.get(session) ?? new Map<string, Running>();
       running.set(session, mine);
       const now = core.clock.now();
-      for (const [key, each] of mine) if (now - each.startedAt > runningForMs) mine.delete(key);
+      for (const [key, each] of mine) if (now - each.startedAt > core.properties.get(runningFor)) mine.delete(key);
       const before = typeof id === "string" ? mine.get(id) : undefined;
       // Without an id there is nothing under way that could be gone back in or given up.
       const known = typeof id === "string" ? before?.command === command : given !== "cancel" && given !== "prev";
@@ -78,7 +92,7 @@ export const adHocCommands = defineModule({
         mine.delete(sessionId);
         return request.result(commandElement(node, sessionId, "canceled"));
       }
-      if (before === undefined && mine.size >= mostRunning)
+      if (before === undefined && mine.size >= core.properties.get(mostRunning))
         return request.error(stanzaError("resource-constraint", { text: "Too many commands are under way." }));
       const ask: CommandAsk = {
         session,

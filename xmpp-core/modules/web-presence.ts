@@ -5,6 +5,7 @@ import { boolean } from "../properties/text-schema.ts";
 import type { Account } from "../routing/accounts.ts";
 import { read, write } from "../storage/statement.ts";
 import { text, x } from "../xml/writer.ts";
+import { refusedFor } from "./command-forms.ts";
 import { type Core, defineModule } from "./module.ts";
 import { notStored, stored } from "./own-password.ts";
 import { type CommandAsk, type CommandStep, commands, type PageAnswer, publicPages } from "./points.ts";
@@ -69,6 +70,7 @@ function start(core: Core) {
 
   async function run({ session, form }: CommandAsk): Promise<CommandStep> {
     const { account } = session;
+    if (!on()) return refusedFor("not-allowed", "Nobody's status is shown on web pages here.");
     const given = form && parseForm(form);
     const agreed = given?.type === "submit" ? booleanOf(given, "shown") : undefined;
     if (agreed === undefined)
