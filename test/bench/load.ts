@@ -1,4 +1,5 @@
 /** The load generator: a process of its own that the bench tells what to do. */
+import { passwordOf, userOf } from "./accounts.ts";
 import { type Chat, type ChatResult, chat } from "./chat-load.ts";
 import { type LoadClient, type LoadTarget, loadLogin } from "./load-client.ts";
 
@@ -23,9 +24,6 @@ export type LoadAnswer =
   | ({ done: "finish" } & Pick<ChatResult, "lost" | "doubled" | "disordered">)
   | { done: "drop" }
   | { done: "failed"; why: string };
-
-export const passwordOf = (index: number): string => `secret-${index}`;
-export const userOf = (index: number): string => `user${index}`;
 
 const clients: LoadClient[] = [];
 let running: Chat | undefined;

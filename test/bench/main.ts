@@ -2,6 +2,7 @@
 import { cpus } from "node:os";
 import { parseArgs } from "node:util";
 import { agentScenario, agentTable } from "./agent.ts";
+import { crowdTable } from "./crowd.ts";
 import { startLoad } from "./load-driver.ts";
 import {
   type ChatRow,
@@ -37,6 +38,7 @@ const { values } = parseArgs({
     archive: { type: "string", default: "on,off" },
     sm: { type: "boolean", default: false },
     agent: { type: "boolean", default: false },
+    crowd: { type: "boolean", default: false },
     seconds: { type: "string" },
     help: { type: "boolean", default: false },
   },
@@ -49,6 +51,7 @@ if (values.help) {
   --archive on|off|on,off message archive (default both)
   --sm                    chat with stream management and carbons enabled
   --agent                 the agent's looks at a large host, and nothing else
+  --crowd                 rooms, presence and nodes with a thousand who read, pages of a large archive, and nothing else
   --json                  the figures as JSON on standard output, the table on standard error`);
   process.exit();
 }
@@ -65,6 +68,13 @@ const only = values.only?.split(",") ?? [...subjectNames];
 const chosen = subjectNames.filter((name) => only.includes(name));
 const unknown = only.filter((name) => !chosen.some((known) => known === name));
 if (unknown.length > 0) throw new Error(`--only ${unknown.join(",")}: one of ${subjectNames.join(", ")}`);
+const machine = `${cpus().length} x ${cpus()[0]?.model.trim()}, Node ${process.version}, ${new Date().toISOString()}`;
+if (values.crowd) {
+  // Prosody's and ejabberd's archives take minutes for what they are given here already.
+  const archived = (name: SubjectName): number => (values.quick || name !== "firekeeper" ? 20_000 : 1_000_000);
+  console.log(await crowdTable(chosen, { people: values.quick ? 100 : 1000, archived }, machine));
+  process.exit();
+}
 const seconds = Number(values.seconds ?? (values.quick ? 4 : 10));
 const sessions = values.quick ? 200 : 2000;
 const scenarios: ChatScenario[] = [
@@ -85,10 +95,7 @@ for (const archive of values.archive.split(",").map((word) => word === "on"))
     if (result !== undefined) results.push(result);
   }
 
-const report = table(
-  results,
-  `${cpus().length} x ${cpus()[0]?.model.trim()}, Node ${process.version}, ${new Date().toISOString()}`,
-);
+const report = table(results, machine);
 if (values.json) {
   console.error(report);
   console.log(JSON.stringify(results, undefined, 2));

@@ -3,8 +3,8 @@ import { startEjabberd } from "../peers/ejabberd.ts";
 import { freshDirectory, installed, type Peer, selfSigned } from "../peers/peer.ts";
 import { startProsody } from "../peers/prosody.ts";
 import { startChild } from "../support/child.ts";
+import { passwordOf, userOf } from "./accounts.ts";
 import { startFirekeeper } from "./firekeeper.ts";
-import { passwordOf, userOf } from "./load.ts";
 import type { LoadTarget } from "./load-client.ts";
 import { processTree } from "./proc.ts";
 
@@ -27,7 +27,7 @@ export type SubjectName = (typeof subjectNames)[number];
 /** Starts a subject with `users` accounts; undefined with a printed reason where its program is missing. */
 export async function startSubject(
   name: SubjectName,
-  options: { archive: boolean; users: number },
+  options: { archive: boolean; users: number; services?: boolean },
 ): Promise<Subject | undefined> {
   const users = Array.from({ length: options.users }, (_, index) => ({
     user: userOf(index),
@@ -40,7 +40,8 @@ export async function startSubject(
     console.error(`${name}: not installed (apt-get install ${name}), left out`);
     return undefined;
   }
-  const peer = await (name === "prosody" ? startProsody : startEjabberd)({ archive: options.archive });
+  const { archive, services } = options;
+  const peer = await (name === "prosody" ? startProsody : startEjabberd)({ archive, ...(services && { services }) });
   await peer.addUsers(users);
   return fromPeer(peer);
 }

@@ -4,6 +4,7 @@ import java.lang.reflect.Method;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.security.Security;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
@@ -15,6 +16,7 @@ import java.util.TreeSet;
 import java.util.logging.Handler;
 import java.util.logging.LogRecord;
 import java.util.logging.Logger;
+import org.bouncycastle.jce.provider.BouncyCastleProvider;
 import org.igniterealtime.smack.inttest.AbstractSmackIntTest;
 import org.igniterealtime.smack.inttest.Configuration;
 import org.igniterealtime.smack.inttest.FailedTest;
@@ -23,6 +25,8 @@ import org.igniterealtime.smack.inttest.SuccessfulTest;
 import org.igniterealtime.smack.inttest.TestNotPossible;
 import org.igniterealtime.smack.inttest.annotations.SmackIntegrationTest;
 import org.igniterealtime.smack.inttest.annotations.SpecificationReference;
+import org.jivesoftware.smackx.omemo.OmemoService;
+import org.jivesoftware.smackx.omemo.signal.SignalOmemoService;
 
 /**
  * Runs Smack's integration tests as its own main class does (settings: system properties sinttest.*) and writes what
@@ -50,6 +54,10 @@ public final class SmackRun {
 
     public static void main(String[] arguments) throws Exception {
         Path output = Path.of(arguments[0]);
+        // Java's own AES refuses the parameters that Smack's OMEMO gives it.
+        Security.addProvider(new BouncyCastleProvider());
+        SignalOmemoService.acknowledgeLicense();
+        if (!OmemoService.isServiceRegistered()) SignalOmemoService.setup();
         Logger log = Logger.getLogger(SmackIntegrationTestFramework.class.getName());
         log.addHandler(new Handler() {
             @Override

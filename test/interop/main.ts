@@ -1,12 +1,20 @@
 /** `npm run test:interop`: Smack's integration tests against the built server, or against another one. */
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { classPath } from "./class-path.ts";
-import { bySpecification, expected, nameOf, type Outcome, readExpectations, specificationOf } from "./results.ts";
+import {
+  bySpecification,
+  expected,
+  nameOf,
+  type Outcome,
+  readExpectations,
+  specificationOf,
+  testOf,
+} from "./results.ts";
 import { runSmack } from "./smack.ts";
-import { type SubjectName, startSubject, subjectNames } from "./subject.ts";
+import { type Subject, type SubjectName, startSubject, subjectNames } from "./subject.ts";
 
 const { values } = parseArgs({
   options: {
@@ -42,7 +50,11 @@ async function test(name: SubjectName): Promise<number> {
   try {
     const begun = performance.now();
     const choice = { specifications: values.only, tests: values.tests, trace: values.trace };
-    const all = await runSmack(subject, found.classPath, directory, choice);
+    const first = await runSmack(subject, found.classPath, directory, choice);
+    const again = first.filter((one) => one.outcome === "failed").map(testOf);
+    // Some of Smack's tests wait for the first stanza that fits, and take what an earlier test has left for it.
+    const second = again.length === 0 ? [] : await secondTry(subject, found.classPath, directory, again);
+    const all = first.map((one) => second.find((other) => nameOf(other) === nameOf(one)) ?? one);
     await writeFile(join(directory, "server.log"), subject.logs());
     const seconds = Math.round((performance.now() - begun) / 1000);
     console.log(`Smack ${found.version} against ${name} ${subject.version}, ${seconds} s\n`);
@@ -50,11 +62,26 @@ async function test(name: SubjectName): Promise<number> {
       const run = { subject: name, version: subject.version, smack: found.version, outcomes: all };
       await writeFile(new URL(`results/${name}.json`, import.meta.url), `${JSON.stringify(run, undefined, 1)}\n`);
     }
-    return await report(all);
+    return await report(all, name);
   } finally {
     await subject.stop();
     if (values.keep === undefined) await rm(directory, { recursive: true, force: true });
   }
+}
+
+/** Those that failed, once more and alone; what passes now has passed, and is said to have needed it. */
+async function secondTry(
+  subject: Subject,
+  path: string,
+  directory: string,
+  tests: readonly string[],
+): Promise<readonly Outcome[]> {
+  const into = join(directory, "second");
+  await mkdir(into, { recursive: true });
+  const choice = { specifications: undefined, tests: [...new Set(tests)].join(","), trace: true };
+  const passed = (await runSmack(subject, path, into, choice)).filter((one) => one.outcome === "passed");
+  for (const one of passed) console.log(`passed at the second try: ${nameOf(one)}`);
+  return passed;
 }
 
 function skipped(reason: string): number {
@@ -62,8 +89,9 @@ function skipped(reason: string): number {
   return 0;
 }
 
-async function report(all: readonly Outcome[]): Promise<number> {
-  const known = await readExpectations();
+async function report(all: readonly Outcome[], name: SubjectName): Promise<number> {
+  // They are about ours.
+  const known = name === "firekeeper" ? await readExpectations() : { failed: new Map(), impossible: new Map() };
   for (const [specification, count] of bySpecification(all)) {
     const figures = `${count.passed} passed, ${count.failed} failed, ${count.impossible} impossible`;
     console.log(`${specification.padEnd(20)} ${figures}`);

@@ -23,6 +23,9 @@ export function outcomes(lines: string): readonly Outcome[] {
 /** `MultiUserChatIntegrationTest.mucTest`, with the kind of connection behind it if there are several. */
 export const nameOf = (one: Outcome): string => `${one.class.slice(one.class.lastIndexOf(".") + 1)}.${one.test}`;
 
+/** As Smack's setting `enabledTests` wants it: the class with its package, and the method. */
+export const testOf = (one: Outcome): string => `${one.class}.${one.test.replace(/ .*/, "")}`;
+
 /** Of Smack's specifications those that it does not name at the class. */
 const unnamed: readonly (readonly [RegExp, string])[] = [
   [/\.omemo\./, "XEP-0384"],

@@ -1,5 +1,8 @@
 import { readFileSync } from "node:fs";
-import { startService } from "../support/processes.ts";
+import { startEjabberd } from "../peers/ejabberd.ts";
+import { installed, type Peer, type PeerOptions } from "../peers/peer.ts";
+import { startProsody } from "../peers/prosody.ts";
+import { startService, until } from "../support/processes.ts";
 
 /** A server that Smack's tests run against: at port 5222 of an address of its own, because they know no other. */
 export type Subject = {
@@ -13,7 +16,7 @@ export type Subject = {
   stop(): Promise<void>;
 };
 
-export const subjectNames = ["firekeeper"] as const;
+export const subjectNames = ["firekeeper", "prosody", "ejabberd"] as const;
 export type SubjectName = (typeof subjectNames)[number];
 
 const domain = "localhost";
@@ -24,7 +27,23 @@ export async function startSubject(name: SubjectName): Promise<Subject | undefin
   switch (name) {
     case "firekeeper":
       return startFirekeeper();
+    case "prosody":
+      return startPeer("prosody", "prosody", startProsody, "127.0.0.72");
+    case "ejabberd":
+      return startPeer("ejabberd", "ejabberdctl", startEjabberd, "127.0.0.73");
   }
+}
+
+async function startPeer(
+  name: string,
+  program: string,
+  start: (options: PeerOptions) => Promise<Peer>,
+  address: string,
+): Promise<Subject | undefined> {
+  if (!(await installed(program))) return undefined;
+  const peer = await start({ domain, archive: true, listen: { address, port: 5222 }, services: true });
+  await peer.addUsers([admin]);
+  return { name, version: peer.version, host: address, domain, admin, logs: peer.output, stop: peer.stop };
 }
 
 async function startFirekeeper(): Promise<Subject> {
@@ -37,6 +56,12 @@ async function startFirekeeper(): Promise<Subject> {
       "xmpp.ratelimit.newconnections.c2s.enabled": false,
       "firekeeper.client.trusted-networks": "127.0.0.0/8",
     },
+  });
+  // The admin can log in when nothing of the host is left to apply.
+  const inStep = async (): Promise<boolean> => (await service.cli(["plan"])).code === 0;
+  await until(inStep, 60_000, () => `the admin is not there\n${service.logs()}`).catch(async (error: unknown) => {
+    await service.stop();
+    throw error;
   });
   return {
     name: "firekeeper",

@@ -11,11 +11,12 @@ export async function startEjabberd(options: PeerOptions): Promise<Peer> {
   const { key, cert } = await selfSigned(directory.path, domain);
   const pem = join(directory.path, "both.pem");
   await writeFile(pem, (await readFile(key, "utf8")) + (await readFile(cert, "utf8")));
-  const [port = 0, directTlsPort = 0, apiPort = 0] = await freePorts(3);
+  const [freePort = 0, directTlsPort = 0, apiPort = 0] = await freePorts(3);
+  const { address, port } = options.listen ?? { address: "127.0.0.1", port: freePort };
   const config = join(directory.path, "ejabberd.yml");
   const spool = join(directory.path, "spool");
   await mkdir(spool);
-  await writeFile(config, configuration({ ...options, domain, pem, port, directTlsPort, apiPort }));
+  await writeFile(config, configuration({ ...options, domain, pem, address, port, directTlsPort, apiPort }));
   // As ejabberdctl starts it, but not distributed (no epmd is left behind) and without the schedulers' busy waiting,
   // which would count as CPU of its messages.
   const idle = ["+sbwt", "none", "+sbwtdcpu", "none", "+sbwtdio", "none"];
@@ -44,7 +45,7 @@ export async function startEjabberd(options: PeerOptions): Promise<Peer> {
   return {
     name: "ejabberd",
     version,
-    host: "127.0.0.1",
+    host: address,
     port,
     directTlsPort,
     domain,
@@ -63,6 +64,8 @@ function configuration(c: {
   archive: boolean;
   domain: string;
   pem: string;
+  services?: boolean;
+  address: string;
   port: number;
   directTlsPort: number;
   apiPort: number;
@@ -82,9 +85,14 @@ function configuration(c: {
     "mod_http_api: {}",
   );
   modules.push("mod_client_state: {}", "mod_admin_extra: {}", "mod_pubsub: { plugins: [flat, pep] }");
+  if (c.services) {
+    const rooms = "max_users: 5000, max_user_conferences: 100, default_room_options: { max_users: 5000 }";
+    modules.push(`mod_muc: { ${rooms} }`, "mod_muc_admin: {}", "mod_adhoc: {}", "mod_configure: {}", "mod_last: {}");
+    modules.push("mod_vcard_xupdate: {}", "mod_avatar: {}", 'mod_proxy65: { ip: "127.0.0.1" }');
+  }
   if (c.archive) modules.push("mod_mam: { default: always, assume_mam_usage: true, db_type: mnesia }");
   const listener = (port: number, tls: string): string =>
-    `  - { port: ${port}, ip: "127.0.0.1", module: ejabberd_c2s, max_stanza_size: 262144, shaper: none, access: all, ${tls} }`;
+    `  - { port: ${port}, ip: "${c.address}", module: ejabberd_c2s, max_stanza_size: 262144, shaper: none, access: all, ${tls} }`;
   return `
 loglevel: info
 hosts: ["${c.domain}"]
@@ -98,6 +106,10 @@ listen:
 ${listener(c.port, "starttls_required: true")}
   - { port: ${c.apiPort}, ip: "127.0.0.1", module: ejabberd_http, request_handlers: { /api: mod_http_api } }
 ${listener(c.directTlsPort, "tls: true")}
+acl:
+  admin: { user: admin@${c.domain} }
+access_rules:
+  configure: { allow: admin }
 api_permissions:
   loopback: { who: { ip: 127.0.0.1/8 }, what: "*" }
 shaper: {}

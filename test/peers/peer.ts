@@ -23,7 +23,14 @@ export type Peer = {
   stop(): Promise<void>;
 };
 
-export type PeerOptions = { domain?: string; archive: boolean };
+export type PeerOptions = {
+  domain?: string;
+  archive: boolean;
+  /** Address and port of STARTTLS, default a free port of 127.0.0.1. */
+  listen?: { address: string; port: number };
+  /** Rooms, nodes and service administration by `admin@domain` besides what one-to-one chat needs. */
+  services?: boolean;
+};
 
 /** A directory below the system's temporary one. */
 export async function freshDirectory(name: string): Promise<{ path: string; remove(): Promise<void> }> {

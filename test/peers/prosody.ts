@@ -12,11 +12,12 @@ export async function startProsody(options: PeerOptions): Promise<Peer> {
   const domain = options.domain ?? "localhost";
   const directory = await freshDirectory("prosody");
   const { key, cert } = await selfSigned(directory.path, domain);
-  const [port = 0, directTlsPort = 0] = await freePorts(2);
+  const [freePort = 0, directTlsPort = 0] = await freePorts(2);
+  const { address, port } = options.listen ?? { address: "127.0.0.1", port: freePort };
   const data = join(directory.path, "data");
   await mkdir(data);
   const config = join(directory.path, "prosody.cfg.lua");
-  await writeFile(config, configuration({ ...options, domain, data, key, cert, port, directTlsPort }));
+  await writeFile(config, configuration({ ...options, domain, data, key, cert, address, port, directTlsPort }));
   const child = startChild("prosody", ["-F", "--config", config]);
   const stop = async (): Promise<void> => {
     await child.stop();
@@ -32,7 +33,7 @@ export async function startProsody(options: PeerOptions): Promise<Peer> {
   return {
     name: "prosody",
     version,
-    host: "127.0.0.1",
+    host: address,
     port,
     directTlsPort,
     domain,
@@ -62,19 +63,22 @@ function configuration(c: {
   data: string;
   key: string;
   cert: string;
+  services?: boolean;
+  address: string;
   port: number;
   directTlsPort: number;
 }): string {
   const modules = ["roster", "saslauth", "tls", "disco", "presence", "message", "iq", "offline", "c2s"];
   modules.push("carbons", "smacks", "blocklist", "private", "vcard_legacy", "pep", "ping", "time", "version", "csi");
   if (c.archive) modules.push("mam");
+  if (c.services) modules.push("admin_adhoc", "bookmarks", "vcard4");
   return `
 run_as_root = true
 daemonize = false
 data_path = "${c.data}"
 plugin_paths = {}
 log = { { levels = { min = "info" }, to = "console" } }
-interfaces = { "127.0.0.1" }
+interfaces = { "${c.address}" }
 c2s_ports = { ${c.port} }
 c2s_direct_tls_ports = { ${c.directTlsPort} }
 http_ports = {}
@@ -90,7 +94,20 @@ archive_expires_after = "never"
 default_archive_policy = true
 network_settings = { tcp_backlog = 1024 }
 ssl = { key = "${c.key}"; certificate = "${c.cert}" }
+admins = { "admin@${c.domain}" }
 VirtualHost "${c.domain}"
+${c.services ? services(c.domain) : ""}`;
+}
+
+function services(domain: string): string {
+  return `Component "conference.${domain}" "muc"
+  restrict_room_creation = false
+  modules_enabled = { "muc_mam" }
+Component "pubsub.${domain}" "pubsub"
+  autocreate_on_publish = true
+  default_admin_affiliation = "owner"
+Component "proxy.${domain}" "proxy65"
+  proxy65_address = "127.0.0.1"
 `;
 }
 
