@@ -1,6 +1,7 @@
 /** Proofs of the properties of rooms. */
 import type { Element } from "ltx";
 import { expect } from "vitest";
+import { read } from "../../xmpp-core/storage/statement.ts";
 import { archive, bodies, codesOf, configuration, configure, join, makeRoom, say } from "../support/rooms.ts";
 import { errorCondition } from "../support/stanzas.ts";
 import type { XmppClient } from "../support/xmpp-client.ts";
@@ -72,6 +73,15 @@ async function shownPast(world: World, room: string): Promise<string[]> {
   return found.map((each) => each.getChildText("body") ?? "");
 }
 
+const groupchats = read<[], { payload: Uint8Array }>("SELECT payload FROM stanza WHERE type = 'groupchat'");
+/** How many messages of rooms with this text are on disk. */
+async function stored(world: World, client: XmppClient, body: string): Promise<number> {
+  await client.ping();
+  await world.swept();
+  const rows = await world.core.server.storage.read(groupchats);
+  return rows.filter(({ payload }) => Buffer.from(payload).includes(body)).length;
+}
+
 async function tries(client: XmppClient): Promise<string> {
   return join(client, fresh(), "Me").then(
     () => "made",
@@ -118,22 +128,22 @@ export const roomProofs: Record<string, Proof> = {
     await alice.ping();
     // The archive of two is another one (M39).
     alice.message("bob@localhost", "said to bob");
+    // What no archive and nobody's past refers to goes as well.
+    const unlogged = fresh();
+    await makeRoom(alice, unlogged, "Alice", { enablelogging: "0" });
+    await say(alice, unlogged, "of no archive");
+    await alice.set("<query xmlns='http://jabber.org/protocol/muc#owner'><destroy/></query>", unlogged);
+    expect(await stored(world, alice, "of no archive")).toBe(1);
     await world.set({ "firekeeper.muc.archive.days": "2", "xmpp.client.idle": "-1" });
     world.pass(3 * dayMs);
     await expect.poll(async () => bodies(await archive(alice, room))).toEqual([]);
     expect(bodies(await archive(alice, ""))).toContain("said to bob");
     expect(await shownPast(world, room)).toEqual([]);
+    await expect.poll(() => stored(world, alice, "of no archive")).toBe(0);
+    expect(await stored(world, alice, "old")).toBe(0);
   },
   async "firekeeper.muc.room.preserveHistOnRoomDeletion"(world) {
     const alice = await world.login("alice");
-    const stored = async (body: string): Promise<number> => {
-      await alice.ping();
-      await world.swept();
-      const { read } = await import("../../xmpp-core/storage/statement.ts");
-      const all = read<[], { payload: Uint8Array }>("SELECT payload FROM stanza WHERE type = 'groupchat'");
-      const rows = await world.core.server.storage.read(all);
-      return rows.filter(({ payload }) => Buffer.from(payload).includes(body)).length;
-    };
     for (const [body, value, left] of [
       ["stays behind", null, 1],
       ["goes with it", "false", 0],
@@ -143,7 +153,7 @@ export const roomProofs: Record<string, Proof> = {
       await makeRoom(alice, room, "Alice", { persistentroom: "1" });
       await say(alice, room, body);
       await alice.set("<query xmlns='http://jabber.org/protocol/muc#owner'><destroy/></query>", room);
-      await expect.poll(() => stored(body)).toBe(left);
+      await expect.poll(() => stored(world, alice, body)).toBe(left);
     }
   },
   async "firekeeper.muc.history.type"(world) {

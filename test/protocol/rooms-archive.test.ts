@@ -86,7 +86,7 @@ describe("what is in it", () => {
     expect(edges.getChild("metadata")?.getChild("end")?.attrs.id).toBe(ids[4]);
   });
 
-  test("history on joining and archive agree; both outlive a restart and a crash", async () => {
+  test("history on joining and archive agree; both outlive a restart", async () => {
     const room = at("agree");
     await makeRoom(ann, room, "Ann", { persistentroom: "1" });
     const before = idIn(await say(ann, room, "before"), room);
