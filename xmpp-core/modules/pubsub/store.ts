@@ -73,8 +73,8 @@ export interface NodeStore {
   forgetNode(owner: number, name: string): void;
 }
 
-/** Entries of all nodes in memory together: nodes, affiliations and subscriptions. */
-const mostEntries = 100_000;
+/** What all nodes in memory together may weigh, by `weightOf`. */
+const heaviest = 400_000;
 
 export function nodeStore(core: Core, defaultsOf: (owner: number, name: string) => NodeConfig): NodeStore {
   const { storage } = core;
@@ -87,16 +87,20 @@ export function nodeStore(core: Core, defaultsOf: (owner: number, name: string) 
   let lastNode = 0;
   let lastPlace = 0;
   const keyOf = (owner: number, name: string): string => `${owner} ${name}`;
-  const weightOf = (node: Node | null): number =>
-    node === null ? 1 : 1 + node.affiliations.size + node.subscriptions.size;
+  /** In pieces of about 100 bytes. */
+  function weightOf(key: string, node: Node | null): number {
+    if (node === null) return 1 + (key.length >> 6);
+    const texts = Object.values(node.config).reduce((sum, text) => sum + text.length, 2 * key.length);
+    return 4 + (texts >> 6) + node.affiliations.size + 2 * node.subscriptions.size;
+  }
 
   function enter(key: string, node: Node | null): void {
     drop(key);
-    const entry = { node, weight: weightOf(node) };
+    const entry = { node, weight: weightOf(key, node) };
     cache.set(key, entry);
     weight += entry.weight;
     for (const [oldest] of cache) {
-      if (weight <= mostEntries || oldest === key) break;
+      if (weight <= heaviest || oldest === key) break;
       drop(oldest);
     }
   }
