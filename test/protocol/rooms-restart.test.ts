@@ -80,7 +80,22 @@ test("after a crash managed occupants are in again and get what they missed, oth
   await alice.next(body("here again"));
 });
 
-test("who is not resumed after a crash leaves when his time is over, and an empty room goes", async () => {
+test("who left while somebody was cut off is gone for him, though a crash took what he was told", async () => {
+  const [alice, bob] = [await core.login("alice", { sm: true }), await core.login("bob", { sm: true })];
+  const carol = await core.login("carol");
+  await create(alice, "team", "Alice", { persistentroom: "1" });
+  await join(bob, "team", "Bob");
+  await join(carol, "team", "Carol");
+  await bob.next("presence", presenceOf("team", "Carol"));
+  bob.drop();
+  carol.send(`<presence to='${at("team", "Carol")}' type='unavailable'/>`);
+  await alice.next("presence", presenceOf("team", "Carol", "unavailable"));
+  await core.crash();
+  await bob.resume();
+  await bob.next("presence", presenceOf("team", "Carol", "unavailable"));
+});
+
+test("a room that a crash leaves empty goes, unless it is kept", async () => {
   const bob = await core.login("bob");
   await create(bob, "gone", "Bob");
   await create(bob, "kept", "Bob", { persistentroom: "1" });

@@ -99,6 +99,7 @@ export function changes(parts: {
   function expel(occupant: Occupant, shown: Shown, writes: Write[], tells: Telling[]): void {
     const { room } = occupant;
     for (const device of occupant.devices) writes.push(tables.dropOccupant.with(room.id, device.address));
+    writes.push(hall.leftRow(occupant));
     tells.push((ticket) => {
       show.announce(occupant, { ...shown, unavailable: true }, ticket);
       takeOut(occupant);
@@ -273,8 +274,9 @@ export function changes(parts: {
   function leave(occupant: Occupant, device: Device, shown: Shown = {}): void {
     const { room } = occupant;
     const { session } = device;
-    const row = tables.dropOccupant.with(room.id, device.address);
-    const ticket = core.sessions.commit(session?.ended === true ? undefined : session, [row]);
+    const rows = [tables.dropOccupant.with(room.id, device.address)];
+    if (occupant.devices.length <= 1) rows.push(hall.leftRow(occupant));
+    const ticket = core.sessions.commit(session?.ended === true ? undefined : session, rows);
     const last: Shown = { ...shown, unavailable: true };
     if (occupant.devices.length <= 1) {
       show.announce(occupant, last, ticket);

@@ -19,8 +19,8 @@ export interface Entering {
   presence(flow: ServiceStanza): StanzaError | undefined | Promise<StanzaError | undefined>;
   /** An error that came back for something the room sent; ghosts go. XEP-0045 §11.1, §17.4 */
   errorFrom(occupant: Occupant, device: Device, flow: ServiceStanza): void;
-  /** The session is in the room again after a crash: it sees everybody anew. */
-  returned(session: Session): void;
+  /** The session is in its rooms again after a crash: it sees everybody anew, and who left just before. */
+  returned(session: Session, left: (room: Room) => Iterable<string>): void;
 }
 
 const nobodyThere = new Set<string>([
@@ -242,11 +242,12 @@ export function entering(parts: {
       return undefined;
     }
     const before: Occupant = { ...occupant };
+    const left = hall.leftRow(before);
     room.occupants.delete(occupant.nick);
     occupant.nick = nick;
     room.occupants.set(nick, occupant);
     show.changed(occupant);
-    const ticket = core.sessions.commit(flow.session, [hall.occupantRow(occupant, device)]);
+    const ticket = core.sessions.commit(flow.session, [hall.occupantRow(occupant, device), left]);
     const shown = { unavailable: true, codes: [303], newNick: nick, role: occupant.role } as const;
     if (room.config.presenceBroadcast.includes(occupant.role)) show.others(before, shown, ticket, device);
     show.show({ occupant: before, device }, before, shown, ticket);
@@ -266,7 +267,8 @@ export function entering(parts: {
     hall.seat(target, device);
     show.changed(target);
     show.changed(occupant);
-    const ticket = core.sessions.commit(device.session, [hall.occupantRow(target, device)]);
+    const rows = [hall.occupantRow(target, device), ...(last ? [hall.leftRow(before)] : [])];
+    const ticket = core.sessions.commit(device.session, rows);
     const shown = { unavailable: true, codes: [303], newNick: nick, role: occupant.role } as const;
     if (last) show.others(before, { unavailable: true }, ticket, device);
     show.show({ occupant: before, device }, before, shown, ticket);
@@ -280,13 +282,22 @@ export function entering(parts: {
     change.leave(occupant, device, { codes: [333], reason: "What was sent could not be delivered." });
   }
 
+  const gone = (room: Room, nick: string) => (view: string, to: string) =>
+    x(
+      "presence",
+      { from: hall.address(room, view, nick), to, type: "unavailable" },
+      x("x", { xmlns: ns.mucUser }, x("item", { affiliation: "none", role: "none" })),
+    );
+
   return {
     presence,
     errorFrom,
-    returned(session) {
+    returned(session, left) {
       for (const [, occupant] of hall.seats.get(session) ?? []) {
         const device = hall.deviceOf(occupant, session);
         if (device === undefined) continue;
+        const { room } = occupant;
+        for (const nick of left(room)) if (!room.occupants.has(nick)) hall.send(device, gone(room, nick));
         show.welcome({ occupant, device }, 0);
         show.show({ occupant, device }, occupant, {}, 0);
       }

@@ -39,6 +39,8 @@ export interface Hall {
   seat(occupant: Occupant, device: Device): void;
   unseat(occupant: Occupant, device: Device): void;
   occupantRow(occupant: Occupant, device: Device): Write;
+  /** Remembers for a while that this nick is nobody's any more. */
+  leftRow(occupant: Occupant): Write;
   seesAddresses(room: Room, person: string, occupant: Occupant | undefined): boolean;
   /** Told of guests that could not be reached, after the turn in which that was tried. */
   onLost: (guest: string) => void;
@@ -158,6 +160,7 @@ export function openHall(core: Core): Hall {
         ...([room.id, address, session?.id ?? null, nick, role] as const),
         ...([lang ?? null, names.epochOf(view), payload] as const),
       ),
+    leftRow: ({ room, nick }) => tables.putLeft.with(room.id, nick, core.clock.now()),
     seesAddresses: (room, stored, occupant) =>
       room.config.whois === "anyone" ||
       occupant?.role === "moderator" ||

@@ -24,12 +24,17 @@ export interface Restoring {
   unavailable(session: Session): void;
 }
 
+/** Longer than a client takes to come back. */
+const leftKeptMs = 3600_000;
+
 /** Rooms and occupants over restarts and crashes, and over the changes of accounts. */
 export function restoring(parts: { hall: Hall; change: Changes; enter: Entering }): Restoring {
   const { hall, change, enter } = parts;
   const { core } = hall;
   /** Rows of occupants whose sessions are not here yet, by the session's id. */
   const awaited = new Map<number, tables.OccupantRow[]>();
+  /** Nicks that were given up shortly before this start, by room. */
+  const left = new Map<number, string[]>();
   let settled = false;
   const crashed = new WeakSet<Session>();
 
@@ -45,6 +50,8 @@ export function restoring(parts: { hall: Hall; change: Changes; enter: Entering 
     }
     for (const { room, person, affiliation, reason } of await core.storage.read(tables.allAffiliations))
       hall.byId.get(room)?.affiliations.set(person, { affiliation, reason: reason ?? undefined });
+    for (const { room, nick } of await core.storage.read(tables.allLeft))
+      left.set(room, [...(left.get(room) ?? []), nick]);
     for (const row of await core.storage.read(tables.allOccupants)) {
       if (row.session === null) takeBack(row, undefined);
       else awaited.set(row.session, [...(awaited.get(row.session) ?? []), row]);
@@ -111,6 +118,7 @@ export function restoring(parts: { hall: Hall; change: Changes; enter: Entering 
     load,
     settle,
     sweep() {
+      core.storage.commit([tables.forgetLeft.with(core.clock.now() - leftKeptMs)]);
       for (const session of [...hall.seats.keys()])
         if (typeof session === "string" ? !isReachable(session) : session.ended) leaveAll(session);
     },
@@ -131,7 +139,7 @@ export function restoring(parts: { hall: Hall; change: Changes; enter: Entering 
       },
       opened: settle,
       resumed(session) {
-        if (crashed.delete(session)) enter.returned(session);
+        if (crashed.delete(session)) enter.returned(session, (room) => left.get(room.id) ?? []);
       },
       closed: (session) => leaveAll(session),
     },

@@ -22,7 +22,7 @@ import { restoring } from "./restoring.ts";
 import type { Room, Rooms } from "./room.ts";
 import { showing } from "./showing.ts";
 import { speaking } from "./speaking.ts";
-import { roomsMigration } from "./tables.ts";
+import { leftMigration, roomsMigration } from "./tables.ts";
 import { wrongAddress } from "./wrong-address.ts";
 
 const messagesPerSecond = property("firekeeper.muc.messages-per-second", {
@@ -45,14 +45,14 @@ const sweepMs = 60_000;
 export const rooms = defineModule({
   name: "rooms",
   implements: [
-    { spec: "XEP-0045", version: "1.35.1", status: "complete" },
+    { spec: "XEP-0045", version: "1.35.5", status: "complete" },
     { spec: "XEP-0249", version: "1.2", status: "complete", note: "direct invitations pass between users" },
     { spec: "XEP-0410", version: "1.1.0", status: "complete", note: "self-pings are answered by the service" },
     { spec: "XEP-0421", version: "1.0.1", status: "complete" },
     ...roomFeatures.flatMap((feature) => feature.implements ?? []),
   ],
   properties: [messagesPerSecond, joinsPerSecond, ...roomFeatures.flatMap((feature) => feature.properties ?? [])],
-  migrations: [roomsMigration, ...roomFeatures.flatMap((feature) => feature.migrations ?? [])],
+  migrations: [roomsMigration, leftMigration, ...roomFeatures.flatMap((feature) => feature.migrations ?? [])],
   addresses: [
     { within: [[ns.mucUser, "x"]], element: [ns.mucUser, "destroy"], attributes: ["jid"] },
     ...roomFeatures.flatMap((feature) => feature.addresses ?? []),

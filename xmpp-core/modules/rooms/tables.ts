@@ -27,6 +27,21 @@ export const roomsMigration = {
     ) WITHOUT ROWID;`,
 };
 
+/** Who left lately: a client that a crash cut off while it was told still sees them. */
+export const leftMigration = {
+  name: "0041_room-left",
+  sql: `
+    CREATE TABLE room_left (
+      room INTEGER NOT NULL, nick TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (room, nick)
+    ) WITHOUT ROWID;
+    CREATE INDEX room_left_at ON room_left (at);`,
+};
+export const allLeft = read<[], { room: number; nick: string }>("SELECT room, nick FROM room_left");
+export const putLeft = write<[room: number, nick: string, at: number]>(
+  "INSERT OR REPLACE INTO room_left (room, nick, at) VALUES (?, ?, ?)",
+);
+export const forgetLeft = write<[before: number]>("DELETE FROM room_left WHERE at < ?");
+
 export const allRooms = read<
   [],
   {
