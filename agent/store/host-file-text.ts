@@ -15,12 +15,12 @@ import {
   visit,
 } from "yaml";
 import { type ZodError, z } from "zod";
-import { type CredentialsText, type HostCardWanted, hostCardFields } from "../../xmpp-core/control/contract.ts";
+import { hostCardFields } from "../../xmpp-core/control/contract.ts";
 import { isKeysText } from "../credentials.ts";
 import type { Notice } from "../errors.ts";
 import { withOnePassword } from "./chat-password.ts";
 import { keyTwice, yamlRule } from "./host-file-rules.ts";
-import { type PasswordSource, type Place, passwordSources, type Role, StoreError, type Team } from "./host-store.ts";
+import { type Place, passwordSources, type Role, StoreError, type Team, type User } from "./host-store.ts";
 import { nearestName } from "./nearest-name.ts";
 import { cardShape, givenCard } from "./user-card.ts";
 
@@ -29,17 +29,7 @@ export const mostBytes = 32 * 1024 * 1024;
 /** Aliases a person writes by hand; a file that multiplies itself by aliases stops here. */
 const mostAliases = 100;
 
-export interface HostFileUser {
-  readonly id?: string;
-  readonly name: string;
-  readonly displayName?: string;
-  readonly email?: string;
-  readonly enabled: boolean;
-  readonly credentials?: CredentialsText;
-  readonly passwordHash?: string;
-  readonly passwordFrom?: PasswordSource;
-  readonly aliases?: readonly string[];
-  readonly card?: HostCardWanted;
+export interface HostFileUser extends Omit<User, "deriving"> {
   /** In clear, written by hand. */
   readonly password?: string;
   /** Beside one for chat there is another in clear, which is not for us. */

@@ -139,3 +139,28 @@ test("a change of the host shows at once, also after a restart; what it no longe
   expect(await hashOf()).toBeUndefined();
   expect(await tempOf(bob, "alice@localhost")).toEqual(["<FN>Alice</FN>", "<NICKNAME>al</NICKNAME>"]);
 });
+
+test("picture and card follow a new name, and another person under the old one has neither", async () => {
+  const picture = png("four");
+  const { sha1: one, sha256, sha512 } = await credentialsOf("alice");
+  const credentials = { ...(one && { sha1: one }), ...(sha256 && { sha256 }), ...(sha512 && { sha512 }) };
+  const account = { enabled: true, credentials, displayName: "Alice", card: { photo: picture.toString("base64") } };
+  await agent.apply({ kind: "account-set", account: { ...account, name: "alice", id: "1" } });
+  await agent.apply({ kind: "account-rename", from: "alice", account: { ...account, name: "alicia", id: "1" } });
+  const alicia = await core.login("alicia", { password: "alice" });
+  alicia.presence();
+  await presenceWith(alicia, sha1(picture));
+  const bob = await core.login("bob");
+  const shown = await tempOf(bob, "alicia@localhost");
+  expect(shown.some((each) => each.includes(picture.toString("base64")))).toBe(true);
+  // Somebody else gets her name: what she had is set aside.
+  const other = { name: "alicia", id: "2", enabled: true, credentials };
+  await agent.apply({ kind: "account-set", account: other });
+  const later = await core.login("alicia", { password: "alice" });
+  later.presence();
+  const own = await later.next("presence", (each) => each.attrs.from === later.jid);
+  expect(own.getChild("x", "vcard-temp:x:update")).toBeUndefined();
+  expect(await tempOf(later, "")).toEqual([]);
+  expect(await fourOf(later, "")).toEqual([]);
+  expect(await itemOf(later, "", "urn:xmpp:avatar:metadata")).toBeUndefined();
+});
