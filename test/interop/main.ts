@@ -34,7 +34,7 @@ if (values.help) {
   --tests NAMES      some classes or Class.test, separated by commas
   --trace            every stanza in the log
   --keep DIRECTORY   leaves smack.log, server.log and results.jsonl there
-  --save             writes test/interop/results/NAME.json, from which docs/interop.md is made`);
+  --save             writes test/interop/results/NAME.json; tables.ts makes docs/interop.md of them`);
   process.exit();
 }
 const name = subjectNames.find((known) => known === values.against);
@@ -59,7 +59,8 @@ async function test(name: SubjectName): Promise<number> {
     const seconds = Math.round((performance.now() - begun) / 1000);
     console.log(`Smack ${found.version} against ${name} ${subject.version}, ${seconds} s\n`);
     if (values.save) {
-      const run = { subject: name, version: subject.version, smack: found.version, outcomes: all };
+      const date = new Date().toISOString().slice(0, 10);
+      const run = { subject: name, version: subject.version, smack: found.version, date, outcomes: all };
       await writeFile(new URL(`results/${name}.json`, import.meta.url), `${JSON.stringify(run, undefined, 1)}\n`);
     }
     return await report(all, name);
