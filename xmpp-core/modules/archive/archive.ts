@@ -19,7 +19,7 @@ import { archivePreferences, defaultPolicy, preferencesMigration } from "./prefe
 import { type ArchiveFilter, answerQuery, archiveFields, fulltextField, highestId, metadataElement } from "./query.ts";
 import { renameInArchives } from "./renames.ts";
 import { dropLoose, forgetRemoved, leaving, purgeOlder, sweepMigration } from "./sweep.ts";
-import { emptyIndex, indexTexts, searchEnabled, textIndexMigration, textQuery } from "./text-index.ts";
+import { searchEnabled, type TextIndex, textIndex, textIndexMigration, textQuery } from "./text-index.ts";
 
 const enabled = property("firekeeper.archive.enabled", {
   schema: boolean,
@@ -135,6 +135,7 @@ export const archive = defineModule({
       enterAll(core).catch((error: unknown) => core.report.wrong({ what: "entering messages into archives", error }));
     };
     const preferences = archivePreferences(core);
+    const index = textIndex(core);
 
     core.offer(storedExtras, {
       append: (account, archiveId, view) =>
@@ -147,9 +148,9 @@ export const archive = defineModule({
     core.offer(countable, { what: "archivedMessages", count: async () => (await storage.read(total))[0]?.number ?? 0 });
     const inBackground = (what: string, work: Promise<void>): void =>
       void work.catch((error: unknown) => core.report.wrong({ what, error }));
-    core.every(hourMs, () => inBackground("sweeping the archives", sweep(core)));
+    core.every(hourMs, () => inBackground("sweeping the archives", sweep(core, index)));
     core.watch(searchEnabled, (on) => {
-      if (!on) inBackground("emptying the index of the archives", emptyIndex(core));
+      if (!on) inBackground("emptying the index of the archives", index.empty());
     });
     core.offer(discoExtra, { accountFeatures: () => (core.properties.get(searchEnabled) ? [ns.fulltext] : []) });
 
@@ -180,7 +181,7 @@ export const archive = defineModule({
         },
       },
       iq: [
-        { set: [ns.archive, "query"], at: ["account"], answer: (request) => query(core, request) },
+        { set: [ns.archive, "query"], at: ["account"], answer: (request) => query(core, index, request) },
         {
           get: [ns.archive, "query"],
           at: ["account"],
@@ -213,7 +214,7 @@ export const archive = defineModule({
   },
 });
 
-async function query(core: Core, request: IqRequest): Promise<IqAnswer> {
+async function query(core: Core, index: TextIndex, request: IqRequest): Promise<IqAnswer> {
   const { session, account } = request;
   if (account === undefined) return request.error(stanzaError("item-not-found"));
   await enterAll(core);
@@ -223,7 +224,7 @@ async function query(core: Core, request: IqRequest): Promise<IqAnswer> {
     limit,
   ];
   const found = async ({ words }: ArchiveFilter): Promise<string> => {
-    await indexTexts(core);
+    await index.fill();
     return textQuery(account.id, words);
   };
   return answerQuery<StoredStanza>(core, request, {
@@ -268,7 +269,7 @@ async function enterAll(core: Core): Promise<void> {
 }
 
 /** What the server does to archives by itself, hourly, in slices behind the stanzas. */
-async function sweep(core: Core): Promise<void> {
+async function sweep(core: Core, index: TextIndex): Promise<void> {
   await enterAll(core);
   await forgetRemoved(core);
   const kept = core.properties.get(days);
@@ -278,5 +279,5 @@ async function sweep(core: Core): Promise<void> {
     core.rights.used("server", "purge archives", `${gone} messages older than ${kept} days`);
   }
   await dropLoose(core);
-  if (core.properties.get(searchEnabled)) await indexTexts(core);
+  if (core.properties.get(searchEnabled)) await index.fill();
 }

@@ -41,9 +41,7 @@ const put = write<[id: number, owners: string, body: string]>(
   "INSERT OR REPLACE INTO archive_text (rowid, owners, body) VALUES (?, ?, ?)",
 );
 const reached = write<[id: number]>("UPDATE archive_indexed SET up_to = ? WHERE one = 1");
-const dropBefore = write<[before: number, rows: number]>(
-  "DELETE FROM archive_text WHERE rowid IN (SELECT rowid FROM archive_text WHERE rowid < ? LIMIT ?)",
-);
+const drop = write<[rows: number]>("DELETE FROM archive_text WHERE rowid IN (SELECT rowid FROM archive_text LIMIT ?)");
 
 const slice = 100;
 const longestIndexed = 20_000;
@@ -83,8 +81,25 @@ export function textQuery(account: number, words: string): string {
   return quoted.length === 0 ? "" : `owners : "${ownerWord(account)}"${body}`;
 }
 
-/** Brings the index up to what the archives have entered, in slices behind the stanzas. */
-export async function indexTexts({ storage, report }: Core): Promise<void> {
+export interface TextIndex {
+  /** Brings the index up to what the archives have entered, in slices behind the stanzas. */
+  fill(): Promise<void>;
+  /** Forgets everything; what is indexed again begins at the first message. */
+  empty(): Promise<void>;
+}
+
+/** Filling and emptying follow each other: both move the same mark. */
+export function textIndex(core: Core): TextIndex {
+  let last: Promise<void> = Promise.resolve();
+  const behind = (work: (core: Core) => Promise<void>): Promise<void> => {
+    const done = last.then(() => work(core));
+    last = done.catch(() => undefined);
+    return done;
+  };
+  return { fill: () => behind(fill), empty: () => behind(empty) };
+}
+
+async function fill({ storage, report }: Core): Promise<void> {
   await storage.bulk(async (step) => {
     for (;;) {
       const found = await storage.read(unindexed, slice);
@@ -106,15 +121,9 @@ export async function indexTexts({ storage, report }: Core): Promise<void> {
   });
 }
 
-/** Forgets the words of messages older than this id. */
-export async function dropTexts({ storage }: Core, before: number): Promise<void> {
+async function empty({ storage }: Core): Promise<void> {
   await storage.bulk(async (step) => {
-    while ((await step((rows) => [dropBefore.with(before, rows)])) > 0);
+    await step(() => [reached.with(0)]);
+    while ((await step((rows) => [drop.with(rows)])) > 0);
   });
-}
-
-/** Forgets everything; what is indexed again begins at the first message. */
-export async function emptyIndex(core: Core): Promise<void> {
-  await core.storage.write([reached.with(0)]);
-  await dropTexts(core, Number.MAX_SAFE_INTEGER);
 }
