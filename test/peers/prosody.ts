@@ -96,10 +96,10 @@ network_settings = { tcp_backlog = 1024 }
 ssl = { key = "${c.key}"; certificate = "${c.cert}" }
 admins = { "admin@${c.domain}" }
 VirtualHost "${c.domain}"
-${c.services ? services(c.domain) : ""}`;
+${c.services ? services(c.domain, c.address) : ""}`;
 }
 
-function services(domain: string): string {
+function services(domain: string, address: string): string {
   return `Component "conference.${domain}" "muc"
   restrict_room_creation = false
   modules_enabled = { "muc_mam" }
@@ -107,7 +107,7 @@ Component "pubsub.${domain}" "pubsub"
   autocreate_on_publish = true
   default_admin_affiliation = "owner"
 Component "proxy.${domain}" "proxy65"
-  proxy65_address = "127.0.0.1"
+  proxy65_address = "${address}"
 `;
 }
 
