@@ -119,6 +119,8 @@ test("a private message reaches the nickname's devices, marked, and is in each a
   await inside();
   const tablet = await core.login("bob");
   await join(tablet, room, "Bob");
+  // It has its own copy from the room, so it needs none of the other's.
+  await tablet.set("<enable xmlns='urn:xmpp:carbons:2'/>");
   const id = alice.newId();
   alice.send(
     `<message to='${at(room, "Bob")}' type='chat' id='${id}'><body>secret</body><x xmlns='${user}'/></message>`,
@@ -128,6 +130,7 @@ test("a private message reaches the nickname's devices, marked, and is in each a
     expect([got.attrs.from, got.attrs.type, got.attrs.id]).toEqual([at(room, "Alice"), "chat", id]);
     expect(got.getChildren("x", user).length).toBe(1);
   }
+  await tablet.none("message", (m) => m.toString().includes("secret"), alice);
   for (const client of [bob, alice]) {
     const fin = await client.set("<query xmlns='urn:xmpp:mam:2'/>");
     expect(fin.toString()).toContain("<fin");
@@ -177,6 +180,8 @@ test("an invitation goes through the room, makes a member where it must, and com
   );
   const declined = await alice.next("message", (m) => m.toString().includes("<decline"));
   expect(declined.getChild("x", user)?.getChild("decline")?.attrs.from).toBe("carol@localhost");
+  bob.presence();
+  await bob.next("presence", (p) => p.attrs.from === bob.jid);
   // A decline is no way to write to somebody who has nothing to do with the room.
   carol.send(`<message to='${at(room)}'><x xmlns='${user}'><decline to='bob@localhost'/></x></message>`);
   await bob.none("message", (m) => m.toString().includes("decline"), carol);
