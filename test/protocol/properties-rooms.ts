@@ -238,6 +238,18 @@ export const roomProofs: Record<string, Proof> = {
     const gone = await alice.next("presence", (each) => codesOf(each).includes(307));
     expect(gone.toString()).toContain("Asleep?");
   },
+  async "xmpp.muc.presence.overwrite-to-room"(world) {
+    const alice = await world.login("alice");
+    const room = fresh();
+    await makeRoom(alice, room, "Alice");
+    const answer = (): Promise<Element> => {
+      alice.send(`<presence to='${room}'><show>away</show></presence>`);
+      return alice.next("presence", (each) => each.attrs.type === "error" || each.getChild("show") !== undefined);
+    };
+    expect((await answer()).attrs.from).toBe(`${room}/Alice`);
+    await world.set({ "xmpp.muc.presence.overwrite-to-room": "false" });
+    expect(errorCondition(await answer())).toBe("jid-malformed");
+  },
   async "xmpp.muc.vcard.enabled"(world) {
     const alice = await world.login("alice");
     const room = fresh();

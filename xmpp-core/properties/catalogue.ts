@@ -176,6 +176,10 @@ const reasons: readonly Reason[] = [
     says: "It says when Openfire reads rooms from its database and unloads them; every room is known all the time here, and its past is read when somebody comes in.",
   },
   {
+    keys: /^xmpp\.muc\.join\.presence$/,
+    says: "Whoever comes into a room is always shown who is there, as XEP-0045 §7.2.2 requires.",
+  },
+  {
     keys: /^xmpp\.muc\.join\.self-presence-timeout$/,
     says: "It bounds a wait for the presence of who comes in; here that is queued in the same turn, and nothing waits.",
   },

@@ -63,8 +63,12 @@ export function entering(parts: {
       return undefined;
     }
     if (stanza.type !== undefined) return undefined;
-    if (place.resource === "")
-      return stanzaError("jid-malformed", { text: "A room is entered under a nickname: room@service/nickname." });
+    if (place.resource === "") {
+      const isOwn = hall.services.get(place.label)?.settings().barePresenceIsOwn === true;
+      if (occupant === undefined || device === undefined || !isOwn) return nameless();
+      update(occupant, device, flow);
+      return undefined;
+    }
     const asked = stanza.child(ns.muc, "x");
     if (occupant !== undefined && device !== undefined && asked === undefined && occupant.nick === place.resource) {
       update(occupant, device, flow);
@@ -304,3 +308,6 @@ export function entering(parts: {
     },
   };
 }
+
+const nameless = (): StanzaError =>
+  stanzaError("jid-malformed", { text: "A room is entered under a nickname: room@service/nickname." });

@@ -149,6 +149,8 @@ export interface ServiceSettings {
   readonly discoverMembersOnly: boolean;
   /** Configuration of new rooms. */
   readonly defaults: RoomConfig;
+  /** Whether presence of an occupant to the room's own address counts as sent to his nick. */
+  readonly barePresenceIsOwn: boolean;
   /** Owner of every room, by stored bare address. */
   isSysadmin(person: string): boolean;
   mayCreate(person: string, account: Account | undefined): boolean;

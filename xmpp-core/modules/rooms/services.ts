@@ -22,6 +22,13 @@ const idleReason = property("admin.mucRoom.timeoutKickReason", {
   doc: "What somebody is told who is put out of a room for his silence (firekeeper.muc.tasks.user.idle); unset: a sentence that names the time.",
 });
 
+const barePresence = property("xmpp.muc.presence.overwrite-to-room", {
+  schema: boolean,
+  default: true,
+  impact: "live",
+  doc: "Whether presence that an occupant sends to a room without a nickname, as some clients do, counts as sent to his own; else it is refused.",
+});
+
 const standard: own.DeclaredService = {
   name: "conference",
   subdomain: "conference",
@@ -37,7 +44,7 @@ const idleCheckMs = 60_000;
 /** The room services of the domain, and what properties say of each. Openfire's MultiUserChatManager */
 export const roomServices: RoomFeature = {
   name: "room-services",
-  properties: [enabled, idleReason, own.services, ...own.serviceKeys],
+  properties: [enabled, idleReason, barePresence, own.services, ...own.serviceKeys],
   start(core, rooms): RoomExtension {
     const open = new Map<string, { declared: own.DeclaredService; settings: OwnSettings | undefined }>();
 
@@ -70,7 +77,7 @@ export const roomServices: RoomFeature = {
       }
     }
 
-    for (const one of own.serviceKeys)
+    for (const one of [...own.serviceKeys, barePresence])
       core.watch(one, () => {
         for (const known of open.values()) known.settings = undefined;
       });
@@ -121,6 +128,7 @@ function settingsOf(core: Core, rooms: Rooms, declared: own.DeclaredService): Ow
     listed: !declared.hidden,
     historyNumber: type === "none" ? 0 : type === "all" ? allHistory : get(own.historyNumber),
     idleMs: get(own.idleTime),
+    barePresenceIsOwn: core.properties.get(barePresence),
     discoverLocked: get(own.discoverLocked),
     discoverMembersOnly: get(own.discoverMembersOnly),
     defaults: own.defaultConfig(get, openfireDefaults),
