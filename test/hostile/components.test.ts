@@ -132,3 +132,15 @@ test("guessing is slowed down and then refused, whatever the secret is", async (
   clock.pass(60_000);
   await Promise.all(many);
 });
+
+test("a flood of one component keeps nobody else from being served", async () => {
+  const irc = await TestComponent.join(port, "irc", "secret");
+  const alice = await core.login("alice");
+  const one = "<message from='x@irc.localhost' to='nobody@localhost' type='chat'><body>x</body></message>";
+  irc.send(one.repeat(2000));
+  await alice.ping();
+  await expect.poll(() => irc.connection.inbox.length).toBe(2000);
+  expect(irc.connection.inbox.every((stanza) => stanza.attrs.type === "error")).toBe(true);
+  irc.connection.end();
+  await irc.connection.ended;
+});
