@@ -8,7 +8,7 @@ import { limitsAfterLogin } from "../xml/limits.ts";
 import { rawXml, serialise, text, type Xml, x } from "../xml/writer.ts";
 import { accountTurns } from "./account-turns.ts";
 import { type Core, defineModule } from "./module.ts";
-import { type NodeItem, personalNodeChanged, personalNodes, privateElement } from "./points.ts";
+import { type NodeItem, personalNodeChanged, personalNodes, privateElement } from "./personal-points.ts";
 
 const privately = {
   ...{ access_model: "whitelist", persist_items: "true", send_last_published_item: "never" },

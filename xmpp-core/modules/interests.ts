@@ -16,7 +16,8 @@ import { limitsAfterLogin } from "../xml/limits.ts";
 import type { Stanza } from "../xml/stanza.ts";
 import { type Xml, x } from "../xml/writer.ts";
 import { type Core, defineModule } from "./module.ts";
-import { interestsKnown, interests as interestsPoint, presenceBroadcast } from "./points.ts";
+import { interests as interestsPoint, interestsKnown } from "./personal-points.ts";
+import { presenceBroadcast } from "./points.ts";
 
 const migration = {
   name: "0055_capabilities",

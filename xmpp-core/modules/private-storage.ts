@@ -9,7 +9,7 @@ import { parseDocument } from "../xml/document.ts";
 import { limitsAfterLogin } from "../xml/limits.ts";
 import { rawXml, serialise, x } from "../xml/writer.ts";
 import { type Core, defineModule } from "./module.ts";
-import { type PrivateElement, privateElement } from "./points.ts";
+import { type PrivateElement, privateElement } from "./personal-points.ts";
 
 const active = property("xmpp.privateStorageEnabled", {
   schema: boolean,

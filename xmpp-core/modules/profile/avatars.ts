@@ -10,16 +10,8 @@ import { limitsAfterLogin } from "../../xml/limits.ts";
 import { rawXml, text, type Xml, x } from "../../xml/writer.ts";
 import { accountTurns } from "../account-turns.ts";
 import { type Core, defineModule } from "../module.ts";
-import {
-  cards,
-  type Photo,
-  type PresenceOccasion,
-  personalNodeChanged,
-  personalNodes,
-  photoChanged,
-  presenceAmend,
-  presences,
-} from "../points.ts";
+import { cards, type Photo, personalNodeChanged, personalNodes, photoChanged } from "../personal-points.ts";
+import { type PresenceOccasion, presenceAmend, presences } from "../points.ts";
 import { parseCard } from "./card.ts";
 import { photoHash, sizeOf } from "./photo.ts";
 

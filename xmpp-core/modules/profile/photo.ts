@@ -3,7 +3,7 @@ import type { Element } from "ltx";
 import { ns } from "../../formats/namespaces.ts";
 import { imageType } from "../../routing/account-cards.ts";
 import { text, type Xml, x } from "../../xml/writer.ts";
-import type { Photo } from "../points.ts";
+import type { Photo } from "../personal-points.ts";
 
 /** The id of a picture in XEP-0084 and XEP-0153. */
 export function photoHash({ data }: Photo): string {

@@ -8,7 +8,7 @@ import { read, write } from "../../storage/statement.ts";
 import { join, rawXml, serialise, serialiseChildren, type Xml, x } from "../../xml/writer.ts";
 import { accountTurns } from "../account-turns.ts";
 import { type Core, defineModule } from "../module.ts";
-import { cards, type Photo, photoChanged } from "../points.ts";
+import { cards, type Photo, photoChanged } from "../personal-points.ts";
 import { type FieldName, parseCard, writeCard } from "./card.ts";
 import { hostFields, ownFacts } from "./host-fields.ts";
 import { photoElement, photoHash, photoIn } from "./photo.ts";

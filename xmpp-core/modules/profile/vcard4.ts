@@ -8,7 +8,7 @@ import { read, type Write, write } from "../../storage/statement.ts";
 import { rawXml, serialise, type Xml, x } from "../../xml/writer.ts";
 import type { AccountTurns } from "../account-turns.ts";
 import type { Core } from "../module.ts";
-import { type PersonalNodes, personalNodeChanged, personalNodes } from "../points.ts";
+import { type PersonalNodes, personalNodeChanged, personalNodes } from "../personal-points.ts";
 import { allFields, type Card, canonicalCard, overlaid, parseCard, readCard, without, writeCard } from "./card.ts";
 import { hostFields, ownFacts } from "./host-fields.ts";
 import type { CardStore } from "./vcard.ts";

@@ -1,6 +1,6 @@
 import type { Account } from "../../routing/accounts.ts";
 import type { Core } from "../module.ts";
-import type { PersonalNodes } from "../points.ts";
+import type { PersonalNodes } from "../personal-points.ts";
 import type { Access, Host } from "./access.ts";
 import type { Item } from "./content.ts";
 import { type Entities, storedItemId } from "./entities.ts";

@@ -5,7 +5,7 @@ import type { Write } from "../../storage/statement.ts";
 import type { Ticket } from "../../storage/storage.ts";
 import { x } from "../../xml/writer.ts";
 import type { Core } from "../module.ts";
-import { personalNodeChanged } from "../points.ts";
+import { personalNodeChanged } from "../personal-points.ts";
 import type { Host } from "./access.ts";
 import { type Item, itemElement, shownPayload } from "./content.ts";
 import { type Entities, shownItemId } from "./entities.ts";

@@ -1,7 +1,7 @@
 import { stanzaError } from "../../formats/stanza-error.ts";
 import type { Handlers } from "../../routing/handlers.ts";
 import { type Core, defineModule } from "../module.ts";
-import { personalNodes } from "../points.ts";
+import { personalNodes } from "../personal-points.ts";
 import { access as openAccess } from "./access.ts";
 import type { Engine } from "./engine.ts";
 import { entities as openEntities } from "./entities.ts";
