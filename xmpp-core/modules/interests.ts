@@ -16,7 +16,7 @@ import { limitsAfterLogin } from "../xml/limits.ts";
 import type { Stanza } from "../xml/stanza.ts";
 import { type Xml, x } from "../xml/writer.ts";
 import { type Core, defineModule } from "./module.ts";
-import { interests as interestsPoint, interestsKnown } from "./personal-points.ts";
+import { interestsKnown, interests as interestsPoint } from "./personal-points.ts";
 import { presenceBroadcast } from "./points.ts";
 
 const migration = {
