@@ -7,8 +7,10 @@ import {
   ids,
   isEvent,
   item,
+  ownerRequest,
   publish,
   refusal,
+  request,
   rsm,
   subscribe,
   subscription,
@@ -123,6 +125,8 @@ export const pubsubProofs: Readonly<Record<string, Proof>> = {
   },
   async "firekeeper.pubsub.max-nodes"(world) {
     const alice = await world.login("alice");
+    await create(alice, at, fresh());
+    await publish(alice, "", fresh(), item("a"));
     await world.set({ "firekeeper.pubsub.max-nodes": "1" });
     expect(refusal(await create(alice, at, fresh()))).toBe("not-allowed max-nodes-exceeded");
     expect(refusal(await publish(alice, "", fresh(), item("a")))).toBe("not-allowed max-nodes-exceeded");
@@ -138,6 +142,22 @@ export const pubsubProofs: Readonly<Record<string, Proof>> = {
     expect(outcome(await publish(alice, at, node, item("a", "x".repeat(1100))))).toBe("result");
     await world.set({ "firekeeper.pubsub.max-payload-size": "1024" });
     expect(refusal(await publish(alice, at, node, item("a", "x".repeat(1100))))).toBe("not-acceptable payload-too-big");
+  },
+  async "firekeeper.pubsub.max-bytes"(world) {
+    const alice = await world.login("alice");
+    const node = fresh();
+    const big = (id: string) => publish(alice, "", node, item(id, "x".repeat(30_000)), { max_items: "max" });
+    await world.set({ "firekeeper.pubsub.max-bytes": "65536" });
+    for (const id of ["a", "b"]) expect(outcome(await big(id))).toBe("result");
+    expect(refusal(await big("c"))).toBe("resource-constraint");
+    // What is replaced, taken away or deleted makes room, on every way.
+    await publish(alice, "", node, item("a", "small"));
+    expect(outcome(await big("c"))).toBe("result");
+    expect(refusal(await big("d"))).toBe("resource-constraint");
+    await alice.set(request(`<retract node='${node}'><item id='c'/></retract>`));
+    expect(outcome(await big("d"))).toBe("result");
+    await alice.set(ownerRequest(`<delete node='${node}'/>`));
+    for (const id of ["a", "b"]) expect(outcome(await big(id))).toBe("result");
   },
   async "firekeeper.pubsub.max-subscriptions"(world) {
     const [alice, bob] = await both(world);

@@ -24,6 +24,14 @@ export const largestItem = property("firekeeper.pubsub.max-payload-size", {
   doc: "Largest payload of one item.",
 });
 
+export const mostBytes = property("firekeeper.pubsub.max-bytes", {
+  schema: integer(65_536),
+  default: 104_857_600,
+  impact: "live",
+  unit: "bytes",
+  doc: "Most bytes that the items of one person's nodes have together; the service's nodes may have ten times that.",
+});
+
 export const mostSubscriptions = property("firekeeper.pubsub.max-subscriptions", {
   schema: integer(1, 1_000_000),
   default: 10_000,
@@ -36,6 +44,8 @@ export interface Limits {
   nodes(owner: number): number;
   items(): number;
   payloadBytes(): number;
+  /** Of all items of an owner. */
+  bytes(owner: number): number;
   /** Of one node; affiliations likewise. */
   subscriptions(): number;
 }
@@ -52,6 +62,7 @@ export function limits({ properties }: Core): Limits {
     nodes: (owner) => (owner > 0 ? Math.ceil(properties.get(mostNodes) / 10) : properties.get(mostNodes)),
     items: () => properties.get(mostItems),
     payloadBytes: () => properties.get(largestItem),
+    bytes: (owner) => (owner > 0 ? 1 : 10) * properties.get(mostBytes),
     subscriptions: () => properties.get(mostSubscriptions),
   };
 }

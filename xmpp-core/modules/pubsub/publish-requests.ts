@@ -34,6 +34,10 @@ export const publish: Operation = async (engine, work) => {
     return engine.publishing.makeRoom(host, node, storedIds(engine, name, given));
   });
   if (isStanzaError(room)) return request.error(room);
+  const held = (await engine.core.storage.read(rows.bytesOf, host.owner))[0]?.bytes ?? 0;
+  const more = given.reduce((sum, { payload }) => sum + payload.length, 0);
+  if (held + more > engine.limits.bytes(host.owner))
+    return request.error(stanzaError("resource-constraint", { text: "There is no room for more items here." }));
   // Only a node that is not there costs the count of the others.
   const absent = await engine.store.withNode(host.owner, name, (node) => node === undefined);
   const count = absent ? ((await engine.core.storage.read(rows.countNodes, host.owner))[0]?.number ?? 0) : 0;

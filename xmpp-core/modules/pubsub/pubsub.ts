@@ -6,7 +6,7 @@ import { access as openAccess } from "./access.ts";
 import type { Engine } from "./engine.ts";
 import { entities as openEntities } from "./entities.ts";
 import { events as openEvents } from "./events.ts";
-import { largestItem, mostItems, mostNodes, mostSubscriptions, limits as openLimits } from "./limits.ts";
+import { largestItem, mostBytes, mostItems, mostNodes, mostSubscriptions, limits as openLimits } from "./limits.ts";
 import { personalDefaults, serviceDefaults } from "./options.ts";
 import { pepEnabled, personalEventing, personalHost } from "./pep.ts";
 import { personal } from "./personal.ts";
@@ -29,8 +29,16 @@ export const pubsub = defineModule({
     { spec: "XEP-0222", version: "1.0.1", status: "complete" },
     { spec: "XEP-0223", version: "1.1.1", status: "complete" },
   ],
-  properties: [pepEnabled, ...service.serviceProperties, mostNodes, mostItems, largestItem, mostSubscriptions],
-  migrations: [rows.pubsubMigration, rows.retractedMigration],
+  properties: [
+    pepEnabled,
+    ...service.serviceProperties,
+    mostNodes,
+    mostItems,
+    largestItem,
+    mostBytes,
+    mostSubscriptions,
+  ],
+  migrations: [rows.pubsubMigration, rows.retractedMigration, rows.bytesMigration],
   start,
 });
 

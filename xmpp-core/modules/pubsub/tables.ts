@@ -40,6 +40,25 @@ export const retractedMigration = {
       PRIMARY KEY (node, id)
     ) WITHOUT ROWID;`,
 };
+/** What a node's items weigh, kept by the database itself whatever changes them. */
+export const bytesMigration = {
+  name: "0052_pubsub-bytes",
+  sql: `
+    ALTER TABLE pubsub_node ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;
+    UPDATE pubsub_node SET bytes = (SELECT coalesce(sum(length(payload)), 0) FROM pubsub_item i WHERE i.node = pubsub_node.id);
+    CREATE TRIGGER pubsub_item_added AFTER INSERT ON pubsub_item BEGIN
+      UPDATE pubsub_node SET bytes = bytes + length(new.payload) WHERE id = new.node;
+    END;
+    CREATE TRIGGER pubsub_item_changed AFTER UPDATE OF payload ON pubsub_item BEGIN
+      UPDATE pubsub_node SET bytes = bytes + length(new.payload) - length(old.payload) WHERE id = new.node;
+    END;
+    CREATE TRIGGER pubsub_item_gone AFTER DELETE ON pubsub_item BEGIN
+      UPDATE pubsub_node SET bytes = bytes - length(old.payload) WHERE id = old.node;
+    END;`,
+};
+export const bytesOf = read<[owner: number], { bytes: number | null }>(
+  "SELECT sum(bytes) AS bytes FROM pubsub_node WHERE owner = ?",
+);
 export const putRetracted = write<[node: number, id: string, seq: number]>(
   "INSERT OR REPLACE INTO pubsub_retracted (node, id, seq) VALUES (?, ?, ?)",
 );
