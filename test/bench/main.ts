@@ -39,6 +39,7 @@ const { values } = parseArgs({
     sm: { type: "boolean", default: false },
     agent: { type: "boolean", default: false },
     crowd: { type: "boolean", default: false },
+    people: { type: "string" },
     seconds: { type: "string" },
     help: { type: "boolean", default: false },
   },
@@ -52,6 +53,7 @@ if (values.help) {
   --sm                    chat with stream management and carbons enabled
   --agent                 the agent's looks at a large host, and nothing else
   --crowd                 rooms, presence and nodes with a thousand who read, pages of a large archive, and nothing else
+  --people N              how many for --crowd (default 1000, quick 100); FILL_SECONDS bounds what fills the archive
   --json                  the figures as JSON on standard output, the table on standard error`);
   process.exit();
 }
@@ -72,7 +74,8 @@ const machine = `${cpus().length} x ${cpus()[0]?.model.trim()}, Node ${process.v
 if (values.crowd) {
   // Prosody's and ejabberd's archives take minutes for what they are given here already.
   const archived = (name: SubjectName): number => (values.quick || name !== "firekeeper" ? 20_000 : 1_000_000);
-  console.log(await crowdTable(chosen, { people: values.quick ? 100 : 1000, archived }, machine));
+  const people = Number(values.people ?? (values.quick ? 100 : 1000));
+  console.log(await crowdTable(chosen, { people, archived }, machine));
   process.exit();
 }
 const seconds = Number(values.seconds ?? (values.quick ? 4 : 10));
