@@ -50,6 +50,7 @@ async function startFirekeeper(): Promise<Subject> {
   const service = await startService({
     domain,
     listen: { address: "127.0.0.71", plain: 5222 },
+    readyWithinMs: 120_000,
     host: { users: [{ name: admin.user, password: admin.password }], settings: { "sys.xmpp.adminuser": admin.user } },
     properties: {
       // All accounts are made and log in from one address.
