@@ -61,7 +61,7 @@ async function test(name: SubjectName): Promise<number> {
     if (values.save) {
       const date = new Date().toISOString().slice(0, 10);
       const run = { subject: name, version: subject.version, smack: found.version, date, outcomes: all };
-      await writeFile(new URL(`results/${name}.json`, import.meta.url), `${JSON.stringify(run, undefined, 1)}\n`);
+      await writeFile(new URL(`results/${name}.json`, import.meta.url), `${JSON.stringify(run, undefined, 2)}\n`);
     }
     return await report(all, name);
   } finally {
