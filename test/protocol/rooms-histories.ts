@@ -96,6 +96,7 @@ export const everyRule: Command[] = [
   affiliation("olga", "otto", "member"),
   { do: "message", user: "otto" },
   affiliation("adam", "otto", "none"),
+  { do: "configure", user: "olga", moderated: false, membersOnly: false },
   role("adam", "olga", "participant"),
   affiliation("adam", "olga", "member"),
   affiliation("adam", "olga", "outcast"),
@@ -103,6 +104,9 @@ export const everyRule: Command[] = [
   affiliation("olga", "olga", "member"),
   { do: "restart" },
   role("mia", "otto", "participant"),
+  // Found by chance: whoever was made a member again got his voice back.
+  role("olga", "mia", "visitor"),
+  affiliation("adam", "mia", "member"),
   { do: "configure", user: "adam", moderated: false, membersOnly: true },
   { do: "configure", user: "olga", moderated: true, membersOnly: true },
   affiliation("olga", "mia", "none"),

@@ -164,6 +164,9 @@ function roleAfter(room: RoomState, user: string, before: Affiliation, to: Affil
 /** §10.2; who is not a member leaves a room that becomes members-only. */
 function configure(room: RoomState, command: Command & { do: "configure" }): Outcome {
   if (affiliationOf(room, command.user) !== "owner") return { refused: "forbidden" };
+  // "An implementation MAY grant voice by default to visitors in unmoderated rooms" (§5.1.1): here they get it then.
+  if (room.moderated && !command.moderated)
+    for (const occupant of room.occupants.values()) if (occupant.role === "visitor") occupant.role = "participant";
   room.moderated = command.moderated;
   room.membersOnly = command.membersOnly;
   const removed = new Map<string, 322>();

@@ -34,6 +34,8 @@ export function roleAfter(
   { moderated, membersOnly }: Pick<RoomConfig, "moderated" | "membersOnly">,
 ): Role {
   if (now === "outcast" || (now === "none" && membersOnly)) return "none";
+  // Saying again what somebody is gives nobody voice.
+  if (before === now) return role;
   if (atLeast(now, "admin") || atLeast(before, "admin")) return initialRole(now, { moderated });
   if (now === "member" && role === "visitor") return "participant";
   return now === "none" && before === "member" && role === "participant" ? initialRole(now, { moderated }) : role;
