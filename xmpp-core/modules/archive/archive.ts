@@ -16,7 +16,7 @@ import { type Core, defineModule } from "../module.ts";
 import { commands, countable, discoExtra, storedExtras } from "../points.ts";
 import { clearCommand } from "./clear.ts";
 import { archivePreferences, defaultPolicy, preferencesMigration } from "./preferences.ts";
-import { type ArchiveFilter, answerQuery, archiveFields, fulltextField, highestId, metadataElement } from "./query.ts";
+import { type ArchiveFilter, answerQuery, archiveFields, fulltextField, metadataElement } from "./query.ts";
 import { renameInArchives } from "./renames.ts";
 import { dropLoose, forgetRemoved, leaving, purgeOlder, sweepMigration } from "./sweep.ts";
 import { searchEnabled, type TextIndex, textIndex, textIndexMigration, textQuery } from "./text-index.ts";
@@ -88,6 +88,14 @@ const bounds = `FROM archive a JOIN stanza s ON s.id = a.id WHERE a.owner = ? AN
 const pageUp = read<PageParams, StoredStanza>(`SELECT s.* ${bounds} ORDER BY a.id LIMIT ?`);
 const pageDown = read<PageParams, StoredStanza>(`SELECT s.* ${bounds} ORDER BY a.id DESC LIMIT ?`);
 const countAll = read<PageParams, { number: number }>(`SELECT count(*) AS number FROM (SELECT 1 ${bounds} LIMIT ?)`);
+/** Where the messages themselves need not be looked at. */
+const countEntries = read<
+  [owner: number, from: number, to: number, peer: string, peer2: string, limit: number],
+  { number: number }
+>(
+  `SELECT count(*) AS number FROM
+     (SELECT 1 FROM archive WHERE owner = ? AND id > ? AND id < ? AND (? = '' OR peer = ?) LIMIT ?)`,
+);
 const matching = `FROM archive_text t JOIN archive a ON a.id = t.rowid JOIN stanza s ON s.id = a.id WHERE archive_text MATCH ?
   AND ${bounds.slice(bounds.indexOf("WHERE ") + 6)}`;
 type FoundParams = [text: string, ...PageParams];
@@ -230,8 +238,11 @@ async function query(core: Core, index: TextIndex, request: IqRequest): Promise<
   return answerQuery<StoredStanza>(core, request, {
     fields: core.properties.get(searchEnabled) ? searchFields : [],
     known: async (ids) => (await storage.read(known, account.id, ids))[0]?.number ?? 0,
-    async count(filter) {
-      const counted = params(filter, highestId);
+    async count(filter, limit) {
+      const { from, to, peer, full, ids, words } = filter;
+      if (words === "" && full === "" && ids === "")
+        return (await storage.read(countEntries, account.id, from, to, peer, peer, limit))[0]?.number ?? 0;
+      const counted = params(filter, limit);
       if (filter.words === "") return (await storage.read(countAll, ...counted))[0]?.number ?? 0;
       const text = await found(filter);
       return text === "" ? 0 : ((await storage.read(countFound, text, ...counted))[0]?.number ?? 0);
