@@ -57,12 +57,12 @@ test.skipIf(missing !== undefined)(
   "bob is busy while only his telephone is online, and a chat waits for him",
   async () => {
     // A conversation to write into; then he goes.
-  const before = await core.login("bob");
-  before.presence();
-  before.message(alice.address, "good morning");
-  await alice.heard("bob@chat.example", "good morning");
-  await before.close();
-  const presence =
+    const before = await core.login("bob");
+    before.presence();
+    before.message(alice.address, "good morning");
+    await alice.heard("bob@chat.example", "good morning");
+    await before.close();
+    const presence =
       "<presence xmlns='jabber:client' from='bob@chat.example/phone'><show>dnd</show><status>on the phone</status></presence>";
     const answer = await pbx.iq(
       "set",

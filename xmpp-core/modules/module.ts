@@ -77,7 +77,7 @@ export interface Listener {
   specs(get: <T>(property: Property<T>) => T): readonly ListenSpec[];
 }
 
-/** A typed extension point; its home is modules/points.ts. */
+/** A typed extension point; its homes are modules/*points.ts. */
 export interface Point<T> {
   readonly name: string;
   /** Never set: carries the type. */
