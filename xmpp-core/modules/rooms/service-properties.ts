@@ -16,93 +16,117 @@ import type { RoomConfig } from "./room.ts";
  * `firekeeper.muc.`: they hold for every room service, unless `firekeeper.muc.services` gives one of them another value.
  */
 function own<T, const D extends T | undefined>(key: string, schema: TextSchema<T>, fallback: D, doc: string) {
-  return property<T, D>(`firekeeper.muc.${key}`, { schema, default: fallback, impact: "live", doc });
+  return property<T, D>(key, { schema, default: fallback, impact: "live", doc });
 }
 
 const newRooms = (what: string): string => `In new rooms: ${what}.`;
 
 export const historyType = own(
-  "history.type",
+  "firekeeper.muc.history.type",
   enumeration("none", "number", "all"),
   "number",
   "Which messages of the past newcomers are shown: none, the last ones up to history.maxNumber, or all that a room remembers (1000 at most).",
 );
 export const historyNumber = own(
-  "history.maxNumber",
+  "firekeeper.muc.history.maxNumber",
   integer(0, 1000),
   25,
   "How many messages of the past newcomers are shown at most.",
 );
 export const sysadmins = own(
-  "sysadmin.jid",
+  "firekeeper.muc.sysadmin.jid",
   jidList,
   [],
   "People who are owners of every room; a name without a domain is one of this server.",
 );
 export const discoverLocked = own(
-  "discover.locked",
+  "firekeeper.muc.discover.locked",
   boolean,
   true,
   "Whether rooms that are not configured yet are listed among the public ones.",
 );
 export const discoverMembersOnly = own(
-  "discover.membersOnly",
+  "firekeeper.muc.discover.membersOnly",
   boolean,
   true,
   "Whether public rooms for members only are listed for everybody; false: for those who belong to them.",
 );
 export const createRestricted = own(
-  "create.anyone",
+  "firekeeper.muc.create.anyone",
   boolean,
   false,
   "Whether making rooms is restricted, in spite of its name, which is Openfire's: true leaves it to those whom create.jid, create.all-registered and sysadmin.jid name.",
 );
 export const createRegistered = own(
-  "create.all-registered",
+  "firekeeper.muc.create.all-registered",
   boolean,
   false,
   "Whether everybody with an account here makes rooms although create.anyone restricts it.",
 );
 export const createJids = own(
-  "create.jid",
+  "firekeeper.muc.create.jid",
   jidList,
   [],
   "People who make rooms although create.anyone restricts it; a name without a domain is one of this server.",
 );
 export const idleTime = own(
-  "tasks.user.idle",
+  "firekeeper.muc.tasks.user.idle",
   milliseconds.min(-1),
   -1,
   "Silence after which an occupant is put out of a room; -1: never.",
 );
 
-const bit = (key: string, fallback: boolean, what: string) => own(`room.${key}`, boolean, fallback, newRooms(what));
+const bit = (key: string, fallback: boolean, what: string) => own(key, boolean, fallback, newRooms(what));
 
 /** Of a new room; each goes into one field of its configuration. */
 export const roomDefaults = {
-  publicRoom: bit("publicRoom", true, "listed in the directory"),
-  persistent: bit("persistent", false, "kept when nobody is in them"),
-  moderated: bit("moderated", false, "only who was given voice may speak"),
-  membersOnly: bit("membersOnly", false, "only members may come in"),
-  canOccupantsInvite: bit("canOccupantsInvite", false, "occupants may invite others into rooms for members only"),
-  canOccupantsChangeSubject: bit("canOccupantsChangeSubject", false, "participants may change the subject"),
-  canAnyoneDiscoverJID: bit("canAnyoneDiscoverJID", true, "everybody sees real addresses, not only moderators"),
-  canChangeNickname: bit("canChangeNickname", true, "occupants may change their nicknames"),
-  registrationEnabled: bit("registrationEnabled", true, "people may register with them"),
-  loginRestrictedToNickname: bit("loginRestrictedToNickname", false, "who has registered a nickname must use it"),
-  logEnabled: bit("logEnabled", true, "an archive is kept"),
-  broadcastModerator: bit("broadcastModerator", true, "the presence of moderators is told to others"),
-  broadcastParticipant: bit("broadcastParticipant", true, "the presence of participants is told to others"),
-  broadcastVisitor: bit("broadcastVisitor", true, "the presence of visitors is told to others"),
+  publicRoom: bit("firekeeper.muc.room.publicRoom", true, "listed in the directory"),
+  persistent: bit("firekeeper.muc.room.persistent", false, "kept when nobody is in them"),
+  moderated: bit("firekeeper.muc.room.moderated", false, "only who was given voice may speak"),
+  membersOnly: bit("firekeeper.muc.room.membersOnly", false, "only members may come in"),
+  canOccupantsInvite: bit(
+    "firekeeper.muc.room.canOccupantsInvite",
+    false,
+    "occupants may invite others into rooms for members only",
+  ),
+  canOccupantsChangeSubject: bit(
+    "firekeeper.muc.room.canOccupantsChangeSubject",
+    false,
+    "participants may change the subject",
+  ),
+  canAnyoneDiscoverJID: bit(
+    "firekeeper.muc.room.canAnyoneDiscoverJID",
+    true,
+    "everybody sees real addresses, not only moderators",
+  ),
+  canChangeNickname: bit("firekeeper.muc.room.canChangeNickname", true, "occupants may change their nicknames"),
+  registrationEnabled: bit("firekeeper.muc.room.registrationEnabled", true, "people may register with them"),
+  loginRestrictedToNickname: bit(
+    "firekeeper.muc.room.loginRestrictedToNickname",
+    false,
+    "who has registered a nickname must use it",
+  ),
+  logEnabled: bit("firekeeper.muc.room.logEnabled", true, "an archive is kept"),
+  broadcastModerator: bit(
+    "firekeeper.muc.room.broadcastModerator",
+    true,
+    "the presence of moderators is told to others",
+  ),
+  broadcastParticipant: bit(
+    "firekeeper.muc.room.broadcastParticipant",
+    true,
+    "the presence of participants is told to others",
+  ),
+  broadcastVisitor: bit("firekeeper.muc.room.broadcastVisitor", true, "the presence of visitors is told to others"),
 } as const;
 export const maxUsers = own(
-  "room.maxUsers",
+  "firekeeper.muc.room.maxUsers",
   integer(0, 100_000),
   30,
   newRooms("so many occupants at most; 0: as many as come"),
 );
 export const allowPm = own(
-  "room.allowpm",
+  "firekeeper.muc.room.allowpm",
   enumeration("anyone", "participants", "moderators", "none"),
   "anyone",
   newRooms("who may send private messages"),
