@@ -1,5 +1,6 @@
 import type { Element } from "ltx";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { write } from "../../xmpp-core/storage/statement.ts";
 import { startTestCore, type TestCore } from "../support/core.ts";
 import type { XmppClient } from "../support/xmpp-client.ts";
 
@@ -149,4 +150,22 @@ test("the archive survives a crash", async () => {
   expect((await archiveOf(bob)).entries).toHaveLength(3);
   const metadata = await bob.get(`<metadata xmlns='${mam}'/>`);
   expect(metadata.getChild("metadata", mam)?.getChildElements()).toHaveLength(2);
+});
+
+test("a page of a large archive bears no count; whoever asks for the count alone gets it", async () => {
+  await talk(1);
+  const { accounts, names, storage } = core.server;
+  const many = write<[number: number, bob: number]>(
+    `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
+     INSERT INTO stanza (id, epoch, sender, recipient, type, recipient_archive, payload)
+     SELECT (SELECT max(id) FROM stanza) + i, 1, 'alice@/desk', 'bob@', 'chat', ?, '<body>again</body>' FROM n`,
+  );
+  await storage.write([many.with(10_000, accounts.get(names.primary.id, "bob")?.id ?? 0)]);
+  const count = ({ answer }: { answer: Element }) =>
+    answer.getChild("fin", mam)?.getChild("set")?.getChildText("count") ?? undefined;
+  const set = (inside: string) => `<set xmlns='http://jabber.org/protocol/rsm'>${inside}</set>`;
+  const page = await archiveOf(bob, set("<max>2</max><before/>"));
+  expect(page.entries.map(({ body }) => body)).toEqual(["again", "again"]);
+  expect(count(page)).toBeUndefined();
+  expect(count(await archiveOf(bob, set("<max>0</max>")))).toBe("10001");
 });

@@ -82,8 +82,13 @@ const countAll = read<PageParams, { number: number }>(`SELECT count(*) AS number
 const known = read<[room: number, from: number, ids: string], { number: number }>(
   "SELECT count(*) AS number FROM room_archive WHERE room = ? AND id > ? AND id IN (SELECT value FROM json_each(?))",
 );
-const edges = read<[room: number, from: number], { first: number | null; last: number | null }>(
-  "SELECT min(id) AS first, max(id) AS last FROM room_archive WHERE room = ? AND id > ?",
+// Each in a query of its own finds its end of the index; together they would read the whole archive.
+const edges = read<
+  [room: number, from: number, again: number, fromAgain: number],
+  { first: number | null; last: number | null }
+>(
+  `SELECT (SELECT min(id) FROM room_archive WHERE room = ? AND id > ?) AS first,
+     (SELECT max(id) FROM room_archive WHERE room = ? AND id > ?) AS last`,
 );
 const free = "NOT EXISTS (SELECT 1 FROM offline o WHERE o.id = s.id) AND s.id NOT IN (SELECT archive_id FROM outbound)";
 const oldest = "SELECT id FROM room_archive WHERE id < ? ORDER BY id LIMIT ?";
@@ -173,7 +178,7 @@ export const roomArchive: RoomFeature = {
               const room = readable(rooms, request);
               if ("condition" in room) return request.error(room);
               const from = past.seesFrom(room, rooms.person(request.from)) - 1;
-              const found = (await core.storage.read(edges, room.id, from))[0];
+              const found = (await core.storage.read(edges, room.id, from, room.id, from))[0];
               return request.result(metadataElement(found?.first, found?.last));
             },
           },
