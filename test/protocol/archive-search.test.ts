@@ -4,6 +4,7 @@ import { connectAgent, type TestAgent } from "../support/agent.ts";
 import { startTestCore, type TestCore } from "../support/core.ts";
 import { mamForm, readArchive } from "../support/mam.ts";
 import { type ManualClock, manualClock } from "../support/manual-clock.ts";
+import { makeRoom, say as sayInRoom } from "../support/rooms.ts";
 import { errorCondition } from "../support/stanzas.ts";
 import { XmppClient } from "../support/xmpp-client.ts";
 
@@ -111,6 +112,17 @@ test("thirty days: older messages go at the next run with their words, and the j
   expect((await find(bob, "quokka")).bodies).toEqual(["recent quokka"]);
   expect(rows("SELECT count(*) FROM stanza")).toEqual([[1]]);
   await expect.poll(() => rows("SELECT count(*) FROM archive_text")).toEqual([[1]]);
+});
+
+test("what rooms forget for its age stands in the journal as well", async () => {
+  const room = "den@conference.localhost";
+  await makeRoom(alice, room, "Alice", { persistentroom: "1" });
+  await sayInRoom(alice, room, "an old burrow");
+  agent.events.length = 0;
+  await agent.set({ "firekeeper.muc.archive.days": "2" });
+  clock.pass(3 * dayMs);
+  const journaled = () => agent.events.find((event) => event.event === "used-right" && event.what.endsWith("of rooms"));
+  await expect.poll(journaled).toMatchObject({ who: "server", on: "1 message older than 2 days" });
 });
 
 test("people empty their own archive by a command; the other side keeps what it has", async () => {

@@ -95,6 +95,7 @@ const oldest = "SELECT id FROM room_archive WHERE id < ? ORDER BY id LIMIT ?";
 const purgeBodies = write<[before: number, rows: number]>(
   `DELETE FROM stanza WHERE id IN (SELECT s.id FROM stanza s WHERE s.id IN (${oldest}) AND ${free})`,
 );
+const aged = read<[before: number], { number: number }>("SELECT count(*) AS number FROM room_archive WHERE id < ?");
 const purgeRows = write<[before: number, rows: number]>(`DELETE FROM room_archive WHERE id IN (${oldest})`);
 const inRoom = "SELECT id FROM room_archive WHERE room = ? ORDER BY id LIMIT ?";
 const forgetBodies = write<[room: number, rows: number]>(
@@ -298,9 +299,18 @@ async function purge(core: Core, rooms: Rooms): Promise<void> {
       const young = room.history.findIndex(({ id }) => id >= before);
       room.history.splice(0, young < 0 ? room.history.length : young);
     }
+    const gone = (await core.storage.read(aged, before))[0]?.number ?? 0;
     await core.storage.bulk(async (step) => {
       while ((await step((rows) => [purgeBodies.with(before, rows), purgeRows.with(before, rows)])) > 0);
     });
+    if (gone > 0) {
+      core.report.archivePurged({ messages: gone, olderThanDays: kept });
+      core.rights.used(
+        "server",
+        "purge archives of rooms",
+        `${gone} ${gone === 1 ? "message" : "messages"} older than ${kept} days`,
+      );
+    }
   }
   const before = firstArchiveId(core.clock.now() - looseMs);
   for (let after = 0; ; ) {
