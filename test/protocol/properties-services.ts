@@ -1,5 +1,7 @@
-/** Proofs of the properties of search, contact addresses, last activity, outages and web presence. */
+/** Proofs of the properties of search, contact lists, contact addresses, last activity, outages and web presence. */
 import { expect } from "vitest";
+import { groups, type SharedGroupChange } from "../../xmpp-core/modules/points.ts";
+import type { Account } from "../../xmpp-core/routing/accounts.ts";
 import { read } from "../../xmpp-core/storage/statement.ts";
 import { command, runCommand } from "../support/commands.ts";
 import { consoleClient } from "../support/console-client.ts";
@@ -147,5 +149,25 @@ export const serviceProofs: Record<string, Proof> = {
     await runCommand(alice, webPresence, { shown: ["1"] });
     expect((await page.get("/status/alice/text")).text).toBe("online\n");
     await command(alice, webPresence, { shown: ["0"] });
+  },
+  // seeds M38: "Name (Extension)", as the host chose
+  async "firekeeper.roster.contact-name"(world) {
+    const { core, accounts, names, storage } = world.core.server;
+    const person = (name: string) => accounts.get(names.primary.id, name) as Account;
+    const [point] = core.offered(groups);
+    const group = { name: "Desk", displayName: "Desk", showInRoster: "onlyGroup", groupList: [] } as const;
+    const apply = async (...changes: SharedGroupChange[]) => {
+      const prepared = point?.prepare(changes);
+      await storage.write(prepared?.writes ?? []);
+      prepared?.done();
+    };
+    await apply({ kind: "set", group, origin: "local" });
+    await apply({ kind: "members", group: "Desk", add: [person("alice"), person("bob")], remove: [] });
+    const alice = await world.login("alice");
+    expect((await alice.roster()).contacts.get("bob@localhost")?.name).toBe("bob");
+    await world.set({ "firekeeper.roster.contact-name": "{name} at work[ ({phone})]" });
+    const push = await alice.next("iq", (stanza) => stanza.attrs.type === "set");
+    expect(push.getChild("query")?.getChild("item")?.attrs.name).toBe("bob at work");
+    await apply({ kind: "remove", name: "Desk" });
   },
 };

@@ -59,6 +59,8 @@ export interface SharedContacts {
 }
 export interface SharedContact {
   readonly account: Account;
+  /** The name that contact lists show. */
+  readonly label: string;
   readonly subscription: "both" | "to" | "from";
   readonly groups: readonly string[];
 }

@@ -1,4 +1,4 @@
-import type { Account, Accounts } from "../../routing/accounts.ts";
+import type { Accounts } from "../../routing/accounts.ts";
 import type { Names } from "../../routing/names.ts";
 import { text, type Xml, x } from "../../xml/writer.ts";
 import type { SharedContact, SharedContacts } from "../points.ts";
@@ -23,18 +23,13 @@ export function shownContact(item: Item | undefined, shared: SharedContact | und
   const own = item?.groups ?? [];
   return {
     contact: item?.contact ?? contactOf(shared.account),
-    name: item?.name ?? labelOf(shared.account),
+    name: item?.name ?? shared.label,
     subscription: item === undefined ? shared.subscription : "both",
     ask: false,
     approved: item?.approved ?? false,
     groups: [...own, ...shared.groups.filter((group) => !own.includes(group))],
     shared: true,
   };
-}
-
-/** The name of a contact that the user gave none. */
-export function labelOf(account: Account): string {
-  return account.displayName ?? account.name;
 }
 
 /** Every contact of an account, in no particular order. */

@@ -2,6 +2,7 @@ import { CodedError } from "../../errors.ts";
 import type { Account } from "../../routing/accounts.ts";
 import type { Write } from "../../storage/statement.ts";
 import type { SharedGroupChange } from "../points.ts";
+import { contactName } from "./contact-names.ts";
 import type { Group, Person, Sharing } from "./sharing.ts";
 import * as tables from "./tables.ts";
 
@@ -136,7 +137,7 @@ export function withPeople(before: Sharing, changed: ReadonlyMap<number, Person 
   return { groups, people, listed };
 }
 
-export function personOf(account: Account): Person {
-  const { name, displayName, enabled } = account;
-  return { account, name, label: displayName ?? name, active: enabled && !account.probe };
+export function personOf(account: Account, pattern: string): Person {
+  const { name, enabled } = account;
+  return { account, name, label: contactName(pattern, account), active: enabled && !account.probe };
 }

@@ -10,6 +10,7 @@ import {
   sharedContacts,
   sharedContactsChanged,
 } from "../points.ts";
+import { contactNames } from "./contact-names.ts";
 import { edit, personOf, type Touched, withPeople } from "./edits.ts";
 import {
   type Group,
@@ -31,12 +32,17 @@ import * as tables from "./tables.ts";
 export const sharedGroups = defineModule({
   name: "shared-groups",
   implements: [],
+  properties: [contactNames],
   migrations: [tables.sharedGroupsMigration],
   start,
 });
 
+// Everybody would be told of everybody: beyond this clients see new names when they ask for their lists again.
+const mostRenamed = 1000;
+
 function start(core: Core) {
   const { accounts, storage, names } = core;
+  const pattern = (): string => core.properties.get(contactNames);
   /** People who changed since `held` was made: entered together when somebody looks, since each entering copies. */
   const moving = new Map<number, Person | undefined>();
   let held: Sharing = { groups: new Map(), people: new Map(), listed: new Map() };
@@ -101,7 +107,7 @@ function start(core: Core) {
     }
     const people = new Map<number, ReturnType<typeof personOf>>();
     for (const account of [...accounts.all(), ...accounts.contacts()])
-      if (account.served === served) people.set(account.id, personOf(account));
+      if (account.served === served) people.set(account.id, personOf(account, pattern()));
     const loaded = rows.map((row): [string, Group] => [row.name, groupOf(row, sets.get(row.id)?.ids ?? new Set())]);
     state.now = { groups: new Map(loaded), people, listed };
   }
@@ -125,7 +131,7 @@ function start(core: Core) {
   function changePerson(account: Account, gone = false): void {
     if (account.served !== names.primary.id) return;
     if (told === undefined) told = state.now;
-    moving.set(account.id, gone ? undefined : personOf(account));
+    moving.set(account.id, gone ? undefined : personOf(account, pattern()));
     movedPeople.add(account.id);
   }
 
@@ -133,6 +139,16 @@ function start(core: Core) {
     changePerson(account);
     tellLater();
   }
+
+  core.watch(contactNames, () => {
+    const people = [...state.now.people.values()];
+    if (people.length > mostRenamed)
+      for (const { account } of people) moving.set(account.id, personOf(account, pattern()));
+    else if (people.length > 0) {
+      for (const { account } of people) changePerson(account);
+      tellLater();
+    }
+  });
 
   function leave(account: Account): Write[] {
     going.add(account);

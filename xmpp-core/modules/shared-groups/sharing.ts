@@ -105,7 +105,8 @@ export function relation(sharing: Sharing, perspective: Perspective, other: numb
   }
   const seen = perspective.own.some((group) => maySee(sharing, group, other));
   if (!sees && !seen) return undefined;
-  return { account: person.account, subscription: sees ? (seen ? "both" : "to") : "from", groups };
+  const subscription = sees ? (seen ? "both" : "to") : "from";
+  return { account: person.account, label: person.label, subscription, groups };
 }
 
 /** Every other account that `relation` has an answer for, once. */
