@@ -101,7 +101,8 @@ function copyTo(
   shut: readonly Blocking[] = [],
 ): void {
   for (const session of account.sessions) {
-    if (session === flow.sender || !carbonsOn.get(session) || flow.targets.includes(session)) continue;
+    const gets = session === flow.sender || session === flow.deferred || flow.targets.includes(session);
+    if (gets || !carbonsOn.get(session)) continue;
     if (shut.some((one) => one.hidesMessage?.(session, flow.from))) continue;
     flow.copies.push({ session, render: () => copyFor(flow, session, direction) });
   }

@@ -114,7 +114,9 @@ export const offline = defineModule({
 
     function store(flow: MessageFlow) {
       const account = flow.recipient;
-      if (account === undefined || flow.targets.length > 0 || !flow.lasting) return undefined;
+      if (account === undefined || !flow.lasting) return undefined;
+      if (receiving.size > 0) defer(flow, account);
+      if (flow.targets.length > 0 || flow.claimed) return undefined;
       const wanted = properties.get(policy);
       if (wanted === "bounce") return notKept();
       if (wanted === "drop") {
@@ -135,24 +137,50 @@ export const offline = defineModule({
       return undefined;
     }
 
+    /** What comes for a session that is being handed what waited goes behind it, so into the same store. */
+    function defer(flow: MessageFlow, account: Account): void {
+      const session = receiving.get(account.id);
+      if (session === undefined || !flow.targets.includes(session)) return;
+      flow.targets = flow.targets.filter((target) => target !== session);
+      flow.deferred = session;
+      flow.claimed = true;
+      const bytes = flow.stanza.bytes.length;
+      used.set(account.id, (used.get(account.id) ?? 0) + bytes);
+      flow.writes.push(putOffline.with(account.id, flow.keep(), bytes));
+    }
+
     /** Hands over everything that waits, in order, as part of one commit with the rows that remember it for a managed session. */
     async function handOver(session: Session): Promise<void> {
       const { account } = session;
-      if (!used.has(account.id) || session.ended) return;
-      const rows = await storage.read(waiting, account.id);
-      if (session.ended) return;
-      used.delete(account.id);
-      const last = rows.at(-1);
-      if (last === undefined) return;
-      for (const row of rows) sendStored(core, session, row);
-      // Without stream management "delivered" means written: the rows go once that has been done.
-      core.sessions.commit(session, [takeOffline.with(account.id, last.id)], () => void recount(account.id));
+      if (!used.has(account.id)) return;
+      try {
+        // What comes while rows are read is the next round's.
+        while (used.has(account.id) && !session.ended) {
+          receiving.set(account.id, session);
+          used.delete(account.id);
+          const rows = await storage.read(waiting, account.id);
+          const last = rows.at(-1);
+          if (session.ended || last === undefined) return;
+          for (const row of rows) sendStored(core, session, row);
+          // Without stream management "delivered" means written: the rows go once that has been done.
+          const taken = core.sessions.commit(session, [takeOffline.with(account.id, last.id)]);
+          await storage.settled(taken);
+        }
+      } finally {
+        if (receiving.get(account.id) === session) receiving.delete(account.id);
+        // Whether anything is left, for the next who comes.
+        await recount(account.id);
+      }
     }
+
+    /** The session of each account that is being handed what waited. */
+    const receiving = new Map<number, Session>();
 
     /** Hand-overs of one account follow each other: two devices that come at once must not both get everything. */
     const handing = new Map<number, Promise<void>>();
     function handOverNext(session: Session): void {
       const { id } = session.account;
+      if (used.has(id) && !receiving.has(id)) receiving.set(id, session);
       const next = (handing.get(id) ?? Promise.resolve())
         .then(() => handOver(session))
         .catch((error: unknown) => core.report.wrong({ what: "handing over offline messages", error }))

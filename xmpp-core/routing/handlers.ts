@@ -179,6 +179,8 @@ export interface MessageFlow {
   readonly recipient: Account | undefined;
   /** Sessions that get the message itself (decided before `store`, by RFC 6121 §8.5). */
   targets: readonly Session[];
+  /** A session that was among them and gets the message behind what it is being handed at this moment. */
+  deferred: Session | undefined;
   /** A message that should outlive the moment (formats/hints.ts): body, receipt, marker …, and no hint against it. */
   readonly lasting: boolean;
   /** Somebody will deliver it later (offline storage): it is not refused although nobody is there. */

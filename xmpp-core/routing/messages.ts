@@ -58,6 +58,7 @@ class Flow implements MessageFlow {
   readonly recipient: Account | undefined;
   readonly lasting: boolean;
   targets: readonly Session[] = [];
+  deferred: Session | undefined = undefined;
   claimed = false;
   archiveId = 0;
   senderArchive: number | undefined = undefined;
