@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { escapeXML } from "ltx";
@@ -19,9 +19,13 @@ export const finch: ClientProgram = finchWith({});
 export interface FinchOptions {
   /** Further settings of the account, by the names that libpurple gives them. */
   readonly settings?: Readonly<Record<string, string>>;
+  /** A picture of the user's, PNG. */
+  readonly icon?: Buffer;
+  /** A chat as "Add Chat" writes it down, joined at login. */
+  readonly chat?: { readonly room: string; readonly server: string; readonly handle: string };
 }
 
-export function finchWith({ settings = {} }: FinchOptions): ClientProgram {
+export function finchWith({ settings = {}, icon, chat }: FinchOptions): ClientProgram {
   return {
     name: "Finch",
     async missing() {
@@ -48,7 +52,11 @@ export function finchWith({ settings = {} }: FinchOptions): ClientProgram {
         await directory.remove();
       };
       try {
-        await writeFile(join(directory.path, "accounts.xml"), accountsXml(account, address, settings));
+        const withIcon = icon === undefined ? settings : { ...settings, buddy_icon: "own.png" };
+        await writeFile(join(directory.path, "accounts.xml"), accountsXml(account, address, withIcon));
+        await mkdir(join(directory.path, "icons"));
+        if (icon !== undefined) await writeFile(join(directory.path, "icons/own.png"), icon);
+        if (chat !== undefined) await writeFile(join(directory.path, "blist.xml"), chatXml(address, chat));
         await writeFile(join(directory.path, "prefs.xml"), prefsXml);
         const environment = ["-e", `HOME=${directory.path}`, "-e", "LC_ALL=C.UTF-8", "-e", "TERM=screen-256color"];
         const size = ["-x", "160", "-y", "50"];
@@ -118,11 +126,25 @@ function accountsXml(account: Account, address: string, settings: Readonly<Recor
 `;
 }
 
+function chatXml(address: string, chat: NonNullable<FinchOptions["chat"]>): string {
+  const components = Object.entries(chat).map(
+    ([name, value]) => `<component name='${name}'>${escapeXML(value)}</component>`,
+  );
+  return `<?xml version='1.0' encoding='UTF-8' ?>
+<purple version='1.0'><blist><group name='Chats'>
+  <chat proto='prpl-jabber' account='${escapeXML(address)}/finch'>${components.join("")}
+    <setting name='gnt-autojoin' type='bool'>1</setting>
+  </chat>
+</group></blist></purple>
+`;
+}
+
 /** Conversations and the account's own comings and goings go into text files; contacts who are away are shown too. */
 const prefsXml = `<?xml version='1.0' encoding='UTF-8' ?>
 <pref version='1' name='/'>
   <pref name='purple'><pref name='logging'>
     <pref name='log_ims' type='bool' value='1'/>
+    <pref name='log_chats' type='bool' value='1'/>
     <pref name='log_system' type='bool' value='1'/>
     <pref name='format' type='string' value='txt'/>
   </pref></pref>
