@@ -142,6 +142,15 @@ export const roomProofs: Record<string, Proof> = {
     await expect.poll(() => stored(world, alice, "of no archive")).toBe(0);
     expect(await stored(world, alice, "old")).toBe(0);
   },
+  async "firekeeper.muc.public-logs"(world) {
+    const alice = await world.login("alice");
+    const room = fresh();
+    await makeRoom(alice, room, "Alice");
+    const wish = async () => (await configure(alice, room, { "firekeeper#publiclog": "1" })).attrs.type;
+    expect(await wish()).toBe("error");
+    await world.set({ "firekeeper.muc.public-logs": "true" });
+    expect(await wish()).toBe("result");
+  },
   async "firekeeper.muc.room.preserveHistOnRoomDeletion"(world) {
     const alice = await world.login("alice");
     for (const [body, value, left] of [

@@ -4,6 +4,7 @@ import type { RoomFeature } from "./extensions.ts";
 import { roomHats } from "./hats.ts";
 import { roomModeration } from "./moderation.ts";
 import { roomPresets } from "./presets.ts";
+import { roomPublicLog } from "./public-log.ts";
 import { roomRegistration } from "./registration.ts";
 import { roomSearch } from "./search.ts";
 import { roomServices } from "./services.ts";
@@ -15,6 +16,7 @@ export const roomFeatures: readonly RoomFeature[] = [
   roomServices,
   roomArchive,
   roomPresets,
+  roomPublicLog,
   roomModeration,
   roomRegistration,
   roomAvatars,
