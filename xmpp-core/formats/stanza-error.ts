@@ -53,6 +53,11 @@ export function stanzaError(
   return { kind: "stanza error", condition, ...details, type: details.type ?? stanzaErrorTypes[condition] };
 }
 
+/** What was asked could not be put on disk; nothing of it was done. */
+export const notStored: StanzaError = stanzaError("resource-constraint", {
+  text: "The server cannot store this at the moment. Please try again later.",
+});
+
 export function isStanzaError(value: unknown): value is StanzaError {
   return typeof value === "object" && value !== null && "kind" in value && value.kind === "stanza error";
 }

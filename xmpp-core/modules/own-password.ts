@@ -6,7 +6,7 @@ import { deriveCredentials, formatCredentials, parseCredentials, preparePassword
 import { scramIterations } from "../auth/properties.ts";
 import { CodedError } from "../errors.ts";
 import { ns } from "../formats/namespaces.ts";
-import { type StanzaError, stanzaError } from "../formats/stanza-error.ts";
+import { notStored, type StanzaError, stanzaError } from "../formats/stanza-error.ts";
 import { property } from "../properties/property.ts";
 import { boolean, integer } from "../properties/text-schema.ts";
 import type { Account } from "../routing/accounts.ts";
@@ -88,9 +88,6 @@ export async function stored(core: Core, writes: readonly Write[]): Promise<bool
   }
 }
 
-export const notStored = (): StanzaError =>
-  stanzaError("resource-constraint", { text: "The server cannot store this at the moment. Please try again later." });
-
 /**
  * Changes the password of a session's account. Once it is in force the account's other sessions end: whoever has the
  * former password is out, the one who asked stays. Undefined: done.
@@ -117,7 +114,7 @@ async function setHere(core: Core, account: Account, password: string): Promise<
   );
   if (await stored(core, result)) return undefined;
   undo();
-  return notStored();
+  return notStored;
 }
 
 async function giveBack(core: Core, account: Account, password: string): Promise<StanzaError | undefined> {

@@ -2,7 +2,7 @@ import { LRUCache } from "lru-cache";
 import type { Element } from "ltx";
 import { placesOf } from "../auth/slow-down.ts";
 import { ns } from "../formats/namespaces.ts";
-import { type StanzaError, stanzaError } from "../formats/stanza-error.ts";
+import { notStored, type StanzaError, stanzaError } from "../formats/stanza-error.ts";
 import { prepareLocal } from "../jid/jid.ts";
 import { property } from "../properties/property.ts";
 import { boolean } from "../properties/text-schema.ts";
@@ -12,7 +12,7 @@ import { isTrusted } from "../stream/login.ts";
 import { text, x } from "../xml/writer.ts";
 import { endSessionsOf, eraseLocal, makeLocal } from "./local-accounts.ts";
 import { type Core, defineModule } from "./module.ts";
-import { badPassword, changeOwn, leastLength, notStored, passwordCommand, passwords, refusal } from "./own-password.ts";
+import { badPassword, changeOwn, leastLength, passwordCommand, passwords, refusal } from "./own-password.ts";
 import { commands, discoExtra } from "./points.ts";
 
 /** Openfire's default is true. */
@@ -122,7 +122,7 @@ async function make(core: Core, request: StrangerRequest, admitted: (remote: str
   if (bad !== undefined) return request.error(bad);
   const made = await makeLocal(core, served, { name }, password);
   if (made === "taken") return taken();
-  if (made === "not-stored") return request.error(notStored());
+  if (made === "not-stored") return request.error(notStored);
   core.report.registered({ name, remote });
   return request.result();
 }
@@ -163,7 +163,7 @@ async function giveUp(core: Core, request: IqRequest): Promise<IqAnswer> {
   if (!core.properties.get(inband)) return request.error(closed());
   if (request.element.getChildElements().length !== 1) return request.error(stanzaError("bad-request"));
   endSessionsOf(core, account, gone, session);
-  if (!(await eraseLocal(core, account))) return request.error(notStored());
+  if (!(await eraseLocal(core, account))) return request.error(notStored);
   core.report.unregistered({ name: account.name });
   // The answer goes out before the stream ends.
   setImmediate(() => endSessionsOf(core, account, gone));

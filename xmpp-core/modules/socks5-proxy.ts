@@ -1,11 +1,10 @@
 import { createHash } from "node:crypto";
-import { z } from "zod";
 import { ns } from "../formats/namespaces.ts";
 import { stanzaError } from "../formats/stanza-error.ts";
 import type { ListenSpec } from "../frames.ts";
 import { formatJid, parseJid } from "../jid/jid.ts";
 import { property } from "../properties/property.ts";
-import { addressList, boolean, host, port, type TextSchema } from "../properties/text-schema.ts";
+import { addressList, boolean, host, port, serviceLabel } from "../properties/text-schema.ts";
 import type { IqAnswer, IqRequest } from "../routing/handlers.ts";
 import { networkInterface } from "../stream/properties.ts";
 import type { Connection } from "../transport/connection.ts";
@@ -41,19 +40,6 @@ const proxiesOfTransfers = property("firekeeper.proxy.proxy-protocol-from", {
   impact: "live",
   doc: "Addresses and networks of TCP proxies in front of the file transfer proxy's port, as firekeeper.client.proxy-protocol-from is for clients.",
 });
-
-/** One label below the domain, as it stands in an address. */
-const serviceLabel: TextSchema<string> = {
-  type: "text",
-  zod: z
-    .string()
-    .trim()
-    .toLowerCase()
-    .regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/),
-  write: (value) => value,
-  rule: "one label of a host name: letters, digits and hyphens",
-  hint: (refused) => `For example proxy, not ${JSON.stringify(refused.slice(0, 80))}.`,
-};
 
 const serviceName = property("xmpp.proxy.service", {
   schema: serviceLabel,

@@ -1,4 +1,5 @@
 import { booleanOf, field, formElement, parseForm } from "../formats/data-form.ts";
+import { notStored } from "../formats/stanza-error.ts";
 import { prepareLocal } from "../jid/jid.ts";
 import { property } from "../properties/property.ts";
 import { boolean } from "../properties/text-schema.ts";
@@ -7,7 +8,7 @@ import { read, write } from "../storage/statement.ts";
 import { text, x } from "../xml/writer.ts";
 import { refusedFor } from "./command-forms.ts";
 import { type Core, defineModule } from "./module.ts";
-import { notStored, stored } from "./own-password.ts";
+import { stored } from "./own-password.ts";
 import { type CommandAsk, type CommandStep, commands, type PageAnswer, publicPages } from "./points.ts";
 import { type ShownPresence, shownPresence } from "./shown-presence.ts";
 
@@ -82,7 +83,7 @@ function start(core: Core) {
           fields: [{ ...field("shown", shown.has(account.id)), type: "boolean", label: "Show my status on web pages" }],
         }),
       };
-    if (!(await choose(account, agreed))) return { is: "error", error: notStored() };
+    if (!(await choose(account, agreed))) return { is: "error", error: notStored };
     const place = core.webAddress(session.view);
     if (!agreed || place === undefined) return { is: "completed", note: agreed ? "Shown." : "No longer shown." };
     return { is: "completed", note: `Shown at ${place}/status/${account.name}` };

@@ -176,7 +176,8 @@ export const text: TextSchema<string> = {
   hint: () => "Delete the key to return to the default.",
 };
 
-const hostLabel = /^(?!-)[a-z0-9-]{1,63}(?<!-)$/;
+/** One label of a host name, lower case. RFC 1123 §2.1 */
+export const hostLabel = /^(?!-)[a-z0-9-]{1,63}(?<!-)$/;
 
 /** Canonical form of a host name or IP address: lower case, A-labels, no final dot, IPv6 compressed. Undefined when it is neither. */
 export function canonicalHost(given: string): string | undefined {
@@ -203,6 +204,15 @@ export const host: TextSchema<string> = {
     /[:/]/.test(refused)
       ? "Without scheme, path and port: chat.example.org"
       : "For example chat.example.org or 192.0.2.7.",
+};
+
+/** The first label of a service's address, `proxy` of `proxy.example.org`. */
+export const serviceLabel: TextSchema<string> = {
+  type: "text",
+  zod: z.string().trim().toLowerCase().regex(hostLabel),
+  write: (value) => value,
+  rule: "one label of a host name: letters, digits and hyphens",
+  hint: (refused) => `For example chat, for chat.example.org, not ${JSON.stringify(refused.slice(0, 80))}.`,
 };
 
 function canonicalText(canonical: (given: string) => string | undefined): z.ZodType<string, string> {

@@ -1,7 +1,7 @@
 import type { Element } from "ltx";
 import { malformedAddress } from "../formats/malformed-address.ts";
 import { ns } from "../formats/namespaces.ts";
-import { errorElement, errorReply, type StanzaError, stanzaError } from "../formats/stanza-error.ts";
+import { errorElement, errorReply, notStored, type StanzaError, stanzaError } from "../formats/stanza-error.ts";
 import { bare, formatJid, type Jid, parseJid } from "../jid/jid.ts";
 import type { Report } from "../report.ts";
 import { parseStanza } from "../xml/document.ts";
@@ -242,9 +242,6 @@ export function iqRoad(parts: {
       }
       const result = x("iq", { type: "result", id: stanza.id, from: responder, to: sender.address }, answer.payload);
       if (answer.after === undefined) return sender.send(result, 0);
-      const notStored = stanzaError("resource-constraint", {
-        text: "The server cannot store this at the moment. Please try again later.",
-      });
       const instead = (): string => errorReply(stanza, notStored, { from: responder, to: sender.address }) ?? "";
       sender.send(result, answer.after, { is: "answer", instead });
     };

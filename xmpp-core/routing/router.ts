@@ -1,7 +1,7 @@
 import type { Element } from "ltx";
 import { CodedError } from "../errors.ts";
 import { malformedAddress } from "../formats/malformed-address.ts";
-import { errorElement, errorReply, type StanzaError, stanzaError } from "../formats/stanza-error.ts";
+import { errorElement, errorReply, notStored, type StanzaError, stanzaError } from "../formats/stanza-error.ts";
 import { formatJid, type Jid, parseJid } from "../jid/jid.ts";
 import type { Report } from "../report.ts";
 import type { Stanza } from "../xml/stanza.ts";
@@ -250,7 +250,3 @@ export function router(parts: RouterParts): Router {
   };
   return self;
 }
-
-const notStored = stanzaError("resource-constraint", {
-  text: "The server cannot store this at the moment. Please try again later.",
-});

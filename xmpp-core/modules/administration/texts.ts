@@ -1,3 +1,4 @@
+import { notStored } from "../../formats/stanza-error.ts";
 /** The message of the day, told once to everybody, and the welcome, told to newcomers when they first log in. XEP-0133 §4.24 to §4.28 */
 
 import type { Field } from "../../formats/data-form.ts";
@@ -8,7 +9,7 @@ import { read, type Write, write } from "../../storage/statement.ts";
 import { tell } from "../announcements.ts";
 import { askFor, completed, refusedFor, submittedText } from "../command-forms.ts";
 import type { Core } from "../module.ts";
-import { notStored, stored } from "../own-password.ts";
+import { stored } from "../own-password.ts";
 import { becameAvailable, type CommandAsk, type CommandStep } from "../points.ts";
 
 export const textsMigration = {
@@ -84,7 +85,7 @@ export function standingTexts(core: Core) {
     what: string,
     enter: () => void,
   ): Promise<CommandStep> {
-    if (!(await stored(core, writes))) return { is: "error", error: notStored() };
+    if (!(await stored(core, writes))) return { is: "error", error: notStored };
     enter();
     core.rights.used(ask.session.bareAddress, what, ask.served.name);
     return completed(undefined);

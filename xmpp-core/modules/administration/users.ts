@@ -1,3 +1,4 @@
+import { notStored } from "../../formats/stanza-error.ts";
 /** Commands that make, remove, disable and end users of the server's own. XEP-0133 §4.1 to §4.4 */
 
 import { type Field, parseForm, singleValueOf } from "../../formats/data-form.ts";
@@ -14,7 +15,7 @@ import {
 } from "../command-forms.ts";
 import { endSessionsOf, eraseLocal, makeLocal } from "../local-accounts.ts";
 import type { Core } from "../module.ts";
-import { badPassword, notStored, stored } from "../own-password.ts";
+import { badPassword, stored } from "../own-password.ts";
 import type { CommandAsk, CommandStep } from "../points.ts";
 
 const longestText = 256;
@@ -22,7 +23,7 @@ const longestText = 256;
 /** The commands by the ends of their nodes, with what lists call them. */
 export function userCommands(core: Core) {
   const used = (ask: CommandAsk, what: string, on: string): void => core.rights.used(ask.session.bareAddress, what, on);
-  const notKept: CommandStep = { is: "error", error: notStored() };
+  const notKept: CommandStep = { is: "error", error: notStored };
 
   async function add(ask: CommandAsk): Promise<CommandStep> {
     const form = ask.form && parseForm(ask.form);

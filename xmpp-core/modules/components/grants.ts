@@ -1,9 +1,9 @@
 import { z } from "zod";
-import { listOf } from "../../properties/text-schema.ts";
+import { hostLabel, listOf } from "../../properties/text-schema.ts";
 import type { ComponentGrants } from "../component-points.ts";
 
 /** One label below the domain, as components bear it. */
-export const componentLabel = z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/);
+export const componentLabel = z.string().regex(hostLabel);
 
 type Right =
   | { readonly is: "delegate"; readonly namespace: string; readonly attributes: readonly string[] }

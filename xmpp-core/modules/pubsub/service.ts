@@ -1,10 +1,9 @@
-import { z } from "zod";
 import { formElement, formIn, singleValueOf } from "../../formats/data-form.ts";
 import { ns } from "../../formats/namespaces.ts";
 import { stanzaError } from "../../formats/stanza-error.ts";
 import { parseJid } from "../../jid/jid.ts";
 import { property } from "../../properties/property.ts";
-import { boolean, integer, jidList, seconds, type TextSchema } from "../../properties/text-schema.ts";
+import { boolean, integer, jidList, seconds, serviceLabel } from "../../properties/text-schema.ts";
 import type { Account } from "../../routing/accounts.ts";
 import type { IqHandler, OpenRequest, ServiceStanza } from "../../routing/handlers.ts";
 import { x } from "../../xml/writer.ts";
@@ -24,18 +23,6 @@ const enabled = property("xmpp.pubsub.enabled", {
   doc: "Whether the PubSub service is open; nodes of persons have xmpp.pep.enabled.",
 });
 
-/** One label below the domain, as it stands in an address. */
-const serviceLabel: TextSchema<string> = {
-  type: "text",
-  zod: z
-    .string()
-    .trim()
-    .toLowerCase()
-    .regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/),
-  write: (value) => value,
-  rule: "one label of a host name: letters, digits and hyphens",
-  hint: (refused) => `For example pubsub, not ${JSON.stringify(refused.slice(0, 80))}.`,
-};
 const serviceName = property("xmpp.pubsub.service", {
   schema: serviceLabel,
   default: "pubsub",

@@ -3,6 +3,7 @@ import { type Property, property } from "../../properties/property.ts";
 import {
   boolean,
   enumeration,
+  hostLabel,
   integer,
   jidList,
   milliseconds,
@@ -155,7 +156,6 @@ export interface DeclaredService {
   readonly values: ReadonlyMap<string, string>;
 }
 
-const label = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 const word = /^([^\s="]+)=(?:"([^"]*)"|([^\s"]*))$/;
 
 /** `teams subdomain=team former=chat description="Team rooms" room.persistent=true; support`; a string says what is wrong. */
@@ -163,7 +163,7 @@ export function parseServices(given: string): readonly DeclaredService[] | strin
   const found: DeclaredService[] = [];
   for (const part of given.split(";").filter((each) => each.trim() !== "")) {
     const [name = "", ...words] = part.match(/(?:[^\s"]|"[^"]*")+/g) ?? [];
-    if (!label.test(name)) return `"${name.slice(0, 80)}" cannot be a service's name.`;
+    if (!hostLabel.test(name)) return `"${name.slice(0, 80)}" cannot be a service's name.`;
     const service = serviceOf(name, words);
     if (typeof service === "string") return `${name}: ${service}`;
     found.push(service);
@@ -192,7 +192,7 @@ function serviceOf(name: string, words: readonly string[]): DeclaredService | st
       values.set(key, value);
     }
   }
-  const strange = [subdomain, ...former].find((each) => !label.test(each));
+  const strange = [subdomain, ...former].find((each) => !hostLabel.test(each));
   return strange === undefined
     ? { name, subdomain, former, description, hidden, values }
     : `"${strange.slice(0, 80)}" is no label of a host name.`;

@@ -3,7 +3,7 @@ import { ns } from "../../formats/namespaces.ts";
 import { type PageRequest, pageElement, parsePageRequest } from "../../formats/rsm.ts";
 import { stanzaError } from "../../formats/stanza-error.ts";
 import { property } from "../../properties/property.ts";
-import { boolean, host, jidList, list } from "../../properties/text-schema.ts";
+import { boolean, jidList, list, serviceLabel } from "../../properties/text-schema.ts";
 import type { Account } from "../../routing/accounts.ts";
 import type { IqAnswer, IqRequest } from "../../routing/handlers.ts";
 import { text, type Xml, x } from "../../xml/writer.ts";
@@ -19,12 +19,7 @@ const enabled = property("plugin.search.serviceEnabled", {
 });
 
 const serviceName = property("plugin.search.serviceName", {
-  schema: {
-    ...host,
-    zod: host.zod.refine((label) => !/[.:]/.test(label)),
-    rule: "one label of a host name",
-    hint: () => "For example search, for search.example.org.",
-  },
+  schema: serviceLabel,
   default: "search",
   impact: "live",
   doc: "The first part of the search service's address: search.example.org.",
