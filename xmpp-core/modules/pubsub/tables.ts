@@ -137,9 +137,6 @@ export const namesBefore = read<[owner: number, before: string, limit: number], 
 export const lastNames = read<[owner: number, limit: number], { name: string }>(
   "SELECT name FROM pubsub_node WHERE owner = ? ORDER BY name DESC LIMIT ?",
 );
-export const countNamesBefore = read<[owner: number, before: string], { number: number }>(
-  "SELECT count(*) AS number FROM pubsub_node WHERE owner = ? AND name < ?",
-);
 /** Which of these owners have which of these nodes; lists as JSON. */
 export const existingNodes = read<[owners: string, names: string], { owner: number; name: string }>(
   `SELECT owner, name FROM pubsub_node
@@ -243,11 +240,6 @@ export const subscriptionsFor = read<
 >(
   `SELECT s.*, n.name FROM pubsub_subscription s JOIN pubsub_node n ON n.id = s.node
      WHERE s.who = ? AND n.owner = ? ORDER BY n.name, s.subid LIMIT ?`,
-);
-/** Nodes that hold something of an entity. */
-export const nodesWith = read<[who: string, who2: string], { owner: number; name: string }>(
-  `SELECT owner, name FROM pubsub_node WHERE id IN
-     (SELECT node FROM pubsub_affiliation WHERE who = ? UNION SELECT node FROM pubsub_subscription WHERE who = ?)`,
 );
 export const endedSubscriptions = read<[now: number], { owner: number; name: string; subid: string }>(
   `SELECT n.owner, n.name, s.subid FROM pubsub_subscription s JOIN pubsub_node n ON n.id = s.node
