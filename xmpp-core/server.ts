@@ -151,7 +151,7 @@ export async function startServer(options: ServerOptions) {
       mix: () => accounts.passwords(names.primary.id),
     });
     let control: Control | undefined;
-    const { core, handlers, stop } = startModules(
+    const { core, handlers, idle, stop } = startModules(
       modules,
       {
         clock,
@@ -289,6 +289,7 @@ export async function startServer(options: ServerOptions) {
         await gate.handover();
       }
       await clients.quiesce();
+      await idle(settleMs);
       const connectionOf = clients.freeze();
       const stored = await storeSessions(keep ? connectionOf : () => undefined);
       if (keep && stored) await gate.handed();
@@ -340,6 +341,9 @@ export async function startServer(options: ServerOptions) {
     throw error;
   }
 }
+
+/** So long an orderly restart waits for what modules still have to tell sessions. */
+const settleMs = 2000;
 
 /** A secret of this home, made at its first use; 0600. */
 async function secret(home: string, name: string, random: (bytes: number) => Buffer): Promise<Buffer> {

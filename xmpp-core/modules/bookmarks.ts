@@ -72,7 +72,7 @@ function start(core: Core) {
   });
 
   function background(account: Account, work: () => Promise<void>): void {
-    turn(account, work).catch((error: unknown) => core.report.wrong({ what: `bookmarks of ${account.name}`, error }));
+    core.seeThrough(`bookmarks of ${account.name}`, turn(account, work));
   }
 
   const items = async (account: Account): Promise<readonly NodeItem[]> =>

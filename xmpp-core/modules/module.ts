@@ -52,6 +52,8 @@ export interface Core {
   readonly accountHandlers: () => readonly AccountHandlers[];
   /** Shorthand of `properties.watch` that stops with the module. Calls at once with the present value. */
   watch<T>(property: Property<T>, listener: (value: T) => void): void;
+  /** Work in the background that tells sessions something: a failure is logged, an orderly restart waits for it. */
+  seeThrough(what: string, work: Promise<unknown>): void;
   /** Calls every `ms` until the module stops. */
   every(ms: number, work: () => void): void;
 }

@@ -188,6 +188,7 @@ export const offline = defineModule({
           if (handing.get(id) === next) handing.delete(id);
         });
       handing.set(id, next);
+      core.seeThrough("handing over offline messages", next);
     }
 
     /** Counts again what is on disk. */
@@ -215,17 +216,15 @@ export const offline = defineModule({
         void recount(account.id);
         return;
       }
-      storage
-        .read(stanzasById, JSON.stringify(archiveIds))
-        .then((rows) => {
-          for (const row of rows) {
-            const to = resourceMeant(account, row);
-            if (to === undefined) continue;
-            if (away) bounce(row);
-            else for (const other of ready(account)) if (lacks(other, session, to, row)) sendStored(core, other, row);
-          }
-        })
-        .catch((error: unknown) => core.report.wrong({ what: "handing on messages of an ended session", error }));
+      const handedOn = storage.read(stanzasById, JSON.stringify(archiveIds)).then((rows) => {
+        for (const row of rows) {
+          const to = resourceMeant(account, row);
+          if (to === undefined) continue;
+          if (away) bounce(row);
+          else for (const other of ready(account)) if (lacks(other, session, to, row)) sendStored(core, other, row);
+        }
+      });
+      core.seeThrough("handing on messages of an ended session", handedOn);
     }
     core.router.onUndelivered = undelivered;
 

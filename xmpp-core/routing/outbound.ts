@@ -48,11 +48,16 @@ export class Outbound {
   requestEvery = 0;
   private readonly committed: () => Ticket;
   private readonly mustWait: (outbound: Outbound) => void;
+  private readonly changed: () => void;
 
-  /** @param mustWait is told when the queue begins to wait for a commit. */
-  constructor(committed: () => Ticket, mustWait: (outbound: Outbound) => void) {
+  /**
+   * @param mustWait is told when the queue begins to wait for a commit.
+   * @param changed is told of every stanza that comes, is taken back or becomes another.
+   */
+  constructor(committed: () => Ticket, mustWait: (outbound: Outbound) => void, changed: () => void) {
     this.committed = committed;
     this.mustWait = mustWait;
+    this.changed = changed;
   }
 
   /** Bytes kept in memory: waiting and unacknowledged. */
@@ -82,6 +87,7 @@ export class Outbound {
   }
 
   private push(entry: Entry): void {
+    this.changed();
     this.heldBytes += entry.data.length;
     if (this.waiting.length > 0 || entry.ticket > this.committed()) {
       if (this.waiting.length === 0) this.mustWait(this);
@@ -123,6 +129,7 @@ export class Outbound {
     const place = this.waiting.findIndex(({ cargo }) => cargo.is === "message" && cargo.archiveId === archiveId);
     const [lost] = place < 0 ? [] : this.waiting.splice(place, 1);
     if (lost === undefined) return;
+    this.changed();
     this.heldBytes -= lost.data.length;
     if (lost.number === 0) return;
     // Numbers are what the client counts: those behind the withdrawn one move up.
@@ -132,6 +139,7 @@ export class Outbound {
 
   /** The group failed: what it would have answered was not done. */
   failed(ticket: Ticket): void {
+    this.changed();
     this.waiting = this.waiting.map((entry) => {
       if (entry.ticket !== ticket || entry.cargo.is !== "answer") return entry;
       return { data: entry.cargo.instead(), ticket: 0, number: entry.number, cargo: plain };

@@ -75,6 +75,8 @@ export function openSessions(parts: {
   const waiting = new Set<Outbound>();
   let lastId = parts.firstId;
   let lastPlace = 0;
+  /** Counts what changes what `storeAll` writes. */
+  let changes = 0;
   /** Rows that were acknowledged since the last clearing. */
   let settledRows = 0;
   let clearing: Promise<void> | undefined;
@@ -90,6 +92,7 @@ export function openSessions(parts: {
     new Outbound(
       () => storage.committed,
       (outbound) => waiting.add(outbound),
+      () => changes++,
     );
 
   function enter(session: Session): void {
@@ -200,6 +203,7 @@ export function openSessions(parts: {
     end(session, why) {
       if (session.ended) return;
       session.ended = true;
+      changes++;
       session.carrier = undefined;
       session.outbound.detach();
       waiting.delete(session.outbound);
@@ -301,16 +305,25 @@ export function openSessions(parts: {
       return restored;
     },
     async storeAll(connectionOf) {
-      const writes: Write[] = [rows.dropAllQueued.with()];
-      for (const session of byId.values()) {
-        if (crashed.has(session)) continue; // its rows are as the crash left them
-        const connection = connectionOf(session);
-        if (connection === undefined && session.resumeToken === undefined) continue;
-        writes.push(row(session, connection ?? { number: 0, stream: "" }), rows.counters(session));
-        for (const [position, entry] of session.outbound.everything().entries())
-          writes.push(rows.queuedRow(session.id, position, entry));
+      const asTheyAre = (): Write[] => {
+        const writes: Write[] = [rows.dropAllQueued.with()];
+        for (const session of byId.values()) {
+          if (crashed.has(session)) continue; // its rows are as the crash left them
+          const connection = connectionOf(session);
+          if (connection === undefined && session.resumeToken === undefined) continue;
+          writes.push(row(session, connection ?? { number: 0, stream: "" }), rows.counters(session));
+          fromDisk.add(session);
+          for (const [position, entry] of session.outbound.everything().entries())
+            writes.push(rows.queuedRow(session.id, position, entry));
+        }
+        return writes;
+      };
+      // What is sent while they are written would be counted by the client alone.
+      for (let written = -1; written !== changes; ) {
+        written = changes;
+        await storage.write(asTheyAre());
       }
-      await storage.write(writes);
+      for (const session of byId.values()) session.outbound.detach();
     },
   };
   return sessions;

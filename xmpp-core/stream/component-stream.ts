@@ -86,6 +86,7 @@ export class ComponentStream implements ConnectionHandler, Link {
     this.#outbound = new Outbound(
       () => parts.storage.committed,
       () => this.#wait(),
+      () => undefined, // no restart stores it
     );
     this.#outbound.attach(connection);
     this.#reader = xmlReader(

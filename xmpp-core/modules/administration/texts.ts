@@ -71,7 +71,7 @@ export function standingTexts(core: Core) {
   }
 
   const inBackground = (work: Promise<void>): void => {
-    work.catch((error: unknown) => core.report.wrong({ what: "telling the message of the day", error }));
+    core.seeThrough("telling the message of the day", work);
   };
   core.offer(becameAvailable, {
     becameAvailable(session) {

@@ -67,7 +67,7 @@ export function outsidePresences(core: Core, lastSaid: (session: Session) => Sai
         work(account);
       }
     };
-    go().catch((error: unknown) => core.report.wrong({ what: "contacts behind a service", error }));
+    core.seeThrough("contacts behind a service", go());
   }
 
   function* at(label: string, contacts: Iterable<string> | undefined): IterableIterator<string> {
@@ -102,7 +102,7 @@ export function outsidePresences(core: Core, lastSaid: (session: Session) => Sai
     flow: (from, contact, shown) =>
       void show(from, contact, (session) => lastSaid(session) && (shown ? lastSaid(session) : nothingSaid)),
     answer(flow) {
-      answer(flow).catch((error: unknown) => core.report.wrong({ what: "a probe", error }));
+      core.seeThrough("a probe", answer(flow));
     },
     came: (label) =>
       throughAll(label, true, (account) => {

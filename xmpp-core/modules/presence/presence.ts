@@ -130,8 +130,7 @@ function start(core: Core) {
   };
 
   function background(session: Session, work: () => void): void {
-    withRoster(session, work)?.catch((error: unknown) =>
-      core.report.wrong({ what: `presence of ${session.address}`, error }),
-    );
+    const waits = withRoster(session, work);
+    if (waits !== undefined) core.seeThrough(`presence of ${session.address}`, waits);
   }
 }

@@ -76,7 +76,7 @@ function start(core: Core) {
   });
 
   function background(account: Account, work: () => Promise<void>): void {
-    turn(account, work).catch((error: unknown) => core.report.wrong({ what: `avatar of ${account.name}`, error }));
+    core.seeThrough(`avatar of ${account.name}`, turn(account, work));
   }
 
   function amend(session: Session, payload: string, occasion: PresenceOccasion): string {

@@ -96,9 +96,7 @@ export function vcard4(core: Core, store: CardStore, turn: AccountTurns): VCard4
   }
 
   const background = (account: Account, work: () => Promise<void>): void => {
-    turn(account, work).catch((error: unknown) =>
-      core.report.wrong({ what: `contact card of ${account.name}`, error }),
-    );
+    core.seeThrough(`contact card of ${account.name}`, turn(account, work));
   };
 
   core.offer(personalNodeChanged, {

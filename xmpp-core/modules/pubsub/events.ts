@@ -103,10 +103,12 @@ export function events(core: Core, entities: Entities, access: Access): Events {
 
   /** Runs `work` with the rights of that moment once the group is on disk; never if it could not be written. */
   function once(host: Host, after: Ticket, work: () => void): void {
-    const failed = (error: unknown): void => core.report.wrong({ what: "an event of a node", error });
-    storage.settled(after).then(
-      () => access.prepare(host).then(work).catch(failed),
-      () => undefined, // what it would tell of did not happen
+    core.seeThrough(
+      "an event of a node",
+      storage.settled(after).then(
+        () => access.prepare(host).then(work),
+        () => undefined, // what it would tell of did not happen
+      ),
     );
   }
 

@@ -73,8 +73,8 @@ export function personalEventing(engine: Engine) {
     },
   });
 
-  const failed = (session: Session) => (error: unknown) =>
-    core.report.wrong({ what: `last items for ${session.address}`, error });
+  const seeThrough = (session: Session, work: Promise<void>): void =>
+    core.seeThrough(`last items for ${session.address}`, work);
 
   /** What the session's owner sees of another. His own roster tells, unless the node is for groups of the other's. */
   async function sightOf(session: Session, host: Host, node: Node): Promise<Sight> {
@@ -167,7 +167,7 @@ export function personalEventing(engine: Engine) {
   }
   core.offer(interestsKnown, {
     interestsKnown(session, fresh) {
-      if (on() && fresh.length > 0) cameOnline(session, fresh).catch(failed(session));
+      if (on() && fresh.length > 0) seeThrough(session, cameOnline(session, fresh));
     },
   });
 
@@ -183,22 +183,23 @@ export function personalEventing(engine: Engine) {
     flowed(from, to, shown) {
       if (!shown || !on()) return;
       for (const session of to.sessions)
-        if (session.priority !== undefined) beganToSee(session, from).catch(failed(session));
+        if (session.priority !== undefined) seeThrough(session, beganToSee(session, from));
     },
   });
 
   return {
     catchUp(session: Session): void {
-      if (on()) tellAnew(session).catch(failed(session));
+      if (on()) seeThrough(session, tellAnew(session));
     },
     /** An owner's answer to a request for a subscription, in a message to himself. XEP-0060 §8.6 */
     decided({ stanza, sender, recipient, from, view }: MessageFlow): void {
       if (sender === undefined || sender.account !== recipient || !stanza.has(ns.dataForms, "x")) return;
       const host = personalHost(core, recipient);
-      access
-        .asker(host, { session: sender, from, view })
-        .then((asker) => decide(engine, host, asker, stanza))
-        .catch((error: unknown) => core.report.wrong({ what: "an approval of a subscription", error }));
+      const asker = access.asker(host, { session: sender, from, view });
+      core.seeThrough(
+        "an approval of a subscription",
+        asker.then((known) => decide(engine, host, known, stanza)),
+      );
     },
   };
 }

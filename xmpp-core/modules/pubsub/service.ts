@@ -136,7 +136,7 @@ export function openService(engine: Engine): { readonly iq: readonly IqHandler[]
       message(flow) {
         if (flow.stanza.type === "error") return undefined;
         if (!flow.stanza.has(ns.dataForms, "x")) return stanzaError("service-unavailable");
-        message(flow).catch((error: unknown) => core.report.wrong({ what: "an approval of a subscription", error }));
+        core.seeThrough("an approval of a subscription", message(flow));
         return () => undefined;
       },
       presence: () => undefined,

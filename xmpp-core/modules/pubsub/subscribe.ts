@@ -60,11 +60,13 @@ export const subscribe: Operation = (engine, work) =>
     else {
       tellOwners(engine, host, node, subscription, after);
       const place = store.nextPlace();
-      const failed = (error: unknown): void => core.report.wrong({ what: `the last item of ${node.name}`, error });
       if (node.config.send_last_published_item !== "never")
-        core.storage.settled(after).then(
-          () => sendLast(engine, host, node, subscription.subid, place).catch(failed),
-          () => undefined, // there is no subscription
+        core.seeThrough(
+          `the last item of ${node.name}`,
+          core.storage.settled(after).then(
+            () => sendLast(engine, host, node, subscription.subid, place),
+            () => undefined, // there is no subscription
+          ),
         );
     }
     return request.result(answer(engine, node, subscription, asker.view), after);

@@ -119,11 +119,7 @@ export function rosterPushes(core: Core, rosters: Rosters, versioning: () => boo
       if (known === now) return { payload: undefined };
       const count = known === undefined ? undefined : countOf(known, now);
       if (count === undefined) return { payload: whole(session, roster, known === undefined ? undefined : now) };
-      const follow = (): void => {
-        story(session, roster.account, count).catch((error: unknown) =>
-          core.report.wrong({ what: `roster of ${session.address}`, error }),
-        );
-      };
+      const follow = (): void => core.seeThrough(`roster of ${session.address}`, story(session, roster.account, count));
       return { payload: undefined, follow };
     },
     push(account, given) {

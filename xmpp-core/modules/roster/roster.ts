@@ -246,7 +246,7 @@ function start(core: Core) {
         if (after === "crash" && isInterested(session)) crashed.add(session);
       },
       resumed(session: Session) {
-        if (crashed.delete(session)) pushes.repeat(session).catch(wrong(session.account));
+        if (crashed.delete(session)) core.seeThrough(`roster of ${session.address}`, pushes.repeat(session));
       },
       closed(session: Session) {
         crashed.delete(session);

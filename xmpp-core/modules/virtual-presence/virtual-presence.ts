@@ -188,7 +188,7 @@ function start(core: Core) {
 
   /** Clients that outlived a restart still show what its predecessor showed. */
   const restarted = afterRestart(core, (sessions) => {
-    for (const session of sessions) endGhosts(session).catch((error) => core.report.wrong({ what: "presence", error }));
+    for (const session of sessions) core.seeThrough("presence", endGhosts(session));
   });
 
   async function endGhosts(session: Session): Promise<void> {
