@@ -79,18 +79,14 @@ export class Device {
 
   /** Texts of what it has to send again when it is back. */
   get pending(): readonly string[] {
-    return this.#unsent().map(textOf);
-  }
-
-  /** Messages without an acknowledgement. What was refused is answered: a user who is told so sends it anew himself. */
-  #unsent(): readonly string[] {
-    return (this.#cut?.unacked ?? []).filter((stanza) => isMessage(stanza) && this.#shown.has(textOf(stanza)));
+    return (this.#cut?.unacked ?? []).filter(isMessage).map(textOf);
   }
 
   /** As a client that starts: everything is asked for anew, messages since the last one that is known. */
   async login(): Promise<void> {
     const { core, user, name } = this.#parts;
-    const unsent = this.#unsent();
+    // What was refused is answered, acknowledged or not.
+    const unsent = (this.#cut?.unacked ?? []).filter((stanza) => isMessage(stanza) && this.#shown.has(textOf(stanza)));
     const domain = core.server.names.primary.name;
     // What was sent after that may have been archived before what came in since.
     const oldest = [...this.#sent.values()].find(({ text }) => unsent.some((stanza) => textOf(stanza) === text));
@@ -123,7 +119,10 @@ export class Device {
       cut.drop();
       return this.login();
     }
-    for (const stanza of [...cut.unacked]) cut.connection.send(stanza);
+    for (const stanza of [...cut.unacked]) {
+      if (isMessage(stanza)) this.#show(textOf(stanza), undefined);
+      cut.connection.send(stanza);
+    }
     this.online = cut;
     this.#cut = undefined;
     await this.settle();
