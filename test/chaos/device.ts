@@ -43,7 +43,7 @@ export type Truth = {
   /** The read marker last published. */
   read: string | undefined;
   count: number;
-  /** Texts of messages that a client which is cut off may still have to send. */
+  /** Texts of messages that a client may have to send again. */
   pending: () => ReadonlySet<string>;
 };
 type Parts = { core: TestCore; user: string; name: string; other: string; truth: Truth };
@@ -77,9 +77,9 @@ export class Device {
     return this.#lastJid;
   }
 
-  /** Texts of what it has to send again when it is back. */
+  /** Texts of what it sends again after a resumption, answered or not. */
   get pending(): readonly string[] {
-    return (this.#cut?.unacked ?? []).filter(isMessage).map(textOf);
+    return ((this.#cut ?? this.online)?.unacked ?? []).filter(isMessage).map(textOf);
   }
 
   /** As a client that starts: everything is asked for anew, messages since the last one that is known. */
