@@ -16,6 +16,7 @@ test("what is written to somebody who is just resuming comes behind what the cra
   alice.presence();
   await alice.ping();
   let sent = 0;
+  const numbers: number[] = [];
   const write = (bob: XmppClient) => bob.message(alice.bare, String(sent++));
   for (let round = 0; round < 3; round++) {
     let bob = await core.login("bob");
@@ -35,11 +36,36 @@ test("what is written to somebody who is just resuming comes behind what the cra
     }
     await back;
     write(bob);
-    await bob.ping();
+    while (numbers.length < sent) numbers.push(numberOf(await alice.next("message")));
     // The server must have counted what she got, or it ends the stream.
     alice.ack();
     await alice.ping();
   }
-  const numbers = alice.connection.inbox.filter((stanza) => stanza.is("message")).map(numberOf);
   expect(numbers).toEqual(Array.from({ length: sent }, (_, number) => number));
+  await alice.none("message");
+});
+
+test("a crash while somebody is handed what waited: it goes on when she resumes, and what came meanwhile follows once", async () => {
+  let bob = await core.login("bob");
+  let [sent, heard] = [0, 0];
+  const write = (bob: XmppClient) => bob.message(`alice@${core.domain}`, String(sent++));
+  for (let round = 0; round < 3; round++) {
+    for (let count = 0; count < 400; count++) write(bob);
+    await bob.ping();
+    const alice = await core.login("alice", { sm: true });
+    alice.presence();
+    // Her presence is on disk: what comes next is hers, and she is not handed anything for becoming available again.
+    await alice.requestAck();
+    for (let count = 0; count < 20; count++) write(bob);
+    await bob.ping();
+    await core.crash();
+    bob = await core.login("bob");
+    await alice.resume();
+    write(bob);
+    while (heard < sent) expect(numberOf(await alice.next("message"))).toBe(heard++);
+    await alice.none("message");
+    // What she does not acknowledge would wait for her again.
+    alice.ack();
+    await alice.close();
+  }
 });

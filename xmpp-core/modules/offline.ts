@@ -11,6 +11,7 @@ import { renderStored, type StoredStanza, stanzasById } from "../routing/stored-
 import { archiveTime, firstArchiveId } from "../storage/archive-id.ts";
 import { read, write } from "../storage/statement.ts";
 import { x } from "../xml/writer.ts";
+import { afterRestart } from "./after-restart.ts";
 import { type Core, defineModule } from "./module.ts";
 import { offlineRetrieval, takesItself } from "./offline-retrieval.ts";
 import { becameAvailable } from "./points.ts";
@@ -64,8 +65,11 @@ const migration = {
     CREATE INDEX offline_id ON offline (id);`,
 };
 
-const putOffline = write<[account: number, id: number, bytes: number]>(
-  "INSERT OR IGNORE INTO offline (account, id, bytes) VALUES (?, ?, ?)",
+/** What is deferred is for one session: the others of the account had it at once. */
+const deferredMigration = { name: "0073_deferred", sql: "ALTER TABLE offline ADD COLUMN session INTEGER;" };
+
+const putOffline = write<[account: number, id: number, bytes: number, session: number | null]>(
+  "INSERT OR IGNORE INTO offline (account, id, bytes, session) VALUES (?, ?, ?, ?)",
 );
 /** Of what a session was owed only what was sent to its account: not the copies of what the person sent. */
 const putBack = write<[account: number, id: number, name: string]>(
@@ -73,12 +77,23 @@ const putBack = write<[account: number, id: number, name: string]>(
    SELECT a.id, s.id, length(s.payload) FROM stanza s JOIN account a ON a.id = ? WHERE s.id = ? AND
      (s.recipient_archive = a.id OR (s.recipient_archive IS NULL AND substr(s.recipient, 1, instr(s.recipient || '/', '/') - 1) = ?))`,
 );
-const takeOffline = write<[account: number, upTo: number]>("DELETE FROM offline WHERE account = ? AND id <= ?");
+const takeOffline = write<[account: number, session: number, upTo: number]>(
+  "DELETE FROM offline WHERE account = ? AND (session IS NULL OR session = ?) AND id <= ?",
+);
+const forAnybody = write<[account: number, session: number]>(
+  "UPDATE offline SET session = NULL WHERE account = ? AND session = ?",
+);
+const forNobody = write<[account: number, session: number]>("DELETE FROM offline WHERE account = ? AND session = ?");
+/** Sessions that a crash has ended. */
+const orphansForAnybody = write<[]>(
+  "UPDATE offline SET session = NULL WHERE session IS NOT NULL AND session NOT IN (SELECT id FROM session)",
+);
 const dropOld = write<[before: number, rows: number]>(
   "DELETE FROM offline WHERE (account, id) IN (SELECT account, id FROM offline WHERE id < ? LIMIT ?)",
 );
-const waiting = read<[account: number], StoredStanza>(
-  "SELECT s.* FROM offline o JOIN stanza s ON s.id = o.id WHERE o.account = ? ORDER BY o.id",
+const waiting = read<[account: number, session: number], StoredStanza>(
+  `SELECT s.* FROM offline o JOIN stanza s ON s.id = o.id
+   WHERE o.account = ? AND (o.session IS NULL OR o.session = ?) ORDER BY o.id`,
 );
 const bytesOf = read<[account: number], { bytes: number | null }>(
   "SELECT sum(bytes) AS bytes FROM offline WHERE account = ?",
@@ -103,14 +118,15 @@ export const offline = defineModule({
   features: [ns.offlineFeature, ns.offline],
   sessionState: [takesItself],
   properties: [policy, quota, autoclean, autocleanDays, autocleanEvery],
-  migrations: [migration],
+  migrations: [migration, deferredMigration],
   start(core) {
     const { storage, properties } = core;
     /** Bytes stored for each account that has any. */
     const used = new Map<number, number>();
-    const counted = storage.read(sums).then((rows) => {
-      for (const row of rows) used.set(row.account, (used.get(row.account) ?? 0) + row.bytes);
-    });
+    async function count(): Promise<void> {
+      await storage.write([orphansForAnybody.with()]);
+      for (const row of await storage.read(sums)) used.set(row.account, (used.get(row.account) ?? 0) + row.bytes);
+    }
 
     function store(flow: MessageFlow) {
       const account = flow.recipient;
@@ -132,7 +148,7 @@ export const offline = defineModule({
         return undefined;
       }
       used.set(account.id, before + bytes);
-      flow.writes.push(putOffline.with(account.id, flow.keep(), bytes));
+      flow.writes.push(putOffline.with(account.id, flow.keep(), bytes, null));
       flow.claimed = true;
       return undefined;
     }
@@ -146,7 +162,7 @@ export const offline = defineModule({
       flow.claimed = true;
       const bytes = flow.stanza.bytes.length;
       used.set(account.id, (used.get(account.id) ?? 0) + bytes);
-      flow.writes.push(putOffline.with(account.id, flow.keep(), bytes));
+      flow.writes.push(putOffline.with(account.id, flow.keep(), bytes, session.id));
     }
 
     /** Hands over everything that waits, in order, as part of one commit with the rows that remember it for a managed session. */
@@ -158,12 +174,12 @@ export const offline = defineModule({
         while (used.has(account.id) && !session.ended) {
           receiving.set(account.id, session);
           used.delete(account.id);
-          const rows = await storage.read(waiting, account.id);
+          const rows = await storage.read(waiting, account.id, session.id);
           const last = rows.at(-1);
           if (session.ended || last === undefined) return;
           for (const row of rows) sendStored(core, session, row);
           // Without stream management "delivered" means written: the rows go once that has been done.
-          const taken = core.sessions.commit(session, [takeOffline.with(account.id, last.id)]);
+          const taken = core.sessions.commit(session, [takeOffline.with(account.id, session.id, last.id)]);
           await storage.settled(taken);
         }
       } finally {
@@ -253,6 +269,13 @@ export const offline = defineModule({
       core.router.send(sender, x("message", attributes, errorElement(notKept())));
     }
 
+    /** The end of the process came between what waited and its session. */
+    function goOn(session: Session): void {
+      if ((session.priority ?? -1) >= 0 && used.has(session.account.id) && !takesItself.get(session))
+        handOverNext(session);
+    }
+    const restarted = afterRestart(core, (sessions) => sessions.forEach(goOn));
+
     const readySince = new WeakMap<Session, number>();
     core.offer(becameAvailable, {
       becameAvailable(session) {
@@ -278,7 +301,20 @@ export const offline = defineModule({
     });
 
     const iq = offlineRetrieval(core, recount);
-    return { ready: counted, iq, message: { store }, stop: () => stopCleaning?.() };
+    return {
+      ready: count(),
+      iq,
+      message: { store },
+      session: {
+        restored: restarted.restored,
+        resumed: (session, after) => after === "crash" && goOn(session),
+        closed({ account, id }) {
+          if (!used.has(account.id)) return;
+          storage.commit([(ready(account).length > 0 ? forNobody : forAnybody).with(account.id, id)]);
+        },
+      },
+      stop: () => stopCleaning?.(),
+    };
   },
 });
 
