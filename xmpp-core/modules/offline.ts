@@ -83,7 +83,6 @@ const takeOffline = write<[account: number, session: number, upTo: number]>(
 const forAnybody = write<[account: number, session: number]>(
   "UPDATE offline SET session = NULL WHERE account = ? AND session = ?",
 );
-const forNobody = write<[account: number, session: number]>("DELETE FROM offline WHERE account = ? AND session = ?");
 /** Sessions that a crash has ended. */
 const orphansForAnybody = write<[]>(
   "UPDATE offline SET session = NULL WHERE session IS NOT NULL AND session NOT IN (SELECT id FROM session)",
@@ -310,7 +309,8 @@ export const offline = defineModule({
         resumed: (session, after) => after === "crash" && goOn(session),
         closed({ account, id }) {
           if (!used.has(account.id)) return;
-          storage.commit([(ready(account).length > 0 ? forNobody : forAnybody).with(account.id, id)]);
+          // Not dropped, though others are there: whoever came after the message lacks it.
+          storage.commit([forAnybody.with(account.id, id)]);
         },
       },
       stop: () => stopCleaning?.(),
