@@ -160,9 +160,11 @@ export async function startTestCore(options: TestCoreOptions = {}): Promise<Test
     },
     async close() {
       XmppClient.dropAll();
+      await restarting;
       await core.server.leave(false);
       gates.close();
-      await rm(home, { recursive: true, force: true });
+      // A thread that has been told to end may still be taking its files with it.
+      await rm(home, { recursive: true, force: true, maxRetries: 10 });
     },
   };
   for (const user of options.users ?? []) await core.addUser(user);
