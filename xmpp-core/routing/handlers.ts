@@ -155,6 +155,21 @@ export interface BeforeLogin {
   answer(request: StrangerRequest): IqAnswer | Promise<IqAnswer>;
 }
 
+/** What a client says to its bound stream that is no stanza; stream management does not count it. */
+export interface Nonza {
+  readonly namespace: string;
+  readonly names: readonly string[];
+  take(session: Session, stanza: Stanza): void;
+}
+
+/** What a client asks for while it binds, in the same request. XEP-0386 §5 */
+export interface InlineBind {
+  /** Of the element inside `<bind/>`; shown among the inline features. */
+  readonly namespace: string;
+  /** For the session just opened; what is returned stands inside `<bound/>`. */
+  take(session: Session, element: Element): Xml | undefined;
+}
+
 // ---------------------------------------------------------------- message
 
 /**
@@ -292,6 +307,8 @@ export interface Handlers {
   /** Stream features after login that depend on properties; the lasting ones are in the declaration. */
   readonly streamFeatures?: () => readonly Xml[];
   readonly session?: SessionHandlers;
+  readonly nonzas?: readonly Nonza[];
+  readonly inlineBind?: readonly InlineBind[];
   readonly account?: AccountHandlers;
   /** What must have happened before the first client is let in (tables read into memory). */
   readonly ready?: Promise<unknown>;

@@ -4,13 +4,12 @@ import { streamError, streamErrorElement } from "../formats/stream-error.ts";
 import { parseJid } from "../jid/jid.ts";
 import type { Account } from "../routing/accounts.ts";
 import type { Carrier, Session } from "../routing/session.ts";
-import type { Connection, ConnectionHandler, TlsFacts } from "../transport/connection.ts";
-import { limitsAfterLogin, limitsBeforeLogin, type StreamHeader, type XmlReader, xmlReader } from "../xml/reader.ts";
+import { type Limits, limitsAfterLogin, type ReaderError, type StreamHeader } from "../xml/reader.ts";
 import type { Stanza } from "../xml/stanza.ts";
 import { type Xml, x } from "../xml/writer.ts";
 import { bind } from "./binding.ts";
 import { login, mechanismFeatures, offered } from "./login.ts";
-import { features, featuresAfterLogin, header, type Negotiation, startTlsFeature } from "./negotiation.ts";
+import { features, featuresAfterLogin, type Negotiation, startTlsFeature } from "./negotiation.ts";
 import { type Pace, pace } from "./pace.ts";
 import type { StreamParts } from "./parts.ts";
 import * as properties from "./properties.ts";
@@ -18,6 +17,7 @@ import { refusal } from "./refusal.ts";
 import { answerStranger, strangerFeatures } from "./strangers.ts";
 import type { StreamManagement } from "./stream-management.ts";
 import { viewFor } from "./view.ts";
+import type { FrozenWire, Wire, WireHandler } from "./wire.ts";
 
 /** What a stream tells the list of streams that it belongs to. */
 export interface StreamOwner {
@@ -25,9 +25,9 @@ export interface StreamOwner {
   gone(stream: ClientStream): void;
 }
 
-/** A client's stream on one connection: reads, negotiates, and then hands every stanza of its session to the router. */
-export class ClientStream implements Carrier, ConnectionHandler {
-  readonly connection: Connection;
+/** A client's stream on one wire: negotiates, and then hands every stanza of its session to the router. */
+export class ClientStream<W extends Wire = Wire> implements Carrier, WireHandler {
+  readonly wire: W;
   readonly openedAt: number;
   /** When the client last sent anything, ms. */
   heardAt: number;
@@ -36,29 +36,27 @@ export class ClientStream implements Carrier, ConnectionHandler {
   readonly #parts: StreamParts;
   readonly #owner: StreamOwner;
   readonly #pace: Pace;
-  #reader: XmlReader;
   #view: string;
   #headerSent = false;
   #stalled = false;
   #ended = false;
 
-  constructor(parts: StreamParts, connection: Connection, owner: StreamOwner) {
+  constructor(parts: StreamParts, owner: StreamOwner, wire: (handler: WireHandler) => W) {
     this.#parts = parts;
     this.#owner = owner;
-    this.connection = connection;
+    this.wire = wire(this);
     this.openedAt = parts.clock.now();
     this.heardAt = this.openedAt;
     this.#view = parts.names.primary.name;
-    this.#reader = this.#newReader();
     this.#pace = pace(parts.clock);
   }
 
   get remote(): { address: string; port: number } {
-    return this.connection.remote;
+    return this.wire.remote;
   }
 
   get tls(): string | undefined {
-    const facts = this.connection.tls;
+    const facts = this.wire.tls;
     return facts && `${facts.version} ${facts.cipher}`;
   }
 
@@ -66,28 +64,15 @@ export class ClientStream implements Carrier, ConnectionHandler {
     return this.state.at === "bound" ? this.state.session : undefined;
   }
 
-  #newReader(): XmlReader {
-    return xmlReader(
-      {
-        header: (found) => this.#header(found),
-        stanza: (stanza) => this.#element(stanza),
-        closed: () => this.#closedByClient(),
-        failed: (error) => this.end(error.condition, error.text),
-      },
-      limitsBeforeLogin,
-    );
-  }
+  // ------------------------------------------------------------ wire
 
-  // ------------------------------------------------------------ connection
-
-  bytes(chunk: Buffer): void {
-    if (this.#ended) return;
+  heard(): void {
     this.heardAt = this.#parts.clock.now();
     this.pinged = false;
-    this.#reader.push(chunk);
-    // What comes while the session waits piles up in the reader: let it pile up at the client.
-    if (this.#stalled) this.connection.pause();
-    else if (this.session !== undefined) this.#slowDown(chunk.length);
+  }
+
+  took(bytes: number): void {
+    if (this.session !== undefined) this.#slowDown(bytes);
   }
 
   /** Reads more slowly when a client sends more than its share. */
@@ -101,13 +86,10 @@ export class ClientStream implements Carrier, ConnectionHandler {
     else if (this.#parts.storage.congested) this.#stall(relief(this.#parts));
   }
 
-  secured(_facts: TlsFacts): void {
-    this.#reader = this.#newReader();
+  secured(): void {
     this.#headerSent = false;
     this.state = { at: "opened" };
   }
-
-  drained(): void {}
 
   /** Bytes glued behind `<starttls/>`: an attack or a broken client. The gate has thrown them away. */
   injected(): void {
@@ -116,11 +98,11 @@ export class ClientStream implements Carrier, ConnectionHandler {
       condition: "policy-violation",
       text: "bytes behind <starttls/>",
     });
-    this.connection.drop();
-    this.closed("injected");
+    this.wire.drop();
+    this.gone("injected");
   }
 
-  closed(_reason: string): void {
+  gone(_reason: string): void {
     if (this.#ended) return;
     this.#ended = true;
     const { session } = this;
@@ -142,34 +124,34 @@ export class ClientStream implements Carrier, ConnectionHandler {
     if (!this.#headerSent) this.#writeHeader(undefined);
     const error = streamError(condition as StreamErrorCondition, { text, application });
     this.#parts.report.streamFailed({ remote: this.remote.address, session: this.session?.address, condition, text });
-    this.connection.write(`${streamErrorElement(error)}</stream:stream>`);
-    this.#finish("ended");
+    this.#finish("ended", streamErrorElement(error));
   }
 
-  #finish(why: "closed" | "ended"): void {
+  #finish(why: "closed" | "ended", error?: Xml): void {
     this.#ended = true;
-    this.#reader.stop();
     const { session } = this;
     this.state = { at: "closed" };
     this.#owner.gone(this);
-    this.connection.close();
+    this.wire.close(error);
     if (session === undefined || session.carrier !== this) return;
     this.#parts.report.sessionEnded({ session: session.address, why });
     this.#parts.sessions.end(session, why);
   }
 
   /** `</stream:stream>`: the client is done, the session too. XEP-0198 §5 */
-  #closedByClient(): void {
-    if (this.#ended) return;
-    this.connection.write("</stream:stream>");
-    this.#finish("closed");
+  closed(): void {
+    if (!this.#ended) this.#finish("closed");
+  }
+
+  failed(error: ReaderError): void {
+    this.end(error.condition, error.text);
   }
 
   /** Silent for too long: the connection is given up as if it had broken, so that a managed session may be resumed. */
   lost(): void {
     if (this.#ended) return;
-    this.connection.drop();
-    this.closed("silent");
+    this.wire.drop();
+    this.gone("silent");
   }
 
   /** Another stream took the session over. */
@@ -177,12 +159,10 @@ export class ClientStream implements Carrier, ConnectionHandler {
     if (this.#ended) return;
     this.#ended = true;
     this.state = { at: "closed" };
-    this.#reader.stop();
-    this.connection.write(
-      `${streamErrorElement(streamError("conflict", { text: "The session was resumed on another connection." }))}</stream:stream>`,
-    );
     this.#owner.gone(this);
-    this.connection.close();
+    this.wire.close(
+      streamErrorElement(streamError("conflict", { text: "The session was resumed on another connection." })),
+    );
   }
 
   // ------------------------------------------------------------ reading
@@ -190,13 +170,11 @@ export class ClientStream implements Carrier, ConnectionHandler {
   /** Takes nothing more from this client until the work is done: its stanzas are handled in their order. RFC 6120 §10.1 */
   #stall(work: Promise<unknown>): void {
     this.#stalled = true;
-    this.#reader.stop();
+    this.wire.hold();
     const go = (): void => {
       if (this.#ended) return;
       this.#stalled = false;
-      this.connection.resume();
-      // What came meanwhile may have made it wait anew.
-      if (!this.#stalled) this.#reader.go();
+      this.wire.release();
     };
     void work.then(go, (error: unknown) => {
       this.#parts.report.wrong({ what: "a stream failed by our own fault", error });
@@ -211,17 +189,17 @@ export class ClientStream implements Carrier, ConnectionHandler {
 
   #writeHeader(to: string | undefined): void {
     this.#headerSent = true;
-    this.connection.write(header(this.#parts.random(12).toString("base64url"), this.#view, to));
+    this.wire.header({ id: this.#parts.random(12).toString("base64url"), from: this.#view, to });
   }
 
-  #header(found: StreamHeader): void {
+  header(found: StreamHeader): void {
     if (found.name !== "stream" || found.ns !== ns.streams)
       return this.end("invalid-namespace", `A stream opens with <stream:stream xmlns:stream='${ns.streams}'>.`);
     if (found.contentNs !== ns.client)
       return this.end("invalid-namespace", `The content namespace of this port is ${ns.client}.`);
     if (found.version === undefined || !/^[1-9]\d*\.\d+$/.test(found.version))
       return this.end("unsupported-version", "This server speaks XMPP 1.0.");
-    const refused = this.state.at === "authenticated" ? undefined : refusal(this.#parts, this.connection);
+    const refused = this.state.at === "authenticated" ? undefined : refusal(this.#parts, this.wire);
     if (refused !== undefined) return this.end(refused.condition, refused.text);
     const seen = viewFor(this.#parts, found.to);
     if ("condition" in seen) return this.end(seen.condition, seen.text);
@@ -231,14 +209,14 @@ export class ClientStream implements Carrier, ConnectionHandler {
     if (this.state.at === "authenticated") {
       this.state = { ...this.state, greeted: true };
       const management = this.#parts.properties.get(properties.managementActive);
-      this.connection.write(features(featuresAfterLogin(management, this.#parts.streamFeatures())));
+      this.wire.write(features(featuresAfterLogin(management, this.#parts.streamFeatures())));
       return;
     }
     this.#greet(view);
   }
 
   #greet(view: string): void {
-    const { tls, remote } = this.connection;
+    const { tls, remote } = this.wire;
     const policy = this.#parts.properties.get(properties.tlsPolicy);
     const mustSecure = tls === undefined && policy === "required";
     const offer = mustSecure ? { mechanisms: [], bindingTypes: [] } : offered(this.#parts, view, tls);
@@ -250,12 +228,12 @@ export class ClientStream implements Carrier, ConnectionHandler {
     };
     const startTls = tls === undefined && policy !== "disabled";
     const secured = tls === undefined ? [] : strangerFeatures(this.#parts);
-    this.connection.write(
+    this.wire.write(
       features([...(startTls ? [startTlsFeature(mustSecure)] : []), ...mechanismFeatures(offer), ...secured]),
     );
   }
 
-  #element(stanza: Stanza): void {
+  stanza(stanza: Stanza): void {
     const { state } = this;
     switch (state.at) {
       case "greeted":
@@ -277,7 +255,7 @@ export class ClientStream implements Carrier, ConnectionHandler {
     if (stanza.ns !== ns.sasl || !["auth", "response", "abort"].includes(stanza.name)) {
       const answer = answerStranger(this.#parts, this, state, stanza);
       if (answer === undefined) return this.end("not-authorized", "Log in first.");
-      return this.#stall(answer.then((reply) => this.#ended || this.connection.write(reply)));
+      return this.#stall(answer.then((reply) => this.#ended || this.wire.write(reply)));
     }
     const element = stanza.element();
     const mechanism: unknown = element.attrs.mechanism;
@@ -289,7 +267,7 @@ export class ClientStream implements Carrier, ConnectionHandler {
     this.#stall(
       state.login.take(attempt).then(({ answer, account, spent, mechanism: used }) => {
         if (this.#ended) return;
-        this.connection.write(answer);
+        this.wire.write(answer);
         if (account !== undefined) this.#authenticated(state.view, account, used ?? "");
         else if (spent === true) this.end("policy-violation", "Too many failed logins on one stream.");
       }),
@@ -297,16 +275,11 @@ export class ClientStream implements Carrier, ConnectionHandler {
   }
 
   #startTls(): void {
-    if (this.connection.tls !== undefined || this.#parts.properties.get(properties.tlsPolicy) === "disabled") {
-      this.connection.write(`${x("failure", { xmlns: ns.tls })}</stream:stream>`);
-      return this.#finish("closed");
-    }
+    if (this.wire.tls !== undefined || this.#parts.properties.get(properties.tlsPolicy) === "disabled")
+      return this.#finish("closed", x("failure", { xmlns: ns.tls }));
     // RFC 6120 §5.3.4: nothing that came before the handshake counts; a client that sent more is not trusted.
-    if (this.#reader.midStanza) return this.injected();
-    this.#reader.stop();
+    if (!this.wire.startTls(this.#view)) return this.injected();
     this.state = { at: "securing" };
-    this.connection.write(x("proceed", { xmlns: ns.tls }));
-    this.connection.startTls(this.#view);
   }
 
   #authenticated(view: string, account: Account, mechanism: string): void {
@@ -317,8 +290,8 @@ export class ClientStream implements Carrier, ConnectionHandler {
       tls: this.tls,
     });
     this.state = { at: "authenticated", view, account, greeted: false };
-    this.#reader.limits = { ...limitsAfterLogin, stanzaBytes: this.#parts.properties.get(properties.stanzaBytes) };
-    this.#reader.restart();
+    this.wire.limits = this.#limits();
+    this.wire.restart();
   }
 
   #beforeBind(state: Negotiation & { at: "authenticated" }, stanza: Stanza): void {
@@ -329,12 +302,12 @@ export class ClientStream implements Carrier, ConnectionHandler {
     if (stanza.ns === ns.client && stanza.name === "iq" && stanza.type === "set" && stanza.has(ns.bind, "bind")) {
       const answer = bind(this.#parts, state.account, state.view, stanza);
       if ("session" in answer) this.becomes(answer.session);
-      this.connection.write(answer.xml);
+      this.wire.write(answer.xml);
       if ("session" in answer) for (const handler of this.#parts.sessionHandlers()) handler.opened?.(answer.session);
       return;
     }
     if (stanza.ns === ns.streamManagement) {
-      this.connection.write(this.#owner.management.failed("unexpected-request"));
+      this.wire.write(this.#owner.management.failed("unexpected-request"));
       return;
     }
     this.end("not-authorized", "Bind a resource first.");
@@ -346,12 +319,18 @@ export class ClientStream implements Carrier, ConnectionHandler {
     session.carrier = this;
     session.detachedAt = undefined;
     if (session.managed) session.outbound.requestEvery = this.#parts.properties.get(properties.requestFrequency);
-    session.outbound.attach(this.connection);
+    session.outbound.attach(this.wire);
   }
 
   #bound(session: Session, stanza: Stanza): void {
     this.#pace.stanza();
     if (stanza.ns === ns.streamManagement) return this.#owner.management.take(this, session, stanza);
+    if (stanza.ns !== ns.client) {
+      const nonza = this.#parts
+        .nonzas()
+        .find(({ namespace, names }) => namespace === stanza.ns && names.includes(stanza.name));
+      if (nonza !== undefined) return nonza.take(session, stanza);
+    }
     if (stanza.ns !== ns.client || (stanza.name !== "message" && stanza.name !== "presence" && stanza.name !== "iq"))
       return this.end("unsupported-stanza-type", `<${stanza.name}/> of ${stanza.ns} is not understood here.`);
     if (session.managed) session.handled++;
@@ -366,21 +345,26 @@ export class ClientStream implements Carrier, ConnectionHandler {
   // ------------------------------------------------------------ orderly restart
 
   /** What the successor needs to go on with this stream; what was read and not used goes back to the gate. */
-  freeze(): string {
-    this.#reader.stop();
-    const stream = JSON.stringify({ view: this.#view, reader: this.#reader.state() });
-    this.connection.giveBack(this.#reader.remaining());
-    return stream;
+  freeze(): FrozenStream {
+    return { view: this.#view, kind: this.wire.kind, ...this.wire.freeze() };
   }
 
   /** Goes on with a session whose predecessor process froze it. */
-  thaw(stored: { view: string; reader: Parameters<XmlReader["restore"]>[0] }, session: Session): void {
-    this.#view = stored.view;
+  thaw(view: string, session: Session): void {
+    this.#view = view;
     this.#headerSent = true;
-    this.#reader.limits = { ...limitsAfterLogin, stanzaBytes: this.#parts.properties.get(properties.stanzaBytes) };
-    this.#reader.restore(stored.reader);
+    this.wire.limits = this.#limits();
     this.becomes(session);
   }
+
+  #limits(): Limits {
+    return { ...limitsAfterLogin, stanzaBytes: this.#parts.properties.get(properties.stanzaBytes) };
+  }
+}
+
+export interface FrozenStream extends FrozenWire {
+  readonly view: string;
+  readonly kind: Wire["kind"];
 }
 
 function relief(parts: StreamParts): Promise<void> {

@@ -3,11 +3,13 @@ import { ns } from "../formats/namespaces.ts";
 import type { Session } from "../routing/session.ts";
 import type { ConnectionState, StoredSession } from "../routing/session-rows.ts";
 import type { Connection } from "../transport/connection.ts";
+import type { ReaderState } from "../xml/reader.ts";
 import { x } from "../xml/writer.ts";
 import { ClientStream, type StreamOwner } from "./client-stream.ts";
 import type { StreamParts } from "./parts.ts";
 import { idle, idlePing, preauthTimeout } from "./properties.ts";
 import { streamManagement } from "./stream-management.ts";
+import { TcpWire } from "./tcp-wire.ts";
 
 /** All client streams: takes connections, watches their silence, and carries them over an orderly restart. */
 export interface Clients {
@@ -22,7 +24,7 @@ export interface Clients {
   stop(): void;
 }
 
-const streamState = z.object({ view: z.string(), reader: z.custom<Parameters<ClientStream["thaw"]>[0]["reader"]>() });
+const frozenStream = z.object({ view: z.string(), kind: z.literal("tcp"), state: z.custom<ReaderState>() });
 const sweepEveryMs = 1000;
 
 export function clients(parts: StreamParts): Clients {
@@ -56,8 +58,8 @@ export function clients(parts: StreamParts): Clients {
   }
   const stopSweep = parts.clock.every(sweepEveryMs, sweep);
 
-  function take(connection: Connection): ClientStream {
-    const stream = new ClientStream(parts, connection, owner);
+  function take(connection: Connection): ClientStream<TcpWire> {
+    const stream = new ClientStream(parts, owner, (handler) => new TcpWire(connection, handler));
     streams.add(stream);
     return stream;
   }
@@ -67,7 +69,7 @@ export function clients(parts: StreamParts): Clients {
       return streams.size;
     },
     accept(connection) {
-      connection.receive(take(connection));
+      take(connection).wire.start();
     },
     thaw(stored, adopted) {
       const byNumber = new Map(adopted.map((connection) => [connection.number, connection]));
@@ -75,14 +77,16 @@ export function clients(parts: StreamParts): Clients {
         const connection = state && byNumber.get(state.number);
         if (state === undefined || connection === undefined || !connection.open) continue;
         byNumber.delete(connection.number);
+        const { view, state: reader } = frozenStream.parse(JSON.parse(state.stream));
         const stream = take(connection);
-        stream.thaw(streamState.parse(JSON.parse(state.stream)), session);
-        connection.receive(stream);
+        stream.wire.thaw(reader);
+        stream.thaw(view, session);
+        stream.wire.start();
       }
       for (const connection of byNumber.values()) connection.drop();
     },
     async quiesce() {
-      for (const stream of streams) stream.connection.pause();
+      for (const stream of streams) stream.wire.pause();
       while ([...streams].some((stream) => stream.busy))
         await new Promise<void>((resolve) => parts.clock.after(5, resolve));
     },
@@ -91,7 +95,9 @@ export function clients(parts: StreamParts): Clients {
       const states = new Map<Session, ConnectionState>();
       for (const stream of streams) {
         if (stream.state.at !== "bound") continue;
-        states.set(stream.state.session, { number: stream.connection.number, stream: stream.freeze() });
+        const { session } = stream.state;
+        const { connection, ...stored } = stream.freeze();
+        states.set(session, { number: connection, stream: JSON.stringify(stored) });
       }
       return (session) => states.get(session);
     },

@@ -2,7 +2,7 @@ import type { Offer } from "../auth/exchange.ts";
 import { ns } from "../formats/namespaces.ts";
 import type { Account } from "../routing/accounts.ts";
 import type { Session } from "../routing/session.ts";
-import { join, openTag, type Xml, x } from "../xml/writer.ts";
+import { join, type Xml, x } from "../xml/writer.ts";
 import type { Login } from "./login.ts";
 
 /**
@@ -19,19 +19,6 @@ export type Negotiation =
   | { readonly at: "authenticated"; readonly view: string; readonly account: Account; readonly greeted: boolean }
   | { readonly at: "bound"; readonly session: Session }
   | { readonly at: "closed" };
-
-/** Our stream header. RFC 6120 §4.7 */
-export function header(id: string, from: string, to: string | undefined): string {
-  return `<?xml version='1.0'?>${openTag("stream:stream", {
-    xmlns: ns.client,
-    "xmlns:stream": ns.streams,
-    id,
-    from,
-    to,
-    version: "1.0",
-    "xml:lang": "en",
-  })}`;
-}
 
 export function features(content: readonly Xml[]): Xml {
   return x("stream:features", {}, join(content));

@@ -6,7 +6,7 @@ import type { Clock } from "../clock.ts";
 import type { Registry } from "../properties/registry.ts";
 import type { Report } from "../report.ts";
 import type { Accounts } from "../routing/accounts.ts";
-import type { BeforeLogin, SessionHandlers } from "../routing/handlers.ts";
+import type { BeforeLogin, InlineBind, Nonza, SessionHandlers } from "../routing/handlers.ts";
 import type { Names } from "../routing/names.ts";
 import type { Router } from "../routing/router.ts";
 import type { RenderStored, Sessions } from "../routing/sessions.ts";
@@ -37,6 +37,10 @@ export interface StreamParts {
   /** What modules answer before login. */
   readonly beforeLogin: () => readonly BeforeLogin[];
   readonly sessionHandlers: () => readonly SessionHandlers[];
+  /** What else bound streams take, by modules. */
+  readonly nonzas: () => readonly Nonza[];
+  /** What modules answer inside a bind request. */
+  readonly inlineBinds: () => readonly InlineBind[];
   /** Stored messages for a session that comes back after a crash. */
   readonly renderStored: RenderStored;
   /** Further names and addresses that a client may give as the host it connects to. */

@@ -1,15 +1,15 @@
 import { ns } from "../formats/namespaces.ts";
 import { errorReply, stanzaError } from "../formats/stanza-error.ts";
 import type { IqAnswer, StrangerRequest } from "../routing/handlers.ts";
-import type { Connection } from "../transport/connection.ts";
 import type { Stanza } from "../xml/stanza.ts";
 import { nothing, type Xml, x } from "../xml/writer.ts";
 import { isTrusted } from "./login.ts";
 import type { StreamParts } from "./parts.ts";
+import type { Wire } from "./wire.ts";
 
 /** Requests that one stream may make before it logs in, from networks that are not trusted; a form, an attempt and a few corrections. */
 const mostRequests = 10;
-const made = new WeakMap<Connection, number>();
+const made = new WeakMap<Wire, number>();
 
 /** What modules offer to those who have not logged in; on encrypted streams only. */
 export function strangerFeatures(parts: StreamParts): Xml[] {
@@ -19,11 +19,10 @@ export function strangerFeatures(parts: StreamParts): Xml[] {
 /** The answer to a request before login, or undefined if nothing may be asked so. RFC 6120 §6.3.2 leaves room for XEP-0077 alone. */
 export function answerStranger(
   parts: StreamParts,
-  stream: { readonly connection: Connection },
+  { wire }: { readonly wire: Wire },
   at: { readonly view: string },
   stanza: Stanza,
 ): Promise<Xml> | undefined {
-  const { connection } = stream;
   const { id, type } = stanza;
   const [payload, second] = stanza.children;
   if (stanza.ns !== ns.client || stanza.name !== "iq" || id === undefined) return undefined;
@@ -34,16 +33,16 @@ export function answerStranger(
   const host = parts.names.host(stanza.to ?? at.view);
   const element = stanza.child(payload.ns, payload.name);
   if (handler === undefined || element === undefined || host === undefined || host.service !== "") return undefined;
-  const count = (made.get(connection) ?? 0) + 1;
-  made.set(connection, count);
-  if (count > mostRequests && !isTrusted(parts, connection.remote.address)) return undefined;
+  const count = (made.get(wire) ?? 0) + 1;
+  made.set(wire, count);
+  if (count > mostRequests && !isTrusted(parts, wire.remote.address)) return undefined;
   const request: StrangerRequest = {
     type,
     element,
     served: host.served,
     view: at.view,
-    remote: connection.remote.address,
-    secured: connection.tls !== undefined,
+    remote: wire.remote.address,
+    secured: wire.tls !== undefined,
     result: (result, after) => ({ is: "result", payload: result, after }),
     error: (error) => ({ is: "error", error }),
   };

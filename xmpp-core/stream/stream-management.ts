@@ -5,10 +5,11 @@ import type { Stanza } from "../xml/stanza.ts";
 import { type Xml, x } from "../xml/writer.ts";
 import type { StreamParts } from "./parts.ts";
 import * as properties from "./properties.ts";
+import type { Wire } from "./wire.ts";
 
 /** What it needs of a client's stream. */
 export interface ManagedStream {
-  readonly connection: { write(data: string): void; readonly open: boolean; readonly listener: string };
+  readonly wire: Pick<Wire, "write" | "open" | "listener">;
   end(condition: string, text?: string, application?: Xml): void;
   becomes(session: Session): void;
 }
@@ -50,7 +51,7 @@ export function streamManagement(parts: StreamParts): StreamManagement {
   function location(stream: ManagedStream): string | undefined {
     const name = parts.properties.get(properties.fqdn);
     if (name === undefined || !parts.properties.get(properties.locationTold)) return undefined;
-    const direct = stream.connection.listener === "c2s-tls";
+    const direct = stream.wire.listener === "c2s-tls";
     const port = parts.properties.get(direct ? properties.directPort : properties.plainPort);
     return `${name.includes(":") ? `[${name}]` : name}:${port}`;
   }
@@ -123,7 +124,7 @@ export function streamManagement(parts: StreamParts): StreamManagement {
       const session = typeof previd === "string" ? parts.sessions.byToken(previd) : undefined;
       if (session === undefined || session.account !== account) {
         const known = typeof previd === "string" ? await parts.sessions.handledOf(previd, account) : undefined;
-        stream.connection.write(failed("item-not-found", known));
+        stream.wire.write(failed("item-not-found", known));
         return;
       }
       session.carrier?.displaced();
@@ -135,8 +136,8 @@ export function streamManagement(parts: StreamParts): StreamManagement {
       else if (!parts.sessions.acknowledged(session, handled))
         return stream.end("undefined-condition", "More stanzas acknowledged than were sent.");
       await parts.storage.settled(parts.sessions.settleCount(session));
-      if (session.ended || !stream.connection.open) return;
-      stream.connection.write(
+      if (session.ended || !stream.wire.open) return;
+      stream.wire.write(
         x("resumed", { xmlns: ns.streamManagement, previd: session.resumeToken, h: session.handled % 2 ** 32 }),
       );
       stream.becomes(session);
