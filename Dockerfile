@@ -26,7 +26,7 @@ COPY --from=build /app/dist dist
 ENV NODE_ENV=production FIREKEEPER_HOME=/data
 USER node
 VOLUME /data
-EXPOSE 5222 5223 7777 9090 9091
+EXPOSE 5222 5223 7070 7443 7777 9090 9091
 # "A user could log in": data can be written, certificates are there, the client ports are open.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
   CMD ["node", "-e", "fetch('http://127.0.0.1:9090/health/ready').then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]

@@ -2,7 +2,7 @@ import { mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "pino";
 import { openAdmin } from "./admin/http.ts";
-import { adminListenSpecs, adminProperties, adminSecurePort } from "./admin/properties.ts";
+import { adminAddress, adminListenSpecs, adminProperties } from "./admin/properties.ts";
 import { directories as openDirectories } from "./auth/directories.ts";
 import { openHashCheck } from "./auth/hash-check.ts";
 import { liveCheck } from "./auth/live.ts";
@@ -25,9 +25,10 @@ import { openSettings, settingsMigration } from "./control/settings.ts";
 import { lifetime } from "./lifetime.ts";
 import { allModules } from "./modules/all.ts";
 import type { Module } from "./modules/module.ts";
-import { becameAvailable, publicPages } from "./modules/points.ts";
+import { becameAvailable } from "./modules/points.ts";
 import { recoveredMessages } from "./modules/recovered-messages.ts";
 import { startModules } from "./modules/start.ts";
+import { publicPages, webRoutes } from "./modules/web-points.ts";
 import type { Property } from "./properties/property.ts";
 import { openProperties } from "./properties/registry.ts";
 import { openReport } from "./report.ts";
@@ -51,6 +52,8 @@ import type { StreamParts } from "./stream/parts.ts";
 import { fqdn, streamProperties } from "./stream/properties.ts";
 import type { Gate } from "./transport/gate.ts";
 import { programVersion } from "./version.ts";
+import { openWeb } from "./web/http.ts";
+import { webAddress, webListenSpecs, webProperties } from "./web/properties.ts";
 
 export interface ServerOptions {
   readonly home: string;
@@ -74,7 +77,13 @@ export type Server = Awaited<ReturnType<typeof startServer>>;
 /** Every declaration of a property, of modules and of the parts below them. */
 export function allProperties(modules: readonly Module[] = allModules): readonly Property<unknown>[] {
   const own = [saslMechanisms, scramIterations, plainAlone, ...certificateProperties] as const;
-  const below = [...own, ...liveProperties, ...streamProperties, ...adminProperties] as readonly unknown[];
+  const below = [
+    ...own,
+    ...liveProperties,
+    ...streamProperties,
+    ...adminProperties,
+    ...webProperties,
+  ] as readonly unknown[];
   return [...(below as readonly Property<unknown>[]), ...modules.flatMap((module) => module.properties ?? [])];
 }
 
@@ -174,10 +183,7 @@ export async function startServer(options: ServerOptions) {
         derivations,
         archiveIds: nextArchiveId,
         operation: options.process,
-        webAddress(view) {
-          const port = properties.get(adminSecurePort);
-          return port === -1 ? undefined : `https://${properties.get(fqdn) ?? view}:${port}`;
-        },
+        webAddress: (view) => webAddress(properties.get, view) ?? adminAddress(properties.get, view),
       },
       clock,
     );
@@ -201,6 +207,8 @@ export async function startServer(options: ServerOptions) {
       }),
       (opened) => opened.close(),
     );
+    const nonzas = handlers.flatMap((each) => each.nonzas ?? []);
+    const inlineBinds = handlers.flatMap((each) => each.inlineBind ?? []);
     const streamParts: StreamParts = {
       ...{ clock, random, report, properties, storage, names, accounts, sessions, router },
       auth: {
@@ -215,6 +223,8 @@ export async function startServer(options: ServerOptions) {
       featuresBeforeLogin: () => handlers.flatMap((each) => each.featuresBeforeLogin?.() ?? []),
       beforeLogin: () => handlers.flatMap((each) => each.beforeLogin ?? []),
       sessionHandlers: () => sessions.handlers,
+      nonzas: () => nonzas,
+      inlineBinds: () => inlineBinds,
       renderStored: recoveredMessages(core),
       alsoCalled: (name) => name === properties.get(fqdn) || externalAddresses().includes(name),
       plainNeed: (served) => plainNeed(accounts.passwords(served), properties.get(plainAlone)),
@@ -224,6 +234,7 @@ export async function startServer(options: ServerOptions) {
       ...clientListenSpecs(get),
       ...modules.flatMap((module) => module.listener?.specs(get) ?? []),
       ...adminListenSpecs(get),
+      ...webListenSpecs(get),
     ];
 
     const listening = life.own(openListening({ gate, clock, report, specs: listenSpecs }), (opened) => opened.close());
@@ -248,12 +259,21 @@ export async function startServer(options: ServerOptions) {
       offered: core.offered,
       auth: { passwords, live, slowDown: streamParts.auth.slowDown },
     };
-    const web = life.own(
+    const admin = life.own(
       await openAdmin({
         ...{ clock, random, report, gate, properties, settings, storage, names, accounts, rights, sessions },
         ...{ auth: streamParts.auth, alsoCalled: streamParts.alsoCalled, control: () => control },
         ...{ listening, certificates: serving, gatePid: options.process.gatePid },
         pages: () => core.offered(publicPages),
+      }),
+      (opened) => opened.close(),
+    );
+    const web = life.own(
+      openWeb({
+        ...{ clock, report, gate },
+        routes: () => core.offered(webRoutes),
+        pages: () => core.offered(publicPages),
+        upgrade: () => false,
       }),
       (opened) => opened.close(),
     );
@@ -283,7 +303,7 @@ export async function startServer(options: ServerOptions) {
     /** Stores every session and what is on its way; with `keep` the connections go to the successor. */
     async function leave(keep: boolean): Promise<void> {
       report.stopping({ cause: keep ? "restart" : "stop", sessions: sessions.size });
-      await web.close();
+      await Promise.all([web.close(), admin.close()]);
       if (keep) {
         await gate.prepareSuccessor();
         await gate.handover();

@@ -73,6 +73,8 @@ const families = [
   ["proxy65", "xmpp.proxy", "port", 7777],
   ["admin", "adminConsole", "port", 9090],
   ["admin-tls", "adminConsole", "securePort", 9091],
+  ["web", "httpbind", "port.plain", 7070],
+  ["web-tls", "httpbind", "port.secure", 7443],
 ] as const;
 
 /** Listeners as they will be, from the store alone. */

@@ -75,6 +75,7 @@ async function pushes(server: DatabaseServer & { sessions?(): Promise<string[]> 
     "xmpp.socket.plain.port": plain,
     "xmpp.socket.ssl.port": tls,
     "xmpp.proxy.enabled": false,
+    "httpbind.enabled": false,
     "adminConsole.port": -1,
     "adminConsole.securePort": -1,
   };

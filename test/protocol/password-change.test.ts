@@ -34,6 +34,7 @@ async function host(change: {
     "xmpp.socket.plain.port": String(core.port),
     "xmpp.socket.ssl.port": String(core.directPort),
     "xmpp.proxy.enabled": "false",
+    "httpbind.enabled": "false",
     "adminConsole.port": "-1",
     "adminConsole.securePort": "-1",
   };

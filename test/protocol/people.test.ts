@@ -51,6 +51,7 @@ async function write({ people, roles = [], teams = [], aliasDomains }: Host): Pr
     "xmpp.socket.plain.port": String(core.port),
     "xmpp.socket.ssl.port": String(core.directPort),
     "xmpp.proxy.enabled": "false",
+    "httpbind.enabled": "false",
     "adminConsole.port": "-1",
     "adminConsole.securePort": "-1",
   };

@@ -10,6 +10,7 @@ import { pubsubProofs } from "./properties-pubsub.ts";
 import { roomProofs } from "./properties-rooms.ts";
 import { serviceProofs } from "./properties-services.ts";
 import { streamProofs } from "./properties-streams.ts";
+import { webProofs } from "./properties-web.ts";
 import { openWorld, type World } from "./properties-world.ts";
 
 // docs/architecture.md: for each declared key, that changing it changes behaviour.
@@ -23,6 +24,7 @@ const proofs = {
   ...roomProofs,
   ...componentProofs,
   ...pubsubProofs,
+  ...webProofs,
 };
 
 let world: World;
@@ -42,7 +44,7 @@ test("every declared property has its proof here, and no proof is left of one th
 
 test("of Openfire's properties in what is built, each is honoured or has no effect for a reason", () => {
   const built =
-    /^(xmpp\.(offline|proxy|pubsub|pep|socket\.(plain|ssl)\.(active|port)$|client\.(idle|login\.(allowed$|blocked$)|roster)|ratelimit\.newconnections\.(c2s|logging))|stream\.management|register|sasl\.scram-sha-1|adminConsole\.(port|securePort)$|(xmpp\.)?fqdn$)/;
+    /^(xmpp\.(offline|proxy|pubsub|pep|socket\.(plain|ssl)\.(active|port)$|client\.(idle|login\.(allowed$|blocked$)|roster)|ratelimit\.newconnections\.(c2s|logging))|stream\.management|register|sasl\.scram-sha-1|adminConsole\.(port|securePort)$|httpbind\.(enabled|port)|(xmpp\.)?fqdn$)/;
   const declared = new Set(allProperties().flatMap(({ key, aliases }) => [key, ...aliases]));
   const keys = catalogueEntries().map(({ key }) => key);
   const open = keys.filter((key) => built.test(key) && !declared.has(key) && standingOf(key).is !== "none");

@@ -78,6 +78,7 @@ describe.skipIf(noPostgres !== undefined)("PostgreSQL", () => {
         "xmpp.socket.plain.port": core.port,
         "xmpp.socket.ssl.port": core.directPort,
         "xmpp.proxy.enabled": false,
+        "httpbind.enabled": false,
         "adminConsole.port": -1,
         "adminConsole.securePort": -1,
       };

@@ -111,6 +111,7 @@ export async function startTestCore(options: TestCoreOptions = {}): Promise<Test
         "xmpp.socket.plain.port": String(ports.plain),
         "xmpp.socket.ssl.port": String(ports.direct),
         "xmpp.proxy.enabled": "false",
+        "httpbind.enabled": "false",
         "adminConsole.port": "-1",
         "adminConsole.securePort": "-1",
         ...options.properties,

@@ -66,7 +66,7 @@ export type Service = {
   logs(): string;
   stop(): Promise<void>;
 };
-export type Ports = { plain: number; tls: number; console: number; secureConsole: number; proxy: number };
+export type Ports = Record<"plain" | "tls" | "console" | "secureConsole" | "proxy" | "web" | "secureWeb", number>;
 
 /** Starts a service on free ports of the loopback. Needs `npm run build` before. */
 export async function startService(options: ServiceOptions = {}): Promise<Service> {
@@ -74,10 +74,10 @@ export async function startService(options: ServiceOptions = {}): Promise<Servic
   const cliProgram = join(options.program ?? root, "dist/agent/cli.js");
   if (!existsSync(agentProgram)) throw new Error(`${agentProgram} does not exist: npm run build`);
   const home = await mkdtemp(join(options.homeIn ?? tmpdir(), "firekeeper-home-"));
-  const [plain = 0, tls = 0, console = 0, secureConsole = 0, proxy = 0] = options.nothingSet
-    ? [5222, 5223, 9090, 9091, 7777]
-    : await freePorts(5);
-  const ports = { plain: options.listen?.plain ?? plain, tls, console, secureConsole, proxy };
+  const [plain = 0, tls = 0, console = 0, secureConsole = 0, proxy = 0, web = 0, secureWeb = 0] = options.nothingSet
+    ? [5222, 5223, 9090, 9091, 7777, 7070, 7443]
+    : await freePorts(7);
+  const ports = { plain: options.listen?.plain ?? plain, tls, console, secureConsole, proxy, web, secureWeb };
   const address = options.listen?.address ?? "127.0.0.1";
   const domain = options.domain ?? (options.nothingSet ? "mobydick" : "localhost");
   const hostFile = join(home, "host.yaml");
@@ -193,6 +193,8 @@ function settings(domain: string, ports: Ports, options: ServiceOptions): NonNul
     "adminConsole.port": ports.console,
     "adminConsole.securePort": ports.secureConsole,
     "xmpp.proxy.port": ports.proxy,
+    "httpbind.port.plain": ports.web,
+    "httpbind.port.secure": ports.secureWeb,
     ...options.properties,
   };
   const prefixed = Object.entries(properties).map(([key, value]) => [`sys.xmpp.properties.${key}`, value]);

@@ -31,6 +31,7 @@ async function agentOn(core: TestCore, settings: Record<string, string> = {}): P
     "xmpp.socket.plain.port": String(core.port),
     "xmpp.socket.ssl.port": String(core.directPort),
     "xmpp.proxy.enabled": "false",
+    "httpbind.enabled": "false",
     "adminConsole.port": "-1",
     "adminConsole.securePort": "-1",
     ...settings,

@@ -72,6 +72,7 @@ async function service(): Promise<{
     setting("property:xmpp.socket.plain.port", String(port)),
     setting("property:xmpp.socket.ssl.active", "false"),
     setting("property:xmpp.proxy.enabled", "false"),
+    setting("property:httpbind.enabled", "false"),
     setting("property:adminConsole.port", "-1"),
     setting("property:adminConsole.securePort", "-1"),
   );

@@ -204,6 +204,7 @@ describe("while the service runs", () => {
       "xmpp.socket.plain.port": String(core.port),
       "xmpp.socket.ssl.port": String(core.directPort),
       "xmpp.proxy.enabled": "false",
+      "httpbind.enabled": "false",
       "adminConsole.port": "-1",
       "adminConsole.securePort": "-1",
     };

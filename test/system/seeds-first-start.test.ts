@@ -33,7 +33,10 @@ test("without a single setting the service is complete: people chat on the defau
   const ports = Object.fromEntries(
     seen.status.server.listeners.map((one: { name: string; port: number }) => [one.name, one.port]),
   );
-  expect(ports).toMatchObject({ c2s: 5222, "c2s-tls": 5223, proxy65: 7777, admin: 9090, "admin-tls": 9091 });
+  expect(ports).toMatchObject({
+    ...{ c2s: 5222, "c2s-tls": 5223, proxy65: 7777, admin: 9090, "admin-tls": 9091 },
+    ...{ web: 7070, "web-tls": 7443 },
+  });
   expect(seen.console[0] === 200 || /^https:.*9091/.test(seen.console[1])).toBe(true);
   expect(seen.status.pending).toEqual([]);
 }, 90_000);

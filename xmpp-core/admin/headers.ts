@@ -1,5 +1,3 @@
-import type { ServerResponse } from "node:http";
-
 const policy = [
   "default-src 'none'",
   "script-src 'self'",
@@ -23,7 +21,3 @@ export const protection = {
   "cross-origin-resource-policy": "same-origin",
   "permissions-policy": "camera=(), geolocation=(), microphone=()",
 } as const;
-
-export function protect(response: ServerResponse): void {
-  for (const [name, value] of Object.entries(protection)) response.setHeader(name, value);
-}

@@ -2,13 +2,13 @@
 import cookie from "@fastify/cookie";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { CodedError } from "../errors.ts";
-import type { PublicPage } from "../modules/points.ts";
+import type { PublicPage } from "../modules/web-points.ts";
 import { fqdn } from "../stream/properties.ts";
 import type { Connection } from "../transport/connection.ts";
+import { type Door, openDoor } from "../transport/http-door.ts";
 import { builtConsole, type ConsoleFile, consoleFiles } from "./console-files.ts";
-import { type Door, openDoor } from "./door.ts";
 import { failureAnswer } from "./failures.ts";
-import { protect } from "./headers.ts";
+import { protection } from "./headers.ts";
 import { registerGauges } from "./health.ts";
 import { notAdmin } from "./login.ts";
 import type { AdminParts } from "./parts.ts";
@@ -43,8 +43,7 @@ export async function openAdmin(parts: AdminParts, options: { consoleFolder?: st
     // The door answers what is no HTTP; fastify's own answer would be cut off.
     clientErrorHandler: () => undefined,
     serverFactory(handler) {
-      content = openDoor(parts.clock, (request, response) => {
-        protect(response);
+      content = openDoor(parts.clock, protection, (request, response) => {
         // No route is written in any other way, so the router never sees a path that could be read twice.
         if (exactPath(request.url) === undefined) request.url = "/404";
         handler(request, response);
@@ -65,7 +64,7 @@ export async function openAdmin(parts: AdminParts, options: { consoleFolder?: st
   addPages(app, parts.pages());
   await app.ready();
 
-  const strangers = openDoor(parts.clock, redirecting(parts), { wantsBodies: false });
+  const strangers = openDoor(parts.clock, protection, redirecting(parts), { wantsBodies: false });
   const take = (door: Door | undefined, connection: Connection): void => {
     // What was asked before a restart died with the process; the browser asks again.
     if (connection.adopted || door === undefined) connection.drop();

@@ -6,7 +6,7 @@ import type { Control } from "../control/control.ts";
 import type { Listening } from "../control/listening.ts";
 import type { RightsTable } from "../control/rights.ts";
 import type { Settings } from "../control/settings.ts";
-import type { PublicPage } from "../modules/points.ts";
+import type { PublicPage } from "../modules/web-points.ts";
 import type { Registry } from "../properties/registry.ts";
 import type { Report } from "../report.ts";
 import type { Accounts } from "../routing/accounts.ts";

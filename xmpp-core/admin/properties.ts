@@ -1,7 +1,7 @@
 import type { ListenSpec } from "../frames.ts";
 import { type Property, property } from "../properties/property.ts";
 import { addressList, portOrOff } from "../properties/text-schema.ts";
-import { networkInterface } from "../stream/properties.ts";
+import { fqdn, networkInterface } from "../stream/properties.ts";
 
 /** The properties of console, REST, health and metrics. */
 
@@ -60,4 +60,10 @@ export function adminListenSpecs(get: <T>(property: Property<T>) => T): ListenSp
   if (secure !== -1)
     specs.push({ ...common, name: adminListeners.secure, port: secure, tls: "required", alpn: ["http/1.1"] });
   return specs;
+}
+
+/** Where a browser finds the console over HTTPS; undefined: nowhere. */
+export function adminAddress(get: <T>(property: Property<T>) => T, view: string): string | undefined {
+  const port = get(adminSecurePort);
+  return port === -1 ? undefined : `https://${get(fqdn) ?? view}:${port}`;
 }

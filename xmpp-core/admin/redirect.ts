@@ -1,5 +1,4 @@
-import type { RequestListener } from "./door.ts";
-import { protect } from "./headers.ts";
+import type { RequestListener } from "../transport/http-door.ts";
 import type { AdminParts } from "./parts.ts";
 import { adminSecurePort } from "./properties.ts";
 import { hostOf } from "./visitor.ts";
@@ -10,7 +9,6 @@ import { hostOf } from "./visitor.ts";
  */
 export function redirecting(parts: Pick<AdminParts, "properties" | "names">): RequestListener {
   return (request, response) => {
-    protect(response);
     response.setHeader("connection", "close");
     const port = parts.properties.get(adminSecurePort);
     if (port === -1) {

@@ -364,16 +364,3 @@ export interface Downtimes {
   plan(downtime: Downtime | undefined): void;
 }
 export const downtimes = point<Downtimes>("downtimes");
-
-/** Pages on the web ports that anybody may read; they look at nothing but their path. */
-export interface PublicPage {
-  /** First segment of the path: `/status` answers `/status`, `/status/bob` and `/status/bob/text`. */
-  readonly root: string;
-  /** The segments behind it; undefined: there is no such page. */
-  answer(segments: readonly string[]): PageAnswer | undefined | Promise<PageAnswer | undefined>;
-}
-export interface PageAnswer {
-  readonly type: string;
-  readonly body: string;
-}
-export const publicPages = point<PublicPage>("public pages");

@@ -3,7 +3,8 @@ import { ns } from "../formats/namespaces.ts";
 import { property } from "../properties/property.ts";
 import { boolean, list, type TextSchema, text } from "../properties/text-schema.ts";
 import { type Core, defineModule } from "./module.ts";
-import { type Downtime, discoExtra, downtimes, publicPages } from "./points.ts";
+import { type Downtime, discoExtra, downtimes } from "./points.ts";
+import { publicPages } from "./web-points.ts";
 
 /** A moment in UTC, as XEP-0082 writes it. */
 const moment: TextSchema<string> = {

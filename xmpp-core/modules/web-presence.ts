@@ -9,8 +9,9 @@ import { text, x } from "../xml/writer.ts";
 import { refusedFor } from "./command-forms.ts";
 import { type Core, defineModule } from "./module.ts";
 import { stored } from "./own-password.ts";
-import { type CommandAsk, type CommandStep, commands, type PageAnswer, publicPages } from "./points.ts";
+import { type CommandAsk, type CommandStep, commands } from "./points.ts";
 import { type ShownPresence, shownPresence } from "./shown-presence.ts";
+import { type PageAnswer, publicPages } from "./web-points.ts";
 
 const enabled = property("firekeeper.web-presence.enabled", {
   schema: boolean,

@@ -206,6 +206,22 @@ export const host: TextSchema<string> = {
       : "For example chat.example.org or 192.0.2.7.",
 };
 
+/** Where something is on the web, as a browser shows it: https, a host, perhaps a port and a path; no slash at its end. */
+export const webOrigin: TextSchema<string> = {
+  type: "text",
+  zod: canonicalText(canonicalOrigin),
+  write: (value) => value,
+  rule: "an address that begins with https://",
+  hint: () => "For example https://chat.example.org or https://www.example.org/chat.",
+};
+
+function canonicalOrigin(given: string): string | undefined {
+  const url = URL.canParse(given) ? new URL(given) : undefined;
+  const more = url && (url.username !== "" || url.password !== "" || url.search !== "" || url.hash !== "");
+  if (url === undefined || more === true || url.protocol !== "https:" || given.includes("@")) return undefined;
+  return `${url.origin}${url.pathname.replace(/\/+$/, "")}`;
+}
+
 /** The first label of a service's address, `proxy` of `proxy.example.org`. */
 export const serviceLabel: TextSchema<string> = {
   type: "text",

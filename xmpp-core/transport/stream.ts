@@ -19,6 +19,7 @@ export class ConnectionStream extends Duplex {
   readonly encrypted: boolean;
   readonly #connection: Connection;
   #blocked: (() => void) | undefined;
+  #detached = false;
   #idleMs = 0;
   #idle: NodeJS.Timeout | undefined;
 
@@ -45,6 +46,18 @@ export class ConnectionStream extends Duplex {
       ended: () => this.push(null),
       closed: (reason) => this.#closed(reason),
     });
+  }
+
+  /**
+   * Hands the connection on, paused: who receives it next gets `head` and what was read here and taken by nobody.
+   * The stream is of no use afterwards.
+   */
+  detach(head: Buffer): Connection {
+    const rest: Buffer | null = this.read();
+    this.#detached = true;
+    this.#connection.giveBack(rest === null ? head : Buffer.concat([head, rest]));
+    this.destroy();
+    return this.#connection;
   }
 
   /** As net.Socket's: "timeout" is emitted after `ms` of silence, 0 turns it off. */
@@ -84,7 +97,7 @@ export class ConnectionStream extends Duplex {
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     clearTimeout(this.#idle);
     // After an orderly end what is written is still on its way; dropping would cut it.
-    if (!this.writableFinished) this.#connection.drop();
+    if (!this.writableFinished && !this.#detached) this.#connection.drop();
     done(error);
   }
 

@@ -9,7 +9,7 @@ import { parseStanza } from "../../xml/document.ts";
 import { limitsAfterLogin } from "../../xml/limits.ts";
 import { rawXml, text, type Xml, x } from "../../xml/writer.ts";
 import type { Core } from "../module.ts";
-import { type PageAnswer, publicPages } from "../points.ts";
+import { type PageAnswer, publicPages } from "../web-points.ts";
 import type { ConfigField, RoomExtension, RoomFeature } from "./extensions.ts";
 import type { Room, Rooms } from "./room.ts";
 

@@ -2,10 +2,11 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import type { Clock } from "../clock.ts";
-import type { Connection } from "../transport/connection.ts";
-import { type ConnectionStream, connectionStream } from "../transport/stream.ts";
-import { protect, protection } from "./headers.ts";
+import type { Connection } from "./connection.ts";
+import { type ConnectionStream, connectionStream } from "./stream.ts";
 
+/** What every answer carries, whoever made it. */
+export type Headers = Readonly<Record<string, string>>;
 export type RequestListener = (request: IncomingMessage, response: ServerResponse) => void;
 
 /** From connecting, or from the last answer, to the end of the next request's headers; then the same for its body. */
@@ -20,7 +21,7 @@ export interface Door {
 }
 
 /** Bytes that are no HTTP, or a head that is too long: said once, then the connection ends. */
-export function answerBadBytes(error: Error & { code?: string }, socket: Duplex): void {
+function answerBadBytes(error: Error & { code?: string }, socket: Duplex, protection: Headers): void {
   if (!socket.writable) {
     socket.destroy();
     return;
@@ -32,13 +33,18 @@ export function answerBadBytes(error: Error & { code?: string }, socket: Duplex)
 
 /**
  * An HTTP server that is fed with the gate's connections and never listens itself.
+ * @param headers what every answer carries
  * @param wantsBodies false: who asks before sending a body (`Expect: 100-continue`) is never told to send it
  */
-export function openDoor(clock: Clock, listener: RequestListener, { wantsBodies = true } = {}): Door {
+export function openDoor(clock: Clock, headers: Headers, listener: RequestListener, { wantsBodies = true } = {}): Door {
   const hurry = new WeakMap<object, { start(): void; stop(): void }>();
   const open = new Set<ConnectionStream>();
   const waiting = new Set<ServerResponse>();
   let closed = false;
+
+  function protect(response: ServerResponse): void {
+    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
+  }
 
   const server = createServer({ maxHeaderSize: 8192, keepAliveTimeout: patienceMs }, (request, response) => {
     const pace = hurry.get(request.socket);
@@ -51,10 +57,11 @@ export function openDoor(clock: Clock, listener: RequestListener, { wantsBodies 
       waiting.delete(response);
       pace?.start();
     });
+    protect(response);
     listener(request, response);
   });
   server.maxHeadersCount = 100;
-  server.on("clientError", answerBadBytes);
+  server.on("clientError", (error, socket) => answerBadBytes(error, socket, headers));
   if (!wantsBodies) server.on("checkContinue", (request, response) => server.emit("request", request, response));
 
   return {

@@ -1,0 +1,54 @@
+import type { IncomingHttpHeaders } from "node:http";
+import type { Readable } from "node:stream";
+import type { Point } from "./module.ts";
+
+/** The typed points of what browsers get. */
+function point<T>(name: string): Point<T> {
+  return { name };
+}
+
+/** Pages on the web ports that anybody may read; they look at nothing but their path. */
+export interface PublicPage {
+  /** First segment of the path: `/status` answers `/status`, `/status/bob` and `/status/bob/text`. */
+  readonly root: string;
+  /** The segments behind it; undefined: there is no such page. */
+  answer(segments: readonly string[]): PageAnswer | undefined | Promise<PageAnswer | undefined>;
+}
+export interface PageAnswer {
+  readonly type: string;
+  readonly body: string;
+}
+export const publicPages = point<PublicPage>("public pages");
+
+export type WebMethod = "GET" | "POST" | "PUT" | "DELETE";
+
+/** What browsers and other programs get on the ports for them; pages that look at nothing but their path are simpler. */
+export interface WebRoute {
+  /** First segment of the path: `upload` answers `/upload`, `/upload/a` and so on; "" answers `/` alone. */
+  readonly root: string;
+  /** HEAD comes with GET. */
+  readonly methods: readonly WebMethod[];
+  /** Whether pages of every origin may ask, without cookies. */
+  readonly everyOrigin?: boolean;
+  /** Headers that such pages may send; default content-type. */
+  readonly requestHeaders?: readonly string[];
+  answer(request: WebRequest): WebAnswer | Promise<WebAnswer>;
+}
+export interface WebRequest {
+  /** HEAD comes as GET; the body of the answer is thrown away. */
+  readonly method: WebMethod;
+  /** Behind the root, decoded; none is empty, "." or "..", or holds a slash, backslash or control character. */
+  readonly segments: readonly string[];
+  readonly query: URLSearchParams;
+  readonly headers: IncomingHttpHeaders;
+  readonly remote: string;
+  readonly secure: boolean;
+  /** Unread; whoever does not read it need not. */
+  readonly body: Readable;
+}
+export interface WebAnswer {
+  readonly status: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string | Buffer | Readable;
+}
+export const webRoutes = point<WebRoute>("web routes");
