@@ -159,6 +159,7 @@ export async function startServer(options: ServerOptions) {
       iterations: () => properties.get(scramIterations),
       mix: () => accounts.passwords(names.primary.id),
     });
+    const slowing = slowDown({ clock, trusted: (address) => isTrusted({ properties }, address) });
     let control: Control | undefined;
     const { core, handlers, idle, stop } = startModules(
       modules,
@@ -175,7 +176,10 @@ export async function startServer(options: ServerOptions) {
         gate,
         rights,
         externalAddresses,
+        certificates: () => serving.served(),
         passwords,
+        slowDown: slowing,
+        keyFor: (purpose) => createHmac("sha256", decoySecret).update(purpose).digest(),
         hostPasswords: {
           takes: () => control?.agent()?.takesPasswords === true,
           change: async (account, password) => control?.changePassword(account, password),
@@ -214,7 +218,7 @@ export async function startServer(options: ServerOptions) {
       auth: {
         pool: derivations,
         ...{ passwords, decoySecret },
-        slowDown: slowDown({ clock, trusted: (address) => isTrusted({ properties }, address) }),
+        slowDown: slowing,
       },
       streamFeatures: () => [
         ...modules.flatMap((module) => module.streamFeatures ?? []),

@@ -47,6 +47,8 @@ export interface Certificates {
   /** What `name` would be served with, as it stands after "Certificate: ". */
   prospect(name: string): string;
   status(): CoreStatus["certificates"];
+  /** For everybody: what is in use, without keys. */
+  served(): readonly { readonly name: string; readonly chain: string; readonly selfSigned: boolean }[];
   /** What a person should do something about, a sentence each. */
   notices(): string[];
   close(): void;
@@ -286,6 +288,7 @@ export function certificates(parts: {
           ...(problem === undefined ? {} : { problem }),
         };
       }),
+    served: () => inUse.map(({ certificate: { name, chain }, facts: { selfSigned } }) => ({ name, chain, selfSigned })),
     notices: () => [
       ...orders.notices(),
       ...inUse.flatMap(({ certificate: { name }, facts, source, file }) => {

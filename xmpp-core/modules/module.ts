@@ -1,5 +1,6 @@
 import type { PasswordJudge } from "../auth/passwords.ts";
 import type { DerivationPool } from "../auth/pool.ts";
+import type { SlowDown } from "../auth/slow-down.ts";
 import type { Clock } from "../clock.ts";
 import type { ListenSpec } from "../frames.ts";
 import type { Property } from "../properties/property.ts";
@@ -31,10 +32,16 @@ export interface Core {
   readonly gate: Gate;
   /** `sys.xmpp.externalip` as it is now: a host name, an address, or an IPv4 and an IPv6 address; empty if it is unset. */
   readonly externalAddresses: () => readonly string[];
+  /** The certificates in use, one for each name that is served, the primary's first. */
+  readonly certificates: () => readonly ServedCertificate[];
   /** Where a password goes that a user of the host changes; see docs/passwords.md. */
   readonly hostPasswords: HostPasswords;
   /** Judges a password that comes in clear. */
   readonly passwords: PasswordJudge;
+  /** Failed logins of everybody, for whoever else takes passwords. */
+  readonly slowDown: SlowDown;
+  /** A key of this home for one purpose, the same after each start; it stands nowhere. */
+  readonly keyFor: (purpose: string) => Buffer;
   /** Where keys of new passwords are derived. */
   readonly derivations: DerivationPool;
   /** Sortable ids for stored stanzas, strictly rising. */
@@ -56,6 +63,14 @@ export interface Core {
   seeThrough(what: string, work: Promise<unknown>): void;
   /** Calls every `ms` until the module stops. */
   every(ms: number, work: () => void): void;
+}
+
+export interface ServedCertificate {
+  /** The domain that it is for. */
+  readonly name: string;
+  /** PEM, the server's own first. */
+  readonly chain: string;
+  readonly selfSigned: boolean;
 }
 
 export interface HostPasswords {

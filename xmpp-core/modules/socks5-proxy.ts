@@ -12,6 +12,7 @@ import { x } from "../xml/writer.ts";
 import { localAddresses } from "./local-addresses.ts";
 import { type Core, defineModule } from "./module.ts";
 import { socks5Handshake } from "./socks5.ts";
+import { typedServices } from "./web-points.ts";
 
 const enabled = property("xmpp.proxy.enabled", {
   schema: boolean,
@@ -91,6 +92,12 @@ export const socks5Proxy = defineModule({
   start(core) {
     const waiting = new Map<string, Waiting>();
     core.watch(serviceName, (name) => core.names.callService(label, name));
+    core.offer(typedServices, {
+      services: () =>
+        core.properties.get(enabled)
+          ? [{ kind: "file-proxy", service: label, port: core.properties.get(proxyPort) }]
+          : [],
+    });
 
     core.gate.onConnection("proxy65", (connection) => {
       if (connection.adopted) return connection.drop(); // it waited for an activation that the restart has forgotten

@@ -52,3 +52,28 @@ export interface WebAnswer {
   readonly body?: string | Buffer | Readable;
 }
 export const webRoutes = point<WebRoute>("web routes");
+
+/** Services whose addresses people type into their programs; the public page of the domain shows them. docs/guides.md */
+export interface TypedServices {
+  /** As they are now; none of those that are off. */
+  services(): readonly TypedService[];
+}
+export interface TypedService {
+  readonly kind: "rooms" | "search" | "file-proxy" | "uploads";
+  /** Its name in `names`. */
+  readonly service: string;
+  readonly port?: number;
+  /** The largest file it takes. */
+  readonly mostBytes?: number;
+  /** Days after which what it keeps is deleted. */
+  readonly keptDays?: number;
+}
+export const typedServices = point<TypedServices>("typed services");
+
+/** Pages where people make an account or an invitation leads; the public page of the domain links to them. */
+export interface AccountPage {
+  readonly kind: "register" | "password" | "web-chat";
+  /** Its path on the ports for browsers, `/account/register`; undefined: it is not to be had now. */
+  path(): string | undefined;
+}
+export const accountPages = point<AccountPage>("account pages");

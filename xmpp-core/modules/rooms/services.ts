@@ -3,6 +3,7 @@ import { property } from "../../properties/property.ts";
 import { boolean, text } from "../../properties/text-schema.ts";
 import type { Account } from "../../routing/accounts.ts";
 import type { Core } from "../module.ts";
+import { typedServices } from "../web-points.ts";
 import { openfireDefaults } from "./config.ts";
 import type { RoomExtension, RoomFeature } from "./extensions.ts";
 import type { Occupant, Rooms, ServiceSettings } from "./room.ts";
@@ -83,6 +84,10 @@ export const roomServices: RoomFeature = {
       });
     core.watch(own.services, follow);
     core.watch(enabled, follow);
+    core.offer(typedServices, {
+      services: () =>
+        [...open].flatMap(([service, { declared }]) => (declared.hidden ? [] : [{ kind: "rooms" as const, service }])),
+    });
 
     /** When each occupant spoke last, or came. */
     const active = new WeakMap<Occupant, number>();

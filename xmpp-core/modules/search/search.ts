@@ -9,6 +9,7 @@ import type { IqAnswer, IqRequest } from "../../routing/handlers.ts";
 import { text, type Xml, x } from "../../xml/writer.ts";
 import { type Core, defineModule } from "../module.ts";
 import { serviceDisco, sharedContacts } from "../points.ts";
+import { typedServices } from "../web-points.ts";
 import { legacy, readSearch, type Search, type SearchField, searchFields, textOf } from "./found.ts";
 
 const enabled = property("plugin.search.serviceEnabled", {
@@ -75,6 +76,7 @@ function start(core: Core) {
   core.watch(serviceName, (label) => {
     if (properties.get(enabled)) names.callService(service, label);
   });
+  core.offer(typedServices, { services: () => (properties.get(enabled) ? [{ kind: "search", service }] : []) });
   core.offer(serviceDisco, {
     services: () => (properties.get(enabled) ? [{ service, name: "User search", listed: true }] : []),
     info: (_, node) =>
