@@ -142,6 +142,8 @@ export interface StrangerRequest {
   readonly remote: string;
   /** Whether the stream is encrypted. */
   readonly secured: boolean;
+  /** Tells one stream from another, to remember what it has proved. */
+  readonly stream: object;
   result(payload?: Xml, after?: Ticket): IqAnswer;
   error(error: StanzaError): IqAnswer;
 }

@@ -43,6 +43,7 @@ export function answerStranger(
     view: at.view,
     remote: wire.remote.address,
     secured: wire.tls !== undefined,
+    stream: wire,
     result: (result, after) => ({ is: "result", payload: result, after }),
     error: (error) => ({ is: "error", error }),
   };
