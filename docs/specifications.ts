@@ -73,6 +73,7 @@ const titles: Readonly<Record<string, string>> = {
   "XEP-0199": "XMPP Ping",
   "XEP-0202": "Entity Time",
   "XEP-0203": "Delayed Delivery",
+  "XEP-0215": "External Service Discovery",
   "XEP-0222": "Persistent Storage of Public Data via PubSub",
   "XEP-0223": "Persistent Storage of Private Data via PubSub",
   "XEP-0237": "Roster Versioning",

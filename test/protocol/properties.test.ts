@@ -10,6 +10,7 @@ import { pubsubProofs } from "./properties-pubsub.ts";
 import { roomProofs } from "./properties-rooms.ts";
 import { serviceProofs } from "./properties-services.ts";
 import { streamProofs } from "./properties-streams.ts";
+import { voiceProofs } from "./properties-voice.ts";
 import { webProofs } from "./properties-web.ts";
 import { openWorld, type World } from "./properties-world.ts";
 
@@ -25,6 +26,7 @@ const proofs = {
   ...componentProofs,
   ...pubsubProofs,
   ...webProofs,
+  ...voiceProofs,
 };
 
 let world: World;

@@ -4,7 +4,7 @@
  */
 import { join } from "node:path";
 import { CodedError, explain } from "../errors.ts";
-import { groups, rightsChanged, type SharedGroupChange } from "../modules/points.ts";
+import { externalAddressChanged, groups, rightsChanged, type SharedGroupChange } from "../modules/points.ts";
 import { writeWhole } from "../storage/files.ts";
 import { actualSupervisors } from "./actual.ts";
 import { applyAccounts, checkAccounts, type Inherited, required, setPassword } from "./apply-accounts.ts";
@@ -157,6 +157,8 @@ async function switchOver(
     draft.done.push(...ports.done);
   }
   if (settings.values.size > 0 || settings.domain !== undefined) await attempt(() => parts.certificates.refresh());
+  if (settings.values.has("external-address"))
+    for (const told of parts.offered(externalAddressChanged)) await attempt(() => told.externalAddressChanged());
   for (const after of draft.after) await attempt(after);
   if (failed) draft.done.push("Not every part followed at once: the server restarts to take the revision whole.");
   return failed;

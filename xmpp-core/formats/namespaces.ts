@@ -24,6 +24,9 @@ export const ns = {
   channelBinding: "urn:xmpp:sasl-cb:0", // XEP-0440
   sasl2: "urn:xmpp:sasl:2", // XEP-0388
   bind2: "urn:xmpp:bind:0", // XEP-0386
+  fast: "urn:xmpp:fast:0", // XEP-0484
+  saslUpgrade: "urn:xmpp:sasl:upgrade:0", // XEP-0480
+  scramUpgrade: "urn:xmpp:scram-upgrade:0", // XEP-0480
   clientState: "urn:xmpp:csi:0", // XEP-0352
   // Forms, errors, results
   dataForms: "jabber:x:data", // XEP-0004
@@ -86,6 +89,7 @@ export const ns = {
   conference: "jabber:x:conference", // XEP-0249
   addresses: "http://jabber.org/protocol/address", // XEP-0033
   jingleMessage: "urn:xmpp:jingle-message:0", // XEP-0353
+  externalServices: "urn:xmpp:extdisco:2", // XEP-0215
   // Commands
   commands: "http://jabber.org/protocol/commands", // XEP-0050
   admin: "http://jabber.org/protocol/admin", // XEP-0133

@@ -10,6 +10,7 @@ import { contactAddresses } from "./contact-addresses.ts";
 import { delegation } from "./delegation.ts";
 import { disco } from "./disco.ts";
 import { entityTime } from "./entity-time.ts";
+import { externalServices } from "./external-services.ts";
 import { interests } from "./interests.ts";
 import { lastActivity } from "./last-activity.ts";
 import { legacySession } from "./legacy-session.ts";
@@ -79,6 +80,7 @@ const capabilities: readonly Module[] = [
   sparkGroups,
   search,
   serviceOutage,
+  externalServices,
   webPresence,
 ];
 

@@ -221,6 +221,12 @@ export interface RightsChanged {
 }
 export const rightsChanged = point<RightsChanged>("rights changed");
 
+/** Told by control when `sys.xmpp.externalip` is another; asked by `core.externalAddresses`. */
+export interface ExternalAddressChanged {
+  externalAddressChanged(): void;
+}
+export const externalAddressChanged = point<ExternalAddressChanged>("external address changed");
+
 /** Sent when a session becomes available for the first time with a priority that is not negative: offline messages. */
 export interface BecameAvailable {
   becameAvailable(session: Session): void;
