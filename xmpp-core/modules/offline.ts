@@ -322,7 +322,7 @@ export const offline = defineModule({
 function sendStored(core: Core, session: Session, row: StoredStanza): void {
   const parts = { names: core.names, views: core.router.views };
   const message = renderStored(parts, row, session.view, lateExtras(core, session, row));
-  const remember = core.sessions.outboundRow(session, row.id);
+  const remember = core.sessions.outboundRow(session, row.id, () => message);
   const ticket = remember === undefined ? 0 : core.sessions.commit(session, [remember]);
   core.router.send(session, message, ticket, { is: "message", archiveId: row.id });
 }

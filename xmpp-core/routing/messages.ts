@@ -260,8 +260,8 @@ export function messageRoad(parts: MessageParts) {
       flow.keep();
     if (flow.archiveId !== 0) {
       flow.writes.push(flow.bodyRow());
-      for (const session of flow.targets) remember(flow, session);
-      for (const { session } of flow.copies) remember(flow, session);
+      for (const session of flow.targets) remember(flow, session, () => flow.rendered(session.view));
+      for (const { session, render } of flow.copies) remember(flow, session, render);
     }
     let ticket = 0;
     if (flow.writes.length > 0)
@@ -274,8 +274,8 @@ export function messageRoad(parts: MessageParts) {
     return ticket;
   }
 
-  function remember(flow: Flow, session: Session): void {
-    const row = parts.sessions.outboundRow(session, flow.archiveId);
+  function remember(flow: Flow, session: Session, write: () => Buffer | string): void {
+    const row = parts.sessions.outboundRow(session, flow.archiveId, write);
     if (row !== undefined) flow.writes.push(row);
   }
 

@@ -1,4 +1,5 @@
 import type { Ticket } from "../storage/storage.ts";
+import { type Held, HeldBack, type Keeper } from "./held-back.ts";
 
 /** What a stanza on its way to a client was, as far as it matters when the client never takes it. */
 export type Cargo =
@@ -46,6 +47,10 @@ export class Outbound {
   counting = false;
   /** After so many counted stanzas an `<r/>` is sent along; 0: never unasked. */
   requestEvery = 0;
+  /** Gives rows of messages that waited their numbers; the group that these are in. */
+  onNumbered: (rows: readonly { place: number; number: number; archiveId: number }[]) => Ticket = () => 0;
+  /** What waits for a client that does not look; it is made when that happens for the first time. */
+  private back: HeldBack | undefined;
   private readonly committed: () => Ticket;
   private readonly mustWait: (outbound: Outbound) => void;
   private readonly changed: () => void;
@@ -60,9 +65,14 @@ export class Outbound {
     this.changed = changed;
   }
 
-  /** Bytes kept in memory: waiting and unacknowledged. */
+  /** Bytes kept in memory: held back, waiting and unacknowledged. */
   get held(): number {
-    return this.heldBytes;
+    return this.heldBytes + (this.back?.bytes ?? 0);
+  }
+
+  /** Stanzas that wait until the client looks. */
+  get heldBack(): readonly Held[] {
+    return this.back?.all() ?? [];
   }
 
   /** Counted entries the client has not acknowledged, waiting ones included. */
@@ -78,12 +88,65 @@ export class Outbound {
   /** Queues a stanza; it is counted if stream management is on. Undefined (an error that may not be answered) is nothing. */
   stanza(data: Buffer | string | undefined, ticket: Ticket, cargo: Cargo = plain): void {
     if (data === undefined) return;
+    if (this.back?.keeper !== undefined && this.waits(this.back, this.back.keeper, data, ticket, cargo)) return;
     this.push({ data, ticket, number: this.counting ? ++this.lastNumber : 0, cargo });
   }
 
   /** Queues what is never counted. It keeps its place behind everything queued before. */
-  nonza(data: string, ticket: Ticket = 0): void {
-    this.push({ data, ticket, number: 0, cargo: plain });
+  nonza(data: string, ticket: Ticket = 0, cargo: Cargo = plain): void {
+    this.push({ data, ticket, number: 0, cargo });
+  }
+
+  /** From now on what is not urgent waits; it has no number until it goes out, so what is replaced was never counted. */
+  hold(keeper: Keeper): void {
+    this.back ??= new HeldBack();
+    this.back.keeper = keeper;
+  }
+
+  /** The client looks again: what waited goes out, and nothing waits any more. */
+  unhold(): void {
+    this.letGo();
+    this.back = undefined;
+  }
+
+  /** Sends what waits, of everybody or of one sender, in its order. */
+  letGo(from?: string): void {
+    if (this.back === undefined || this.back.size === 0) return;
+    const going = this.back.take(from).map((held) => ({ ...held, number: this.counting ? ++this.lastNumber : 0 }));
+    const rows = going.flatMap(({ place, number, cargo }) =>
+      place > 0 && cargo.is === "message" ? [{ place, number, archiveId: cargo.archiveId }] : [],
+    );
+    // Before it is sent: else a crash would make it come twice.
+    const numbered = rows.length === 0 ? 0 : this.onNumbered(rows);
+    for (const { data, ticket, number, cargo } of going)
+      this.push({ data, ticket: Math.max(ticket, numbered), number, cargo });
+  }
+
+  /**
+   * To be asked before the row of a stored message is written. False: it gets the next number, since what had to go out
+   * before it has gone. True: it will wait, and its row at this place has no number yet.
+   */
+  willWait(write: () => Buffer | string, archiveId: number, place: number): boolean {
+    const { back } = this;
+    if (back?.keeper === undefined) return false;
+    const urgency = back.judge(back.keeper, write(), { is: "message", archiveId });
+    if (urgency.is === "later") back.expect(archiveId, place);
+    else this.letGo(urgency.from);
+    return urgency.is === "later";
+  }
+
+  private waits(back: HeldBack, keeper: Keeper, data: Buffer | string, ticket: Ticket, cargo: Cargo): boolean {
+    const urgency = back.judge(keeper, data, cargo);
+    if (urgency.is === "now") {
+      this.letGo(urgency.from);
+      if (urgency.wakes) keeper.woken(data);
+      return false;
+    }
+    this.changed();
+    back.add({ data, ticket, cargo, from: urgency.from, key: urgency.key, place: back.placeOf(cargo) });
+    const { count, bytes } = keeper.limits();
+    if (back.size > count || back.bytes > bytes) this.letGo();
+    return true;
   }
 
   private push(entry: Entry): void {
@@ -126,6 +189,7 @@ export class Outbound {
 
   /** Takes back a message whose commit failed, before it was sent; whoever sent it is told. */
   withdraw(archiveId: number): void {
+    if (this.back?.withdraw(archiveId)) return this.changed();
     const place = this.waiting.findIndex(({ cargo }) => cargo.is === "message" && cargo.archiveId === archiveId);
     const [lost] = place < 0 ? [] : this.waiting.splice(place, 1);
     if (lost === undefined) return;
@@ -180,7 +244,40 @@ export class Outbound {
     this.sink = undefined;
   }
 
-  /** What an orderly restart stores, or what is owed when the session ends: unacknowledged first, then waiting. */
+  /** Whether somebody is there to be written to. */
+  get attached(): boolean {
+    return this.sink !== undefined;
+  }
+
+  /** Forgets the bytes of stored messages, oldest first, until no more than `bytes` are kept; `refill` brings them back. */
+  shed(bytes: number): void {
+    for (let i = 0; i < this.unacked.length && this.held > bytes; i++) {
+      const entry = this.unacked[i];
+      if (entry?.cargo.is !== "message" || entry.data.length === 0) continue;
+      this.changed();
+      this.heldBytes -= entry.data.length;
+      this.unacked[i] = { ...entry, data: nothing };
+    }
+  }
+
+  /** Archive ids of messages whose bytes were shed. */
+  get shedIds(): readonly number[] {
+    return this.unacked.flatMap(({ data, cargo }) =>
+      data.length === 0 && cargo.is === "message" ? [cargo.archiveId] : [],
+    );
+  }
+
+  /** Gives shed messages their bytes again. What is nowhere any more becomes `empty`: the client counts it all the same. */
+  refill(bodies: ReadonlyMap<number, Buffer>, empty: string): void {
+    for (const [i, entry] of this.unacked.entries()) {
+      if (entry.data.length > 0 || entry.cargo.is !== "message") continue;
+      const data = bodies.get(entry.cargo.archiveId) ?? empty;
+      this.heldBytes += data.length;
+      this.unacked[i] = { ...entry, data };
+    }
+  }
+
+  /** What an orderly restart stores, or what is owed when the session ends: unacknowledged first, then waiting. With `heldBack` it is all. */
   everything(): readonly Entry[] {
     return [...this.unacked, ...this.waiting];
   }
@@ -206,4 +303,13 @@ export class Outbound {
     this.acknowledged = counters.acknowledged;
     for (const entry of entries) this.heldBytes += entry.data.length;
   }
+
+  /** Puts back what waited for the client to look. */
+  restoreHeldBack(held: readonly Held[]): void {
+    if (held.length === 0) return;
+    this.back ??= new HeldBack();
+    for (const one of held) this.back.add(one);
+  }
 }
+
+const nothing = Buffer.alloc(0);

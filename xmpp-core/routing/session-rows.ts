@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { read, type Write, write } from "../storage/statement.ts";
+import type { Held } from "./held-back.ts";
 import { type Cargo, type Entry, plain } from "./outbound.ts";
 import type { Session } from "./session.ts";
 
@@ -108,6 +109,9 @@ export const forgetOrderly = write<[]>("UPDATE session SET orderly = 0, connecti
 export const putOutbound = write<[place: number, session: number, number: number, archiveId: number]>(
   "INSERT INTO outbound (place, session, number, archive_id) VALUES (?, ?, ?, ?)",
 );
+/** Number of a message that waits until its client looks: no count of a client reaches it. */
+export const notYetNumbered = 2 ** 52;
+export const numberOutbound = write<[number: number, place: number]>("UPDATE outbound SET number = ? WHERE place = ?");
 export const forgetOutbound = write<[place: number]>("DELETE FROM outbound WHERE place = ?");
 export const clearOutbound = write<[rows: number]>(
   `DELETE FROM outbound WHERE place IN (
@@ -178,6 +182,24 @@ export function drop(id: number): Write[] {
 export function queuedRow(session: number, position: number, entry: Entry): Write {
   const cargo = entry.cargo.is === "answer" ? plain : entry.cargo;
   return putQueued.with(session, position, entry.number, Buffer.from(entry.data), JSON.stringify(cargo));
+}
+
+/** Marks a queued row of what waits until the client looks. */
+const heldBack = -1;
+const heldSchema = z.object({ from: z.string(), key: z.string().optional(), place: z.number() });
+
+export function heldRow(session: number, position: number, held: Held): Write {
+  const { cargo, from, key, place } = held;
+  const facts = JSON.stringify({ ...cargo, held: { from, key, place } });
+  return putQueued.with(session, position, heldBack, Buffer.from(held.data), facts);
+}
+
+/** Undefined: the row is an entry. */
+export function heldOf(row: QueuedRow): Held | undefined {
+  if (row.number !== heldBack) return undefined;
+  const facts: unknown = JSON.parse(row.cargo);
+  const { from, key, place } = z.object({ held: heldSchema }).parse(facts).held;
+  return { data: Buffer.from(row.data), ticket: 0, cargo: cargoSchema.parse(facts), from, key, place };
 }
 
 export function entryOf(row: QueuedRow): Entry {

@@ -4,6 +4,7 @@ import { jid } from "../jid/jid.ts";
 import type { Storage, Ticket, Write } from "../storage/storage.ts";
 import type { Account, Accounts } from "./accounts.ts";
 import type { EndReason, SessionHandlers } from "./handlers.ts";
+import type { Held } from "./held-back.ts";
 import type { Names } from "./names.ts";
 import { type Entry, Outbound } from "./outbound.ts";
 import { Session } from "./session.ts";
@@ -27,8 +28,11 @@ export interface Sessions {
   commit(session: Session | undefined, writes: readonly Write[], onFailure?: (error: CodedError) => void): Ticket;
   /** Writes the present count if it is not on disk yet; the ticket to wait for before acknowledging it. */
   settleCount(session: Session): Ticket;
-  /** The row that keeps a stored message for a managed recipient, to be part of the message's unit. */
-  outboundRow(session: Session, archiveId: number): Write | undefined;
+  /**
+   * The row that keeps a stored message for a managed recipient, to be part of the message's unit. `write` gives the
+   * stanza that is queued in the same turn: whether it may wait until the client looks depends on it.
+   */
+  outboundRow(session: Session, archiveId: number, write: () => Buffer | string): Write | undefined;
   /** The client acknowledged: frees entries and forgets their rows. False: it claims more than was sent. */
   acknowledged(session: Session, handled: number): boolean;
   /** Writes what clients acknowledged since, and clears rows away; called every second. */
@@ -38,6 +42,8 @@ export interface Sessions {
   detach(session: Session): void;
   /** Ends it for good. What it never took is handed on by `onOwed`. */
   end(session: Session, why: EndReason): void;
+  /** Brings back stored messages whose bytes were dropped while the client was away. */
+  refill(session: Session, render: RenderStored): Promise<void>;
   /** After a crash: brings back the stored messages above the client's count, renumbered. Resolves when committed. */
   recover(session: Session, handled: number, render: RenderStored): Promise<void>;
   /** Whether the session was read from disk after a crash and its queue is still there only. */
@@ -96,6 +102,10 @@ export function openSessions(parts: {
     );
 
   function enter(session: Session): void {
+    session.outbound.onNumbered = (numbered) => {
+      session.remembered.push(...numbered);
+      return storage.commit(numbered.map(({ place, number }) => rows.numberOutbound.with(number, place)));
+    };
     byId.set(session.id, session);
     session.account.sessions.push(session);
     if (session.resumeToken !== undefined) byToken.set(session.resumeToken, session);
@@ -133,6 +143,8 @@ export function openSessions(parts: {
       return session;
     },
     manage(session, token) {
+      // What was queued before is not counted.
+      session.outbound.letGo();
       session.outbound.counting = true;
       session.handled = 0;
       session.resumeToken = token;
@@ -156,8 +168,10 @@ export function openSessions(parts: {
       sessions.commit(session, []);
       return session.lastTicket;
     },
-    outboundRow(session, archiveId) {
+    outboundRow(session, archiveId, write) {
       if (session.resumeToken === undefined) return undefined;
+      if (session.outbound.willWait(write, archiveId, lastPlace + 1))
+        return rows.putOutbound.with(++lastPlace, session.id, rows.notYetNumbered, archiveId);
       const number = session.outbound.nextNumber;
       session.remembered.push({ place: ++lastPlace, number, archiveId });
       return rows.putOutbound.with(lastPlace, session.id, number, archiveId);
@@ -208,7 +222,8 @@ export function openSessions(parts: {
       session.outbound.detach();
       waiting.delete(session.outbound);
       byId.delete(session.id);
-      const owed = crashed.delete(session) ? rememberedEntries(session) : session.outbound.everything();
+      const inOrder = crashed.delete(session) ? rememberedEntries(session) : session.outbound.everything();
+      const owed = [...inOrder, ...session.outbound.heldBack.map((held) => ({ ...held, number: 0 }))];
       if (session.resumeToken !== undefined) byToken.delete(session.resumeToken);
       const place = session.account.sessions.indexOf(session);
       if (place >= 0) session.account.sessions.splice(place, 1);
@@ -225,6 +240,12 @@ export function openSessions(parts: {
         ? [rows.putEnded.with(session.resumeToken, session.account.id, session.handled, clock.now())]
         : [];
       storage.commit([...rows.drop(session.id), ...ended, rows.forgetEnded.with(clock.now() - endedKeptMs)]);
+    },
+    async refill(session, render) {
+      const ids = session.outbound.shedIds;
+      if (ids.length === 0) return;
+      const empty = `<message from="${session.bareAddress}" to="${session.address}"/>`;
+      session.outbound.refill(await render(session, ids), empty);
     },
     awaitsRecovery: (session) => crashed.has(session),
     async recover(session, handled, render) {
@@ -263,7 +284,13 @@ export function openSessions(parts: {
         remembered.set(found.session, list);
       }
       const queues = new Map<number, Entry[]>();
+      const heldBack = new Map<number, Held[]>();
       for (const entry of queued) {
+        const held = rows.heldOf(entry);
+        if (held !== undefined) {
+          heldBack.set(entry.session, [...(heldBack.get(entry.session) ?? []), held]);
+          continue;
+        }
         const list = queues.get(entry.session) ?? [];
         list.push(rows.entryOf(entry));
         queues.set(entry.session, list);
@@ -287,13 +314,20 @@ export function openSessions(parts: {
         });
         rows.fill(session, found);
         session.remembered = (remembered.get(found.id) ?? []).filter(({ number }) => number > found.acknowledged);
+        // In the order in which they went out: what had waited got its number later than its place.
+        session.remembered.sort((one, other) => one.number - other.number);
         const orderly = found.orderly === 1;
         session.detachedAt = clock.now();
         const queue = queues.get(found.id) ?? [];
-        if (orderly)
+        if (orderly) {
+          const held = heldBack.get(found.id) ?? [];
+          const places = new Set(held.map(({ place }) => place));
+          session.remembered = session.remembered.filter(({ place }) => !places.has(place));
           session.outbound.restore(queue, { lastNumber: found.last_number, acknowledged: found.acknowledged });
-        else {
-          session.outbound.lastNumber = Math.max(afterCrash, ...session.remembered.map(({ number }) => number));
+          session.outbound.restoreHeldBack(held);
+        } else {
+          const numbered = session.remembered.filter(({ number }) => number < rows.notYetNumbered);
+          session.outbound.lastNumber = Math.max(afterCrash, ...numbered.map(({ number }) => number));
           session.outbound.acknowledged = session.outbound.lastNumber;
           crashed.add(session);
         }
@@ -313,8 +347,10 @@ export function openSessions(parts: {
           if (connection === undefined && session.resumeToken === undefined) continue;
           writes.push(row(session, connection ?? { number: 0, stream: "" }), rows.counters(session));
           fromDisk.add(session);
-          for (const [position, entry] of session.outbound.everything().entries())
-            writes.push(rows.queuedRow(session.id, position, entry));
+          const entries = session.outbound.everything();
+          for (const [position, entry] of entries.entries()) writes.push(rows.queuedRow(session.id, position, entry));
+          for (const [position, held] of session.outbound.heldBack.entries())
+            writes.push(rows.heldRow(session.id, entries.length + position, held));
         }
         return writes;
       };

@@ -37,10 +37,11 @@ export function speaking(hall: Hall, past: History): Speaking {
   const { core } = hall;
 
   /** Who loses it if it is not kept for them. */
-  function managed(room: Room, archiveId: number, writes: Write[]): void {
+  function managed(room: Room, archiveId: number, write: (view: string, to: string) => Xml, writes: Write[]): void {
     for (const { devices } of room.occupants.values())
       for (const { session } of devices) {
-        const row = session && !session.ended && core.sessions.outboundRow(session, archiveId);
+        if (session === undefined || session.ended) continue;
+        const row = core.sessions.outboundRow(session, archiveId, () => write(session.view, session.address));
         if (row) writes.push(row);
       }
   }
@@ -61,6 +62,7 @@ export function speaking(hall: Hall, past: History): Speaking {
     publish(room, said, { session, writes: more, durable = true, failed } = {}) {
       const message: RoomMessage = { ...said, id: core.archiveIds() };
       const { id } = message;
+      const write = perView((view) => asSeen(room, message, view));
       let ticket = 0;
       if (durable) {
         const writes: Write[] = [
@@ -73,7 +75,7 @@ export function speaking(hall: Hall, past: History): Speaking {
           ...hall.extensions.flatMap((each) => each.storeMessage?.(room, message) ?? []),
           ...(more?.(id) ?? []),
         ];
-        managed(room, id, writes);
+        managed(room, id, write, writes);
         ticket = core.sessions.commit(session, writes, () => {
           past.withdraw(room, id);
           for (const { devices } of room.occupants.values())
@@ -82,7 +84,6 @@ export function speaking(hall: Hall, past: History): Speaking {
         });
       }
       const cargo = durable ? ({ is: "message", archiveId: id } as const) : undefined;
-      const write = perView((view) => asSeen(room, message, view));
       hall.sendAll(room, write, ticket, cargo);
       core.report.messageSent();
       return { id, ticket };
