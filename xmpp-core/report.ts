@@ -43,6 +43,12 @@ export interface Report {
   componentConnected(facts: { label: string; remote: string }): void;
   componentRefused(facts: { label: string; remote: string }): void;
   componentGone(facts: { label: string }): void;
+  uploaded(facts: { by: string; bytes: number; purpose: string }): void;
+  uploadRefused(facts: { by: string; why: string }): void;
+  uploadFailed(facts: { by: string; code: string; message: string }): void;
+  uploadsFull(facts: { free: number }): void;
+  uploadsUnreachable(facts: { address: string; why: string }): void;
+  uploadsReachable(facts: { address: string }): void;
   listenerFailed(facts: { listener: string; code: string; message: string }): void;
   wrong(facts: { what: string; error: unknown }): void;
 }
@@ -66,6 +72,8 @@ export function openReport(log: Logger): Report {
   const storageFailures = counter("storage_failures_total", "Times that the storage began to fail");
   const componentEvents = counter("components_total", "Components connected, refused and gone", ["what"]);
   const orders = counter("certificate_orders_total", "Certificates ordered by ACME", ["result"]);
+  const uploads = counter("uploads_total", "Files uploaded, refused and failed", ["what"]);
+  const uploadedBytes = counter("uploaded_bytes_total", "Bytes of uploaded files");
   let messages = 0;
   new Counter({
     name: "firekeeper_messages_total",
@@ -182,6 +190,22 @@ export function openReport(log: Logger): Report {
       componentEvents.inc({ what: "gone" });
       log.info(facts, "component gone");
     },
+    uploaded(facts) {
+      uploads.inc({ what: "stored" });
+      uploadedBytes.inc(facts.bytes);
+      log.info(facts, "file uploaded");
+    },
+    uploadRefused(facts) {
+      uploads.inc({ what: "refused" });
+      log.info(facts, "no place given for a file");
+    },
+    uploadFailed(facts) {
+      uploads.inc({ what: "failed" });
+      log.error(facts, "an uploaded file could not be stored");
+    },
+    uploadsFull: (facts) => log.error(facts, "the disk has no space for uploads"),
+    uploadsUnreachable: (facts) => log.error(facts, "files cannot be reached at the address that programs are told"),
+    uploadsReachable: (facts) => log.info(facts, "files can be reached at the address that programs are told"),
     listenerFailed: (facts) => log.error(facts, "listener failed"),
     wrong({ what, error }) {
       faults.inc();

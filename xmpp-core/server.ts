@@ -4,13 +4,14 @@ import { join } from "node:path";
 import type { Logger } from "pino";
 import { openAdmin } from "./admin/http.ts";
 import { adminAddress, adminListenSpecs, adminProperties } from "./admin/properties.ts";
+import { devicesMigration, openDevices } from "./auth/devices.ts";
 import { directories as openDirectories } from "./auth/directories.ts";
 import { openHashCheck } from "./auth/hash-check.ts";
 import { liveCheck } from "./auth/live.ts";
 import { cacheSeconds, failuresPerMinute, liveProperties, outageSeconds } from "./auth/live-properties.ts";
 import { passwordJudge } from "./auth/passwords.ts";
 import { derivationPool } from "./auth/pool.ts";
-import { plainAlone, saslMechanisms, scramIterations } from "./auth/properties.ts";
+import { downgradeProtection, plainAlone, saslMechanisms, scramIterations, tokenDays } from "./auth/properties.ts";
 import { slowDown } from "./auth/slow-down.ts";
 import { certificateProperties } from "./certificates/properties.ts";
 import type { Clock } from "./clock.ts";
@@ -51,10 +52,12 @@ import { clientListeners, clientListenSpecs } from "./stream/listeners.ts";
 import { isTrusted } from "./stream/login.ts";
 import type { StreamParts } from "./stream/parts.ts";
 import { fqdn, streamProperties } from "./stream/properties.ts";
+import { webStreamProperties } from "./stream/web-properties.ts";
 import type { Gate } from "./transport/gate.ts";
 import { programVersion } from "./version.ts";
 import { openWeb } from "./web/http.ts";
-import { webAddress, webListenSpecs, webProperties } from "./web/properties.ts";
+import { webAddress, webListeners, webListenSpecs, webProperties } from "./web/properties.ts";
+import { webSocketUpgrade } from "./web/websocket.ts";
 
 export interface ServerOptions {
   readonly home: string;
@@ -77,13 +80,15 @@ export type Server = Awaited<ReturnType<typeof startServer>>;
 
 /** Every declaration of a property, of modules and of the parts below them. */
 export function allProperties(modules: readonly Module[] = allModules): readonly Property<unknown>[] {
-  const own = [saslMechanisms, scramIterations, plainAlone, ...certificateProperties] as const;
+  const login = [saslMechanisms, scramIterations, plainAlone, downgradeProtection, tokenDays] as const;
+  const own = [...login, ...certificateProperties] as const;
   const below = [
     ...own,
     ...liveProperties,
     ...streamProperties,
     ...adminProperties,
     ...webProperties,
+    ...webStreamProperties,
   ] as readonly unknown[];
   return [...(below as readonly Property<unknown>[]), ...modules.flatMap((module) => module.properties ?? [])];
 }
@@ -108,6 +113,7 @@ export async function startServer(options: ServerOptions) {
           cardsMigration,
           passwordsMigration,
           accountAddressesMigration,
+          devicesMigration,
           ...modules.flatMap((module) => module.migrations ?? []),
         ],
         ...(options.testing === undefined ? {} : { testing: options.testing }),
@@ -155,6 +161,7 @@ export async function startServer(options: ServerOptions) {
       failed: (source, why) => report.directoryFailed({ source, why }),
     });
     const decoySecret = await secret(home, "decoy-salts", random);
+    const devices = await openDevices({ storage, clock, random, key: await secret(home, "login-tokens", random) });
     const passwords = passwordJudge({
       ...{ pool: derivations, hashes, live, clock, decoySecret },
       iterations: () => properties.get(scramIterations),
@@ -165,6 +172,7 @@ export async function startServer(options: ServerOptions) {
     const { core, handlers, idle, stop } = startModules(
       modules,
       {
+        home,
         clock,
         random,
         report,
@@ -178,7 +186,7 @@ export async function startServer(options: ServerOptions) {
         rights,
         externalAddresses,
         certificates: () => serving.served(),
-        passwords,
+        ...{ passwords, devices },
         slowDown: slowing,
         keyFor: (purpose) => createHmac("sha256", decoySecret).update(purpose).digest(),
         hostPasswords: {
@@ -214,11 +222,12 @@ export async function startServer(options: ServerOptions) {
     );
     const nonzas = handlers.flatMap((each) => each.nonzas ?? []);
     const inlineBinds = handlers.flatMap((each) => each.inlineBind ?? []);
+    const bounds = handlers.flatMap((each) => each.bound ?? []);
     const streamParts: StreamParts = {
       ...{ clock, random, report, properties, storage, names, accounts, sessions, router },
       auth: {
         pool: derivations,
-        ...{ passwords, decoySecret },
+        ...{ passwords, decoySecret, devices },
         slowDown: slowing,
       },
       streamFeatures: () => [
@@ -230,9 +239,12 @@ export async function startServer(options: ServerOptions) {
       sessionHandlers: () => sessions.handlers,
       nonzas: () => nonzas,
       inlineBinds: () => inlineBinds,
+      bound: async (account) =>
+        (await Promise.all(bounds.map((tell) => tell(account)))).filter((xml) => xml !== undefined),
       renderStored: recoveredMessages(core),
       alsoCalled: (name) => name === properties.get(fqdn) || externalAddresses().includes(name),
       plainNeed: (served) => plainNeed(accounts.passwords(served), properties.get(plainAlone)),
+      lackingKeys: (served) => [...accounts.passwords(served).lacking],
     };
     const clients = life.own(openClients(streamParts), (opened) => opened.stop());
     const listenSpecs = (get: typeof properties.get) => [
@@ -278,7 +290,7 @@ export async function startServer(options: ServerOptions) {
         ...{ clock, report, gate },
         routes: () => core.offered(webRoutes),
         pages: () => core.offered(publicPages),
-        upgrade: () => false,
+        upgrade: webSocketUpgrade(clients.acceptWebSocket),
       }),
       (opened) => opened.close(),
     );
@@ -296,9 +308,10 @@ export async function startServer(options: ServerOptions) {
           if (!connection.adopted) clients.accept(connection);
         });
       await listening.start(properties.get);
+      const carriers: readonly string[] = [...clientListeners, ...Object.values(webListeners)];
       clients.thaw(
         stored,
-        gate.adopted.filter(({ listener }) => clientListeners.some((name) => name === listener)),
+        gate.adopted.filter(({ listener }) => carriers.includes(listener)),
       );
       gate.ready();
       control = life.own(await openControl(controlParts), (opened) => opened.close());

@@ -19,6 +19,13 @@ export const ns = {
   iqAuth: "jabber:iq:auth", // XEP-0078, only to refuse it
   register: "jabber:iq:register", // XEP-0077
   registerFeature: "http://jabber.org/features/iq-register", // XEP-0077
+  captcha: "urn:xmpp:captcha", // XEP-0158
+  mediaElement: "urn:xmpp:media-element", // XEP-0221
+  bitsOfBinary: "urn:xmpp:bob", // XEP-0231
+  outOfBand: "jabber:x:oob", // XEP-0066
+  preAuth: "urn:xmpp:pars:0", // XEP-0379
+  invite: "urn:xmpp:invite", // XEP-0401
+  ibrToken: "urn:xmpp:ibr-token:0", // XEP-0445
   streamManagement: "urn:xmpp:sm:3", // XEP-0198
   streamLimits: "urn:xmpp:stream-limits:0", // XEP-0478
   channelBinding: "urn:xmpp:sasl-cb:0", // XEP-0440
@@ -94,6 +101,9 @@ export const ns = {
   commands: "http://jabber.org/protocol/commands", // XEP-0050
   admin: "http://jabber.org/protocol/admin", // XEP-0133
   // Files
+  upload: "urn:xmpp:http:upload:0", // XEP-0363
+  uploadBefore: "urn:xmpp:http:upload", // XEP-0363 0.2, as Psi+ and old Smack ask it
+  uploadPurpose: "urn:xmpp:http:upload:purpose:0", // XEP-0363 §6
   bytestreams: "http://jabber.org/protocol/bytestreams", // XEP-0065
   // Rooms and nodes
   muc: "http://jabber.org/protocol/muc", // XEP-0045

@@ -11,6 +11,7 @@ import { delegation } from "./delegation.ts";
 import { disco } from "./disco.ts";
 import { entityTime } from "./entity-time.ts";
 import { externalServices } from "./external-services.ts";
+import { httpUpload } from "./http-upload/http-upload.ts";
 import { interests } from "./interests.ts";
 import { lastActivity } from "./last-activity.ts";
 import { legacySession } from "./legacy-session.ts";
@@ -68,6 +69,7 @@ const capabilities: readonly Module[] = [
   adHocCommands,
   supervisors,
   socks5Proxy,
+  httpUpload,
   components,
   virtualPresence,
   hostData,

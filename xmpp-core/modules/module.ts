@@ -1,3 +1,4 @@
+import type { Devices } from "../auth/devices.ts";
 import type { PasswordJudge } from "../auth/passwords.ts";
 import type { DerivationPool } from "../auth/pool.ts";
 import type { SlowDown } from "../auth/slow-down.ts";
@@ -20,6 +21,8 @@ import type { Xml } from "../xml/writer.ts";
 /** What a module is handed when it starts; it keeps nothing at module level, so that two servers live in one process. */
 export interface Core {
   readonly clock: Clock;
+  /** The directory of everything that is kept; each module that has files there has one of its own in it. */
+  readonly home: string;
   /** Cryptographic randomness: n bytes. */
   readonly random: (bytes: number) => Buffer;
   readonly report: Report;
@@ -38,6 +41,8 @@ export interface Core {
   readonly hostPasswords: HostPasswords;
   /** Judges a password that comes in clear. */
   readonly passwords: PasswordJudge;
+  /** Devices that log in, and their tokens. */
+  readonly devices: Devices;
   /** Failed logins of everybody, for whoever else takes passwords. */
   readonly slowDown: SlowDown;
   /** A key of this home for one purpose, the same after each start; it stands nowhere. */

@@ -1,0 +1,116 @@
+import { mkdirSync, rmSync } from "node:fs";
+import { type FileHandle, mkdir, open, rename, rm, statfs } from "node:fs/promises";
+import { join } from "node:path";
+import type { Readable } from "node:stream";
+import { syncDirectoryOf } from "../../storage/files.ts";
+
+/** Where uploaded files lie: `uploads/` of the home directory, each by its token, none by the name somebody gave it. */
+export interface Files {
+  /**
+   * Writes what is sent, `size` bytes exactly, and resolves once it would survive a power failure; rejects, leaving
+   * nothing, when it ends early or the disk fails.
+   */
+  receive(token: Uint8Array, body: Readable, size: number): Promise<void>;
+  /** Undefined: it is not there. */
+  open(token: Uint8Array): Promise<FileHandle | undefined>;
+  remove(token: Uint8Array): Promise<void>;
+  /** Bytes that the disk still takes. */
+  free(): Promise<number>;
+}
+
+/** What is written at once: fewer trips to the disk's threads for the same memory. */
+const batchBytes = 256 * 1024;
+
+/** What a process before this one had not finished is thrown away. */
+export function openFiles(home: string): Files {
+  const root = join(home, "uploads");
+  const incoming = join(root, "incoming");
+  mkdirSync(root, { recursive: true, mode: 0o700 });
+  rmSync(incoming, { recursive: true, force: true });
+  mkdirSync(incoming, { mode: 0o700 });
+  const nameOf = (token: Uint8Array): string => Buffer.from(token).toString("hex");
+  const directoryOf = (token: Uint8Array): string => join(root, nameOf(token).slice(0, 2));
+  const placeOf = (token: Uint8Array): string => join(directoryOf(token), nameOf(token));
+
+  async function settle(token: Uint8Array, partial: string): Promise<void> {
+    const place = placeOf(token);
+    const made = await mkdir(directoryOf(token), { recursive: true, mode: 0o700 });
+    await rename(partial, place);
+    syncDirectoryOf(place);
+    if (made !== undefined) syncDirectoryOf(made);
+  }
+
+  return {
+    async receive(token, body, size) {
+      const partial = join(incoming, nameOf(token));
+      const handle = await open(partial, "wx", 0o600);
+      try {
+        try {
+          await writeAll(handle, body, size);
+          await handle.sync();
+        } finally {
+          await handle.close();
+        }
+        await settle(token, partial);
+      } catch (error) {
+        await rm(partial, { force: true });
+        throw error;
+      }
+    },
+    async open(token) {
+      try {
+        return await open(placeOf(token), "r");
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+        throw error;
+      }
+    },
+    remove: (token) => rm(placeOf(token), { force: true }),
+    async free() {
+      const { bavail, bsize } = await statfs(root);
+      return bavail * bsize;
+    },
+  };
+}
+
+/** One batch is on its way to the disk while the next one is gathered; the sender waits for the disk beyond that. */
+async function writeAll(handle: FileHandle, body: Readable, size: number): Promise<void> {
+  let gathered: Buffer[] = [];
+  let bytes = 0;
+  let all = 0;
+  let writing: Promise<unknown> = Promise.resolve();
+  const write = async (): Promise<void> => {
+    await writing;
+    const batch = gathered;
+    gathered = [];
+    bytes = 0;
+    writing = writeBatch(handle, batch);
+    // It is awaited before the next one; until then a failure is nobody's.
+    writing.catch(() => undefined);
+  };
+  // Whoever sends is still to be answered when the disk fails.
+  for await (const chunk of body.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+    gathered.push(chunk);
+    bytes += chunk.length;
+    all += chunk.length;
+    if (all > size) throw new Error("more than announced");
+    if (bytes >= batchBytes) await write();
+  }
+  if (bytes > 0) await write();
+  await writing;
+  if (all !== size) throw new Error("less than announced");
+}
+
+/** A full disk takes a part without an error; the rest then says what is wrong. */
+async function writeBatch(handle: FileHandle, batch: readonly Buffer[]): Promise<void> {
+  let rest = [...batch];
+  while (rest.length > 0) {
+    const { bytesWritten } = await handle.writev(rest);
+    let done = bytesWritten;
+    while (rest[0] !== undefined && done >= rest[0].length) {
+      done -= rest[0].length;
+      rest = rest.slice(1);
+    }
+    if (rest[0] !== undefined) rest[0] = rest[0].subarray(done);
+  }
+}

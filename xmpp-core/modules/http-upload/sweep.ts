@@ -1,0 +1,61 @@
+import type { Core } from "../module.ts";
+import type { Files } from "./files.ts";
+import { days } from "./properties.ts";
+import { dayMs, slotMs } from "./slots.ts";
+import { dropGarbage, dropOld, dropOver, dropUpload, garbage, oldSlots } from "./tables.ts";
+
+/** Files that are removed from disk between two commits. */
+const slice = 200;
+
+export interface Sweep {
+  /** Looks now; resolves when what was deleted before the call is off the disk. */
+  now(): Promise<void>;
+}
+
+/** Deletes what is too old, slots that nobody filled, and the files of all rows that are gone. */
+export function sweep(core: Core, files: Files, filling: (token: Uint8Array) => boolean): Sweep {
+  const { clock, properties, storage } = core;
+  let running: Promise<void> | undefined;
+  let again: Promise<void> | undefined;
+
+  async function look(): Promise<void> {
+    const now = clock.now();
+    for (;;) {
+      const found = await storage.read(oldSlots, now - slotMs, slice);
+      const dropped = found.filter(({ token }) => !filling(token)).map(({ token }) => dropUpload.with(token));
+      if (dropped.length === 0) break;
+      await storage.write(dropped);
+    }
+    const kept = properties.get(days);
+    await storage.bulk(async (step) => {
+      while ((await step((rows) => [dropOver.with(now, rows)])) > 0);
+      if (kept === 0) return;
+      for (const purpose of ["message", "ephemeral"])
+        while ((await step((rows) => [dropOld.with(purpose, now - kept * dayMs, rows)])) > 0);
+    });
+    for (;;) {
+      const gone = (await storage.read(garbage, slice)).map(({ token }) => Buffer.from(token));
+      if (gone.length === 0) return;
+      for (const token of gone) await files.remove(token);
+      await storage.write(gone.map((token) => dropGarbage.with(token)));
+    }
+  }
+
+  function begin(): Promise<void> {
+    const done = look().finally(() => {
+      running = undefined;
+    });
+    running = done;
+    return done;
+  }
+
+  return {
+    now() {
+      if (running === undefined) return begin();
+      again ??= running.then(begin, begin).finally(() => {
+        again = undefined;
+      });
+      return again;
+    },
+  };
+}
