@@ -34,9 +34,15 @@ function answerBadBytes(error: Error & { code?: string }, socket: Duplex, protec
 /**
  * An HTTP server that is fed with the gate's connections and never listens itself.
  * @param headers what every answer carries
- * @param wantsBodies false: who asks before sending a body (`Expect: 100-continue`) is never told to send it
+ * @param options.wantsBodies false: who asks before sending a body (`Expect: 100-continue`) is never told to send it
+ * @param options.leastRate bytes a second that buy a body more time; without it a body is there in time or never
  */
-export function openDoor(clock: Clock, headers: Headers, listener: RequestListener, { wantsBodies = true } = {}): Door {
+export function openDoor(
+  clock: Clock,
+  headers: Headers,
+  listener: RequestListener,
+  { wantsBodies = true, leastRate = Number.POSITIVE_INFINITY } = {},
+): Door {
   const hurry = new WeakMap<object, { start(): void; stop(): void }>();
   const open = new Set<ConnectionStream>();
   const waiting = new Set<ServerResponse>();
@@ -76,7 +82,12 @@ export function openDoor(clock: Clock, headers: Headers, listener: RequestListen
       const stop = (): void => cancel?.();
       const start = (): void => {
         stop();
-        if (!stream.destroyed) cancel = clock.after(patienceMs, () => stream.destroy());
+        if (stream.destroyed) return;
+        const before = stream.bytesRead;
+        cancel = clock.after(patienceMs, () => {
+          if (stream.bytesRead - before >= (leastRate * patienceMs) / 1000) start();
+          else stream.destroy();
+        });
       };
       hurry.set(stream, { start, stop });
       open.add(stream);

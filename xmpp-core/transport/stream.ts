@@ -17,6 +17,8 @@ export class ConnectionStream extends Duplex {
   readonly localPort: number;
   /** What http and fastify look at to tell https; true over TLS. */
   readonly encrypted: boolean;
+  /** As net.Socket's. */
+  bytesRead = 0;
   readonly #connection: Connection;
   #blocked: (() => void) | undefined;
   #detached = false;
@@ -34,6 +36,7 @@ export class ConnectionStream extends Duplex {
     connection.receive({
       bytes: (chunk) => {
         this.#active();
+        this.bytesRead += chunk.length;
         if (!this.push(chunk)) connection.pause();
       },
       secured: () => undefined,

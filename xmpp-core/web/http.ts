@@ -1,9 +1,10 @@
 /** HTTP for everybody on the gate's connections: what modules and streams offer to browsers. docs/web.md */
-import type { IncomingMessage, ServerResponse } from "node:http";
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http";
 import { pipeline } from "node:stream";
 import type { Clock } from "../clock.ts";
 import type { PublicPage, WebAnswer, WebRequest, WebRoute } from "../modules/web-points.ts";
 import type { Report } from "../report.ts";
+import type { Visitor } from "../stream/visitor.ts";
 import type { Connection } from "../transport/connection.ts";
 import type { Gate } from "../transport/gate.ts";
 import { openDoor } from "../transport/http-door.ts";
@@ -17,12 +18,16 @@ export interface WebParts {
   readonly gate: Gate;
   readonly routes: () => readonly WebRoute[];
   readonly pages: () => readonly PublicPage[];
-  /** Takes a connection that asked to go on in another protocol; false: not here, or not so. */
-  readonly upgrade: (request: UpgradeRequest, take: () => Connection) => boolean;
+  readonly upgrade: Upgrade;
 }
 
 /** A request with `Upgrade`; nothing has been answered. */
-export interface UpgradeRequest extends Pick<WebRequest, "segments" | "headers" | "remote" | "secure"> {}
+export interface UpgradeRequest extends Pick<WebRequest, "segments" | "headers">, Visitor {
+  readonly method: string;
+}
+
+/** Takes a connection that asked to go on in another protocol, or says why it does not. */
+export type Upgrade = (request: UpgradeRequest, take: () => Connection) => WebAnswer | undefined;
 
 export interface Web {
   /** Answers who waits with 503 and closes every connection that is still HTTP. */
@@ -38,26 +43,35 @@ const protection = {
   "cache-control": "no-store",
 } as const;
 
+/** Bytes a second: who sends a large file more slowly than this is not waited for. */
+const leastRate = 1024;
+
 /** Takes the connections of the listeners `web` and `web-tls`. */
 export function openWeb(parts: WebParts): Web {
   const routes = new Map([...parts.routes(), ...parts.pages().map(asRoute)].map((route) => [route.root, route]));
 
-  const door = openDoor(parts.clock, protection, (request, response) => {
-    answer(request).then(
-      (given) => send(request, response, given),
-      (error: unknown) => {
-        parts.report.wrong({ what: `${request.method} on the web port`, error });
-        send(request, response, plain(500, "The server failed by its own fault."));
-      },
-    );
-  });
+  const door = openDoor(
+    parts.clock,
+    protection,
+    (request, response) => {
+      answer(request).then(
+        (given) => send(request, response, given),
+        (error: unknown) => {
+          parts.report.wrong({ what: `${request.method} on the web port`, error });
+          send(request, response, plain(500, "The server failed by its own fault."));
+        },
+      );
+    },
+    { leastRate },
+  );
   door.server.on("upgrade", (request: IncomingMessage, socket: ConnectionStream, head: Buffer) => {
     const segments = segmentsOf(request.url);
-    const { remote, secure } = visitor(request);
-    const taken =
-      segments !== undefined &&
-      parts.upgrade({ segments, headers: request.headers, remote, secure }, () => socket.detach(head));
-    if (!taken) socket.end("HTTP/1.1 426 Upgrade Required\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+    const { headers, method = "" } = request;
+    const refused =
+      segments === undefined
+        ? plain(404, "There is nothing here.")
+        : parts.upgrade({ segments, headers, method, ...visitor(request) }, () => socket.detach(head));
+    if (refused !== undefined) sendRaw(socket, refused);
   });
 
   async function answer(request: IncomingMessage): Promise<WebAnswer> {
@@ -73,7 +87,8 @@ export function openWeb(parts: WebParts): Web {
     const given = await route.answer({
       ...{ method: asked, segments: rest, headers: request.headers, body: request },
       query: new URL(request.url ?? "/", "http://host").searchParams,
-      ...visitor(request),
+      remote: visitor(request).address,
+      secure: visitor(request).secure,
     });
     return { ...given, headers: { ...given.headers, ...shared } };
   }
@@ -100,9 +115,9 @@ function asRoute({ root, answer }: PublicPage): WebRoute {
   };
 }
 
-function visitor(request: IncomingMessage): Pick<WebRequest, "remote" | "secure"> {
+function visitor(request: IncomingMessage): Visitor {
   const { remoteAddress, encrypted } = request.socket as unknown as ConnectionStream;
-  return { remote: remoteAddress, secure: encrypted };
+  return { address: remoteAddress, secure: encrypted, proxied: false };
 }
 
 function allowed({ methods }: WebRoute): string[] {
@@ -129,7 +144,20 @@ function plain(status: number, text: string, headers: Record<string, string> = {
   return { status, headers: { "content-type": "text/plain; charset=utf-8", ...headers }, body: `${text}\n` };
 }
 
+/** An answer on a connection that node gave up since it asked for another protocol. */
+function sendRaw(socket: ConnectionStream, { status, headers = {}, body }: WebAnswer): void {
+  const text = typeof body === "string" ? body : "";
+  const all = { ...protection, ...headers, connection: "close", "content-length": String(Buffer.byteLength(text)) };
+  const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\n${lines.join("")}\r\n${text}`);
+}
+
 function send(request: IncomingMessage, response: ServerResponse, { status, headers = {}, body }: WebAnswer): void {
+  // Whoever waited was told by the door that we are leaving.
+  if (response.headersSent) {
+    if (typeof body === "object" && !Buffer.isBuffer(body)) body.destroy();
+    return;
+  }
   for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
   // Whoever still sends what nobody reads is not waited for.
   if (!request.complete) response.setHeader("connection", "close");
