@@ -13,6 +13,10 @@ export type Where = {
   maxVersion?: "TLSv1.2";
   /** Local address to connect from. */
   from?: string;
+  /** On a port for browsers. */
+  via?: "websocket";
+  /** Headers of HTTP requests. */
+  headers?: Record<string, string>;
 };
 export type Login = Where & {
   user: string;
@@ -326,6 +330,7 @@ export class XmppClient {
   async #negotiateTls(where: Where = this.where): Promise<void> {
     const mode = where.tls ?? "starttls";
     const security = { serverName: where.domain, maxVersion: where.maxVersion };
+    if (where.via !== undefined) return this.#restart(where);
     if (mode === "direct") await this.#connection.secure({ ...security, alpn: ["xmpp-client"] });
     await this.#restart(where);
     if (mode !== "starttls") return;

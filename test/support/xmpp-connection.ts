@@ -3,6 +3,7 @@ import { connect as connectTcp, isIP, type Socket } from "node:net";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import type { Element } from "ltx";
 import { type StrictReader, strictReader } from "./strict-reader.ts";
+import { webSocketStream } from "./websocket.ts";
 
 /** How long a test waits for one stanza before it fails with the transcript. */
 export const patienceMs = 10_000;
@@ -11,6 +12,16 @@ export type Matcher = (stanza: Element) => boolean;
 
 /** How the connection ended: `fin` and `reset` as TCP saw it; `streamEnded` says whether `</stream:stream>` came first. */
 export type Ending = { by: "fin" | "reset" | "us"; streamEnded: boolean };
+
+/** `via` is a port for browsers, with TLS unless `tls` is "none". */
+export type Reach = {
+  host: string;
+  port: number;
+  from?: string | undefined;
+  via?: "websocket" | undefined;
+  tls?: "starttls" | "direct" | "none" | undefined;
+  headers?: Record<string, string> | undefined;
+};
 
 type Waiter = { what: string; matches: Matcher; resolve(stanza: Element): void; reject(error: Error): void };
 
@@ -49,7 +60,8 @@ export class XmppConnection {
   }
 
   /** Opens the TCP connection; nothing is sent yet. `from` is the local address, for tests of per-address limits. */
-  static async open(to: { host: string; port: number; from?: string | undefined }): Promise<XmppConnection> {
+  static async open(to: Reach): Promise<XmppConnection> {
+    if (to.via === "websocket") return new XmppConnection(await webSocketStream({ ...to, plain: to.tls === "none" }));
     const socket = connectTcp({ host: to.host, port: to.port, noDelay: true, localAddress: to.from });
     await new Promise<void>((resolve, reject) => {
       socket.once("connect", resolve);

@@ -226,7 +226,7 @@ export class ClientStream<W extends Wire = Wire> implements Carrier, WireHandler
       offered: offer,
       login: login(this.#parts, { view, tls, remote: remote.address, offered: offer }),
     };
-    const startTls = tls === undefined && policy !== "disabled";
+    const startTls = tls === undefined && policy !== "disabled" && this.wire.kind === "tcp";
     const secured = tls === undefined ? [] : strangerFeatures(this.#parts);
     this.wire.write(
       features([...(startTls ? [startTlsFeature(mustSecure)] : []), ...mechanismFeatures(offer), ...secured]),
@@ -275,8 +275,8 @@ export class ClientStream<W extends Wire = Wire> implements Carrier, WireHandler
   }
 
   #startTls(): void {
-    if (this.wire.tls !== undefined || this.#parts.properties.get(properties.tlsPolicy) === "disabled")
-      return this.#finish("closed", x("failure", { xmlns: ns.tls }));
+    const never = this.wire.kind !== "tcp" || this.#parts.properties.get(properties.tlsPolicy) === "disabled";
+    if (this.wire.tls !== undefined || never) return this.#finish("closed", x("failure", { xmlns: ns.tls }));
     // RFC 6120 §5.3.4: nothing that came before the handshake counts; a client that sent more is not trusted.
     if (!this.wire.startTls(this.#view)) return this.injected();
     this.state = { at: "securing" };

@@ -10,10 +10,15 @@ import type { StreamParts } from "./parts.ts";
 import { idle, idlePing, preauthTimeout } from "./properties.ts";
 import { streamManagement } from "./stream-management.ts";
 import { TcpWire } from "./tcp-wire.ts";
+import type { Visitor } from "./visitor.ts";
+import { binds, pingEnabled, pingInterval } from "./web-properties.ts";
+import { frozenWebSocket, WebSocketWire } from "./websocket-wire.ts";
 
 /** All client streams: takes connections, watches their silence, and carries them over an orderly restart. */
 export interface Clients {
   accept(connection: Connection): void;
+  /** Takes a connection that speaks WebSocket from now on. */
+  acceptWebSocket(connection: Connection, visitor: Visitor): void;
   readonly size: number;
   /** Connects sessions that the predecessor stored with the connections it left; unknown connections are closed. */
   thaw(stored: readonly StoredSession[], adopted: readonly Connection[]): void;
@@ -24,7 +29,10 @@ export interface Clients {
   stop(): void;
 }
 
-const frozenStream = z.object({ view: z.string(), kind: z.literal("tcp"), state: z.custom<ReaderState>() });
+const frozenStream = z.discriminatedUnion("kind", [
+  z.object({ view: z.string(), kind: z.literal("tcp"), state: z.custom<ReaderState>() }),
+  z.object({ view: z.string(), kind: z.literal("websocket"), state: frozenWebSocket }),
+]);
 const sweepEveryMs = 1000;
 
 export function clients(parts: StreamParts): Clients {
@@ -39,11 +47,13 @@ export function clients(parts: StreamParts): Clients {
     const now = parts.clock.now();
     const { properties } = parts;
     const silence = properties.get(idle);
+    const pingEvery = properties.get(pingEnabled) ? properties.get(pingInterval) * 1000 : Number.POSITIVE_INFINITY;
     for (const stream of streams) {
       if (stream.state.at !== "bound") {
         if (now - stream.openedAt > properties.get(preauthTimeout)) stream.end("connection-timeout", "Log in faster.");
         continue;
       }
+      stream.wire.keepAlive?.(now, stream.heardAt, pingEvery);
       if (silence < 0) continue;
       const silent = now - stream.heardAt;
       if (silent >= silence) stream.lost();
@@ -64,6 +74,13 @@ export function clients(parts: StreamParts): Clients {
     return stream;
   }
 
+  function takeWebSocket(connection: Connection, visitor: Visitor): ClientStream<WebSocketWire> {
+    const options = { connection, visitor, binds: () => parts.properties.get(binds) };
+    const stream = new ClientStream(parts, owner, (handler) => new WebSocketWire(options, handler));
+    streams.add(stream);
+    return stream;
+  }
+
   return {
     get size() {
       return streams.size;
@@ -71,17 +88,27 @@ export function clients(parts: StreamParts): Clients {
     accept(connection) {
       take(connection).wire.start();
     },
+    acceptWebSocket(connection, visitor) {
+      takeWebSocket(connection, visitor).wire.start();
+    },
     thaw(stored, adopted) {
       const byNumber = new Map(adopted.map((connection) => [connection.number, connection]));
       for (const { session, connection: state } of stored) {
         const connection = state && byNumber.get(state.number);
         if (state === undefined || connection === undefined || !connection.open) continue;
         byNumber.delete(connection.number);
-        const { view, state: reader } = frozenStream.parse(JSON.parse(state.stream));
-        const stream = take(connection);
-        stream.wire.thaw(reader);
-        stream.thaw(view, session);
-        stream.wire.start();
+        const frozen = frozenStream.parse(JSON.parse(state.stream));
+        if (frozen.kind === "tcp") {
+          const stream = take(connection);
+          stream.wire.thaw(frozen.state);
+          stream.thaw(frozen.view, session);
+          stream.wire.start();
+        } else {
+          const stream = takeWebSocket(connection, frozen.state.visitor);
+          stream.wire.thaw(frozen.state);
+          stream.thaw(frozen.view, session);
+          stream.wire.start();
+        }
       }
       for (const connection of byNumber.values()) connection.drop();
     },

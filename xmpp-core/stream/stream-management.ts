@@ -3,6 +3,7 @@ import type { Account } from "../routing/accounts.ts";
 import type { Session } from "../routing/session.ts";
 import type { Stanza } from "../xml/stanza.ts";
 import { type Xml, x } from "../xml/writer.ts";
+import { clientListeners } from "./listeners.ts";
 import type { StreamParts } from "./parts.ts";
 import * as properties from "./properties.ts";
 import type { Wire } from "./wire.ts";
@@ -50,7 +51,8 @@ export function streamManagement(parts: StreamParts): StreamManagement {
   /** Where the client should resume: on the port it came by, which takes both kinds of TLS. XEP-0198 §3 */
   function location(stream: ManagedStream): string | undefined {
     const name = parts.properties.get(properties.fqdn);
-    if (name === undefined || !parts.properties.get(properties.locationTold)) return undefined;
+    const overTcp = clientListeners.some((each) => each === stream.wire.listener);
+    if (name === undefined || !overTcp || !parts.properties.get(properties.locationTold)) return undefined;
     const direct = stream.wire.listener === "c2s-tls";
     const port = parts.properties.get(direct ? properties.directPort : properties.plainPort);
     return `${name.includes(":") ? `[${name}]` : name}:${port}`;

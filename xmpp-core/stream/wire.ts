@@ -18,7 +18,7 @@ export interface Wire extends Pick<Connection, "listener" | "remote" | "local" |
   readonly kind: "tcp" | "websocket" | "bosh";
   /** Opens our direction; again after `restart` and after TLS. */
   header(opening: Opening): void;
-  /** Whole top level elements, without namespaces that a TCP stream declares once. */
+  /** One whole top level element, without namespaces that a TCP stream declares once. */
   write(data: Buffer | string): void;
   /** What may come from the client now on. */
   limits: Limits;
@@ -31,6 +31,8 @@ export interface Wire extends Pick<Connection, "listener" | "remote" | "local" |
   pause(): void;
   /** Goes on in TLS. False: the client sent more than it may before, and nothing has happened. RFC 6120 §5.3.4 */
   startTls(certificateName: string): boolean;
+  /** Asks, below XMPP, whether a client that has been silent for `everyMs` is still there. */
+  keepAlive?(now: number, heardAt: number, everyMs: number): void;
   /** Ends our direction, in an orderly way and perhaps with a stream error, and closes. Nothing is delivered any more. */
   close(error?: Xml): void;
   /** Breaks off without a word. */
