@@ -192,6 +192,8 @@ export async function startServer(options: ServerOptions) {
         hostPasswords: {
           takes: () => control?.agent()?.takesPasswords === true,
           change: async (account, password) => control?.changePassword(account, password),
+          removes: () => control?.agent()?.takesRemovals === true,
+          remove: async (account) => (await control?.removeUser(account)) ?? 0,
         },
         derivations,
         archiveIds: nextArchiveId,

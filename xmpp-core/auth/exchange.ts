@@ -87,6 +87,8 @@ export interface BindingFacts {
 export interface ExchangeContext<Account = unknown> {
   /** What was offered on this very stream; nothing else starts. */
   readonly offered: Offer;
+  /** Whether SCRAM tells the client what was offered. XEP-0474 */
+  readonly showsOffer?: boolean;
   /** Undefined before TLS. */
   readonly tls: BindingFacts | undefined;
   readonly accounts: Accounts<Account>;

@@ -127,6 +127,16 @@ export async function deriveCredentials(
 async function deriveKeys(hash: HashName, password: string, salt: Buffer, iterations: number): Promise<ScramKeys> {
   const { digest, bytes } = hashes[hash];
   const salted = await pbkdf2InPool(password, salt, iterations, bytes, digest);
+  return keysOfSalted(hash, salted, { salt, iterations });
+}
+
+/** StoredKey and ServerKey of a SaltedPassword, which may have been computed by a client. RFC 5802 §3, XEP-0480 §3 */
+export function keysOfSalted(
+  hash: HashName,
+  salted: Buffer,
+  { salt, iterations }: { salt: Buffer; iterations: number },
+): ScramKeys {
+  const { digest } = hashes[hash];
   const clientKey = createHmac(digest, salted).update("Client Key").digest();
   return {
     iterations,

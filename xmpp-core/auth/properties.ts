@@ -66,3 +66,22 @@ export const scramIterations = property("sasl.scram-sha-1.iteration-count", {
   weakens: (count) =>
     count < 4096 ? `${count} iterations are fewer than the 4096 that RFC 7677 asks for.` : undefined,
 });
+
+/** XEP-0474: parsers of some clients without SASL2 fail on one more attribute. */
+export const downgradeProtection = property("firekeeper.sasl.downgrade-protection", {
+  schema: enumeration("sasl2", "always", "never"),
+  default: "sasl2",
+  impact: "live",
+  doc: "To whom SCRAM shows a signed hash of what was offered, so that nobody on the way can hide mechanisms: to clients that log in by SASL2, to all (older web clients fail on it), or to nobody.",
+  weakens: (to) =>
+    to === "never" ? "Somebody who has the certificate's key can hide strong mechanisms from clients." : undefined,
+});
+
+/** XEP-0484. */
+export const tokenDays = property("firekeeper.login-tokens.days", {
+  schema: integer(0, 366),
+  default: 21,
+  impact: "live",
+  unit: "days",
+  doc: "How long a device may log in with a token instead of the password after it was last there; 0: no tokens are given or taken.",
+});

@@ -1,5 +1,6 @@
 /** SCRAM on the server's side, with channel binding. RFC 5802, RFC 7677, RFC 9266, RFC 5929. */
 import { createHash, createHmac, timingSafeEqual } from "node:crypto";
+import { offerHash } from "./downgrade.ts";
 import type { BindingType, Claim, Exchange, ExchangeContext, SaslFailure, Step } from "./exchange.ts";
 import { decodeBase64, decodeUtf8, disabled, failure } from "./exchange.ts";
 import { decoyKeys, type HashName, hashes, type ScramKeys } from "./keys.ts";
@@ -41,8 +42,9 @@ export function scram<Account>(
         const decoy = decoyKeys(hash, claim.name, context);
         const keys = known ?? decoy;
         const nonce = first.nonce + ownNonce();
-        // Some clients read these three by position and fail on anything more (server-first-message, RFC 5802 §7).
-        const serverFirst = `r=${nonce},s=${keys.salt.toString("base64")},i=${keys.iterations}`;
+        // Some clients read these three by position (server-first-message, RFC 5802 §7): what is more comes last.
+        const more = context.showsOffer ? `,h=${offerHash(context.offered, hashes[hash].digest)}` : "";
+        const serverFirst = `r=${nonce},s=${keys.salt.toString("base64")},i=${keys.iterations}${more}`;
         state = { at: "final", first, serverFirst, nonce, claim, keys };
         return { is: "challenge", data: Buffer.from(serverFirst) };
       }

@@ -35,6 +35,8 @@ export const ns = {
   saslUpgrade: "urn:xmpp:sasl:upgrade:0", // XEP-0480
   scramUpgrade: "urn:xmpp:scram-upgrade:0", // XEP-0480
   clientState: "urn:xmpp:csi:0", // XEP-0352
+  push: "urn:xmpp:push:0", // XEP-0357
+  pushSummary: "urn:xmpp:push:summary", // XEP-0357
   // Forms, errors, results
   dataForms: "jabber:x:data", // XEP-0004
   dataFormValidate: "http://jabber.org/protocol/xdata-validate", // XEP-0122

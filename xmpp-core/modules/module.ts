@@ -83,6 +83,10 @@ export interface HostPasswords {
   takes(): boolean;
   /** Resolves once the host has it and it is in force. Rejects with the host's refusal. */
   change(account: string, password: string): Promise<void>;
+  /** Whether the host store takes it that a user removes himself now. */
+  removes(): boolean;
+  /** Resolves once the host no longer has the user: the days for which the data is kept. Rejects with the host's refusal. */
+  remove(account: string): Promise<number>;
 }
 
 export interface Rights {

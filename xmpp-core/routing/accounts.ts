@@ -1,3 +1,4 @@
+import type { HashName } from "../auth/keys.ts";
 import type { Write } from "../storage/statement.ts";
 import type { Storage } from "../storage/storage.ts";
 import { openAddresses } from "./account-addresses.ts";
@@ -13,6 +14,7 @@ import {
   setAside,
 } from "./account-rows.ts";
 import {
+  addKeys,
   credentialsOf,
   credentialsOfRow,
   dropCredentials,
@@ -99,6 +101,8 @@ export interface Accounts {
   setCredentials(account: Account, keys: StoredCredentials | undefined, hash: string | undefined): Write[];
   /** Keys derived from a password that was right for the account's hash; memory follows by `enter` once they are stored. */
   learn(account: Account, keys: StoredCredentials, from: string): { writes: Write[]; enter: () => void };
+  /** Keys for a hash that the account lacks, of the password that it has; memory follows by `enter` once they are stored. */
+  addKeys(account: Account, hash: HashName, keys: string): { writes: Write[]; enter: () => void };
   /** How the passwords of those who may log in to this domain are checked. */
   passwords(served: number): PasswordMix;
   /** The name is free again; the former data is kept apart and never shown. */
@@ -310,6 +314,18 @@ export async function openAccounts(storage: Storage): Promise<Accounts> {
           if (mix === undefined || mix.version !== version) return;
           mix.counts.derived++;
           mix.counts.hashed.set(password.cost, (mix.counts.hashed.get(password.cost) ?? 1) - 1);
+        },
+      };
+    },
+    addKeys(account, hash, keys) {
+      const { credentialsHash } = account;
+      return {
+        writes: [addKeys[hash].with(keys, account.id, credentialsHash ?? "")],
+        enter() {
+          const { password } = account;
+          if (password === undefined || account.credentialsHash !== credentialsHash) return;
+          // That the domain still counts as lacking some until its next change costs nobody anything.
+          account.password = { ...password, lacks: password.lacks.filter((one) => one !== hash) };
         },
       };
     },

@@ -1,4 +1,6 @@
 /** What an account's password is checked against, as it is stored: SCRAM keys, the host's hash, or a directory. docs/passwords.md. */
+
+import { type HashName, hashNames } from "../auth/keys.ts";
 import type { PlainNeed } from "../auth/mechanisms.ts";
 import { costOf, readHash } from "../auth/password-hash.ts";
 import { read, write } from "../storage/statement.ts";
@@ -22,6 +24,8 @@ export interface PasswordStanding {
   /** Set where the host gave a hash: what one check costs, `bcrypt:12`. */
   readonly cost: string | undefined;
   readonly from: LiveSource | undefined;
+  /** Hashes for which it lacks keys although it has others that the host gave. XEP-0480 */
+  readonly lacks: readonly HashName[];
 }
 
 export const passwordsMigration = {
@@ -53,6 +57,18 @@ export const putCredentials = write<
 export const learnKeys = write<[string | null, string | null, string | null, number, string]>(
   "UPDATE credentials SET sha1 = ?, sha256 = ?, sha512 = ? WHERE account = ? AND password_hash = ?",
 );
+/** Keys for a hash that the account lacks: of the same password, so void if that has changed meanwhile. */
+export const addKeys = {
+  sha1: write<[string, number, string]>(
+    "UPDATE credentials SET sha1 = ? WHERE account = ? AND hash = ? AND sha1 IS NULL",
+  ),
+  sha256: write<[string, number, string]>(
+    "UPDATE credentials SET sha256 = ? WHERE account = ? AND hash = ? AND sha256 IS NULL",
+  ),
+  sha512: write<[string, number, string]>(
+    "UPDATE credentials SET sha512 = ? WHERE account = ? AND hash = ? AND sha512 IS NULL",
+  ),
+};
 export const dropCredentials = write<[number]>("DELETE FROM credentials WHERE account = ?");
 
 export function credentialsOfRow(row: CredentialsRow): StoredCredentials {
@@ -72,6 +88,10 @@ export function standingOf(stored: StoredCredentials): PasswordStanding {
     hasKeys: [sha1, sha256, sha512].some((keys) => keys !== undefined),
     cost: form === undefined || form.is === "refused" ? undefined : costOf(form),
     from: passwordFrom,
+    lacks:
+      passwordHash === undefined && passwordFrom === undefined
+        ? hashNames.filter((name) => stored[name] === undefined)
+        : [],
   };
 }
 
@@ -84,13 +104,16 @@ export interface PasswordMix {
   /** A hash alone, by what one check costs. */
   readonly hashed: Map<string, number>;
   readonly live: Map<LiveSource, number>;
+  /** Hashes for which some lack keys. */
+  readonly lacking: Set<HashName>;
 }
 
 export function passwordMix(accounts: Iterable<Account>, served: number): PasswordMix {
-  const mix: PasswordMix = { keys: 0, derived: 0, hashed: new Map(), live: new Map() };
+  const mix: PasswordMix = { keys: 0, derived: 0, hashed: new Map(), live: new Map(), lacking: new Set() };
   for (const { served: of, enabled, keptUntil, password } of accounts) {
     if (of !== served || !enabled || keptUntil !== undefined || password === undefined) continue;
-    const { from, cost, hasKeys } = password;
+    const { from, cost, hasKeys, lacks } = password;
+    for (const hash of lacks) mix.lacking.add(hash);
     if (from !== undefined) mix.live.set(from, (mix.live.get(from) ?? 0) + 1);
     else if (cost === undefined) mix.keys++;
     else if (hasKeys) mix.derived++;

@@ -168,7 +168,7 @@ export interface Nonza {
 export interface InlineBind {
   /** Of the element inside `<bind/>`; shown among the inline features. */
   readonly namespace: string;
-  /** For the session just opened; what is returned stands inside `<bound/>`. */
+  /** For the session about to be opened, before its `opened`; what is returned stands inside `<bound/>`. Changes of declared state are committed with it. */
   take(session: Session, element: Element): Xml | undefined;
 }
 
@@ -271,8 +271,8 @@ export type EndReason =
   | "ended";
 
 export interface SessionHandlers {
-  /** Bound and ready. */
-  readonly opened?: (session: Session) => void;
+  /** Bound and ready. `archive`: its client catches up from the archive by itself. XEP-0386 §3.2 */
+  readonly opened?: (session: Session, catchesUp?: "archive") => void;
   /** Read from disk after a restart; state is in place; it may be connected or waiting for its client. */
   readonly restored?: (session: Session, after: "restart" | "crash") => void;
   /** A client came back to it. After a crash presence must be sent afresh. */
@@ -311,6 +311,8 @@ export interface Handlers {
   readonly session?: SessionHandlers;
   readonly nonzas?: readonly Nonza[];
   readonly inlineBind?: readonly InlineBind[];
+  /** What else a client is told when it binds in one step, just before. XEP-0386 §3.2 */
+  readonly bound?: (account: Account) => Promise<Xml | undefined>;
   readonly account?: AccountHandlers;
   /** What must have happened before the first client is let in (tables read into memory). */
   readonly ready?: Promise<unknown>;

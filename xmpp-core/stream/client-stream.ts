@@ -8,12 +8,15 @@ import { type Limits, limitsAfterLogin, type ReaderError, type StreamHeader } fr
 import type { Stanza } from "../xml/stanza.ts";
 import { type Xml, x } from "../xml/writer.ts";
 import { bind } from "./binding.ts";
-import { login, mechanismFeatures, offered } from "./login.ts";
+import { deviceOf } from "./device-session.ts";
+import { login, offered } from "./login.ts";
 import { features, featuresAfterLogin, type Negotiation, startTlsFeature } from "./negotiation.ts";
 import { type Pace, pace } from "./pace.ts";
 import type { StreamParts } from "./parts.ts";
 import * as properties from "./properties.ts";
 import { refusal } from "./refusal.ts";
+import { isSasl, mechanismFeatures, takeSasl } from "./sasl.ts";
+import { type LoginStream, sasl2, sasl2Features } from "./sasl2.ts";
 import { answerStranger, strangerFeatures } from "./strangers.ts";
 import type { StreamManagement } from "./stream-management.ts";
 import { viewFor } from "./view.ts";
@@ -26,7 +29,7 @@ export interface StreamOwner {
 }
 
 /** A client's stream on one wire: negotiates, and then hands every stanza of its session to the router. */
-export class ClientStream<W extends Wire = Wire> implements Carrier, WireHandler {
+export class ClientStream<W extends Wire = Wire> implements Carrier, WireHandler, LoginStream {
   readonly wire: W;
   readonly openedAt: number;
   /** When the client last sent anything, ms. */
@@ -58,6 +61,10 @@ export class ClientStream<W extends Wire = Wire> implements Carrier, WireHandler
   get tls(): string | undefined {
     const facts = this.wire.tls;
     return facts && `${facts.version} ${facts.cipher}`;
+  }
+
+  get over(): boolean {
+    return this.#ended;
   }
 
   get session(): Session | undefined {
@@ -212,24 +219,32 @@ export class ClientStream<W extends Wire = Wire> implements Carrier, WireHandler
       this.wire.write(features(featuresAfterLogin(management, this.#parts.streamFeatures())));
       return;
     }
-    this.#greet(view);
+    this.#greet(view, found);
   }
 
-  #greet(view: string): void {
+  #greet(view: string, { to, from }: Pick<StreamHeader, "to" | "from">): void {
     const { tls, remote } = this.wire;
     const policy = this.#parts.properties.get(properties.tlsPolicy);
     const mustSecure = tls === undefined && policy === "required";
     const offer = mustSecure ? { mechanisms: [], bindingTypes: [] } : offered(this.#parts, view, tls);
+    const attempts = login(this.#parts, { view, tls, remote: remote.address, offered: offer });
+    const modern = sasl2Features(this.#parts, view, tls, offer);
     this.state = {
-      at: "greeted",
-      view,
-      offered: offer,
-      login: login(this.#parts, { view, tls, remote: remote.address, offered: offer }),
+      ...{ at: "greeted", view, login: attempts },
+      sasl2:
+        tls === undefined || modern.length === 0
+          ? undefined
+          : sasl2(this.#parts, this.#owner.management, this, { login: attempts, view, tls, to, from }),
     };
     const startTls = tls === undefined && policy !== "disabled" && this.wire.kind === "tcp";
     const secured = tls === undefined ? [] : strangerFeatures(this.#parts);
     this.wire.write(
-      features([...(startTls ? [startTlsFeature(mustSecure)] : []), ...mechanismFeatures(offer), ...secured]),
+      features([
+        ...(startTls ? [startTlsFeature(mustSecure)] : []),
+        ...mechanismFeatures(offer),
+        ...modern,
+        ...secured,
+      ]),
     );
   }
 
@@ -251,25 +266,23 @@ export class ClientStream<W extends Wire = Wire> implements Carrier, WireHandler
   }
 
   #beforeLogin(state: Negotiation & { at: "greeted" }, stanza: Stanza): void {
+    if (stanza.ns === ns.sasl2 && state.sasl2 !== undefined) return this.#stall(state.sasl2.take(stanza));
+    // XEP-0388 §2.5
+    if (state.sasl2?.underway) return this.end("policy-violation", "Finish logging in first.");
     if (stanza.ns === ns.tls && stanza.name === "starttls") return this.#startTls();
-    if (stanza.ns !== ns.sasl || !["auth", "response", "abort"].includes(stanza.name)) {
+    if (!isSasl(stanza)) {
       const answer = answerStranger(this.#parts, this, state, stanza);
       if (answer === undefined) return this.end("not-authorized", "Log in first.");
       return this.#stall(answer.then((reply) => this.#ended || this.wire.write(reply)));
     }
-    const element = stanza.element();
-    const mechanism: unknown = element.attrs.mechanism;
-    const attempt = {
-      name: stanza.name,
-      mechanism: typeof mechanism === "string" ? mechanism : undefined,
-      text: element.getText().trim(),
-    };
     this.#stall(
-      state.login.take(attempt).then(({ answer, account, spent, mechanism: used }) => {
+      takeSasl(this.#parts, state.login, stanza).then(({ answer, account, spent, mechanism: used }) => {
         if (this.#ended) return;
         this.wire.write(answer);
-        if (account !== undefined) this.#authenticated(state.view, account, used ?? "");
-        else if (spent === true) this.end("policy-violation", "Too many failed logins on one stream.");
+        if (account !== undefined) {
+          this.loggedIn(account, used ?? "", "");
+          this.wire.restart();
+        } else if (spent === true) this.end("policy-violation", "Too many failed logins on one stream.");
       }),
     );
   }
@@ -282,16 +295,16 @@ export class ClientStream<W extends Wire = Wire> implements Carrier, WireHandler
     this.state = { at: "securing" };
   }
 
-  #authenticated(view: string, account: Account, mechanism: string): void {
+  loggedIn(account: Account, mechanism: string, device: string): void {
+    const view = this.#view;
     this.#parts.report.loggedIn({
       session: `${account.name}@${view}`,
       remote: this.remote.address,
       mechanism,
       tls: this.tls,
     });
-    this.state = { at: "authenticated", view, account, greeted: false };
+    this.state = { at: "authenticated", view, account, device, greeted: false };
     this.wire.limits = this.#limits();
-    this.wire.restart();
   }
 
   #beforeBind(state: Negotiation & { at: "authenticated" }, stanza: Stanza): void {
@@ -300,8 +313,13 @@ export class ClientStream<W extends Wire = Wire> implements Carrier, WireHandler
       return;
     }
     if (stanza.ns === ns.client && stanza.name === "iq" && stanza.type === "set" && stanza.has(ns.bind, "bind")) {
+      if (this.#parts.accounts.byId(state.account.id) !== state.account || !state.account.enabled)
+        return this.end("not-authorized", "The account was disabled.");
       const answer = bind(this.#parts, state.account, state.view, stanza);
-      if ("session" in answer) this.becomes(answer.session);
+      if ("session" in answer) {
+        if (state.device !== "") deviceOf.set(answer.session, state.device);
+        this.becomes(answer.session);
+      }
       this.wire.write(answer.xml);
       if ("session" in answer) for (const handler of this.#parts.sessionHandlers()) handler.opened?.(answer.session);
       return;

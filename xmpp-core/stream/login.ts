@@ -1,22 +1,21 @@
-import {
-  type Attempt,
-  type Claim,
-  decodeSasl,
-  type Exchange,
-  encodeSasl,
-  type Offer,
-  type Step,
+import type {
+  Attempt,
+  Claim,
+  Exchange,
+  ExchangeContext,
+  Offer,
+  SaslCondition,
+  SaslFailure,
+  Step,
 } from "../auth/exchange.ts";
 import { deriveCredentials, formatCredentials, parseCredentials } from "../auth/keys.ts";
 import { offer, start } from "../auth/mechanisms.ts";
 import { saslMechanisms, scramIterations } from "../auth/properties.ts";
 import { CodedError } from "../errors.ts";
-import { ns } from "../formats/namespaces.ts";
 import { parseJid, prepareLocal } from "../jid/jid.ts";
 import { addressIn } from "../properties/text-schema.ts";
 import type { Account } from "../routing/accounts.ts";
 import type { TlsFacts } from "../transport/connection.ts";
-import { text, type Xml, x } from "../xml/writer.ts";
 import type { StreamParts } from "./parts.ts";
 import { tlsPolicy, trusted } from "./properties.ts";
 
@@ -26,36 +25,45 @@ export function offered(parts: StreamParts, view: string, tls: TlsFacts | undefi
   return offer({ tls, allowed: parts.properties.get(saslMechanisms), plain: parts.plainNeed(served) });
 }
 
-/** `<mechanisms/>` and, with channel binding, XEP-0440's list. */
-export function mechanismFeatures(offered: Offer): Xml[] {
-  if (offered.mechanisms.length === 0) return [];
-  const features = [
-    x(
-      "mechanisms",
-      { xmlns: ns.sasl },
-      offered.mechanisms.map((mechanism) => x("mechanism", {}, text(mechanism))),
-    ),
-  ];
-  if (offered.bindingTypes.length > 0)
-    features.push(
-      x(
-        "sasl-channel-binding",
-        { xmlns: ns.channelBinding },
-        offered.bindingTypes.map((type) => x("channel-binding", { type })),
-      ),
-    );
-  return features;
+/** What one step of an attempt comes to, for whichever profile of SASL carries it. */
+export type Outcome =
+  | { readonly is: "challenge"; readonly data: Buffer }
+  | {
+      readonly is: "success";
+      readonly account: Account;
+      readonly mechanism: string;
+      /** What the mechanism has to say to the client. */
+      readonly data: Buffer | undefined;
+    }
+  | Refusal;
+
+export interface Refusal {
+  readonly is: "refused";
+  readonly condition: string;
+  readonly text: string | undefined;
+  /** This stream had all its attempts. */
+  readonly spent: boolean;
 }
 
-/** One client's attempts to log in on one stream. RFC 6120 §6. */
+/** One client's attempts to log in on one stream, in both profiles together. RFC 6120 §6, XEP-0388 */
 export interface Login {
-  /** `<auth/>`, `<response/>` or `<abort/>`; the answer to write, and the account once it has proved itself. */
-  take(element: {
-    name: string;
-    mechanism: string | undefined;
-    text: string;
-  }): Promise<{ answer: Xml; account?: Account; mechanism?: string; spent?: boolean }>;
+  /** Whether the client has to go on with an attempt. */
+  readonly underway: boolean;
+  begin(mechanism: string, data: Buffer | undefined | SaslFailure, how: Beginning): Promise<Outcome>;
+  respond(data: Buffer | SaslFailure): Promise<Outcome>;
+  refuse(condition: SaslCondition, text?: string, name?: string): Refusal;
 }
+
+export interface Beginning {
+  /** Whether SCRAM shows what was offered. XEP-0474 */
+  readonly showsOffer: boolean;
+  /** `from` of the stream, where it binds an authorization identity. XEP-0388 §2.4 */
+  readonly from?: string | undefined;
+  /** Starts another exchange than those of the offer. */
+  readonly by?: Starter | undefined;
+}
+
+export type Starter = (mechanism: string, context: ExchangeContext<Account>) => Exchange<Account> | undefined;
 
 // RFC 6120 §6.4.5 wants two to five attempts on one stream.
 const attemptsPerStream = 4;
@@ -67,6 +75,7 @@ export function login(
   let exchange: Exchange<Account> | undefined;
   let mechanism = "";
   let failures = 0;
+  let streamFrom: string | undefined;
 
   const accounts = {
     async credentialsOf(given: string): Promise<Claim<Account> | undefined> {
@@ -75,11 +84,14 @@ export function login(
       const served = parts.names.host(facts.view)?.served;
       const account = served && parts.accounts.get(served.id, name);
       const keys = account && (await parts.accounts.credentials(account));
-      const ownAddress = (authzid: string): boolean => {
-        const address = parseJid(authzid);
-        const own = localpartOf(parts, facts.view, authzid);
-        if (address === undefined || address.resource !== "" || own === undefined) return false;
+      const isOwn = (given: string): boolean => {
+        const own = localpartOf(parts, facts.view, given);
+        if (own === undefined) return false;
         return own === name || (account !== undefined && parts.accounts.get(account.served, own) === account);
+      };
+      const ownAddress = (authzid: string): boolean => {
+        if (parseJid(authzid)?.resource !== "" || !isOwn(authzid)) return false;
+        return streamFrom === undefined || isOwn(streamFrom);
       };
       if (account === undefined || keys === undefined) return { name, ownAddress };
       return {
@@ -102,58 +114,60 @@ export function login(
     return admission;
   }
 
-  function refused(condition: string, why: string | undefined, name?: string) {
+  function refuse(condition: string, why?: string, name?: string): Refusal {
     exchange = undefined;
     failures++;
     parts.report.loginFailed({ name, remote: facts.remote, mechanism, condition });
-    return {
-      answer: x(
-        "failure",
-        { xmlns: ns.sasl },
-        x(condition),
-        why !== undefined && x("text", { "xml:lang": "en" }, text(why)),
-      ),
-      spent: failures >= attemptsPerStream,
-    };
+    return { is: "refused", condition, text: why, spent: failures >= attemptsPerStream };
   }
 
-  function judged(step: Step<Account>) {
-    if (step.is === "challenge") return { answer: x("challenge", { xmlns: ns.sasl }, text(encodeSasl(step.data))) };
-    if (step.is === "failure") return refused(step.condition, step.text, step.name);
+  function judged(step: Step<Account>): Outcome {
+    if (step.is === "challenge") return step;
+    if (step.is === "failure") return refuse(step.condition, step.text, step.name);
     exchange = undefined;
-    const data = step.data === undefined ? undefined : text(encodeSasl(step.data));
-    return { answer: x("success", { xmlns: ns.sasl }, data), account: step.account, mechanism };
+    return { is: "success", account: step.account, mechanism, data: step.data };
+  }
+
+  /** The policy may have become strict since the stream was greeted. */
+  function unencrypted(): boolean {
+    const tlsMissing = facts.offered.mechanisms.length === 0 || parts.properties.get(tlsPolicy) === "required";
+    return facts.tls === undefined && tlsMissing;
   }
 
   return {
-    async take(element) {
-      // The policy may have become strict since the stream was greeted.
-      const tlsMissing = facts.offered.mechanisms.length === 0 || parts.properties.get(tlsPolicy) === "required";
-      if (facts.tls === undefined && tlsMissing) return refused("encryption-required", undefined);
-      if (element.name === "abort") return refused("aborted", undefined);
-      if (element.name === "auth") {
-        // Whoever begins anew has given up the attempt before.
-        if (exchange !== undefined && ++failures >= attemptsPerStream) return refused("aborted", undefined);
-        mechanism = element.mechanism ?? "";
-        exchange = start(mechanism, {
-          offered: facts.offered,
-          tls: facts.tls,
-          accounts,
-          passwords: parts.auth.passwords,
-          decoySecret: parts.auth.decoySecret,
-          iterations: parts.properties.get(scramIterations),
-          random: parts.random,
-          admit,
-        });
-        if (exchange === undefined)
-          return refused(
-            "invalid-mechanism",
-            `Offered here: ${facts.offered.mechanisms.join(", ") || "nothing before TLS"}.`,
-          );
-      }
-      if (exchange === undefined) return refused("malformed-request", "A <response/> without <auth/>.");
-      const data = element.name === "auth" && element.text === "" ? undefined : decodeSasl(element.text);
-      if (data !== undefined && "is" in data) return refused(data.condition, data.text);
+    refuse,
+    get underway() {
+      return exchange !== undefined;
+    },
+    async begin(asked, data, { showsOffer, from, by = start }) {
+      if (unencrypted()) return refuse("encryption-required");
+      // Whoever begins anew has given up the attempt before.
+      if (exchange !== undefined && ++failures >= attemptsPerStream) return refuse("aborted");
+      mechanism = asked;
+      streamFrom = from;
+      exchange = by(mechanism, {
+        offered: facts.offered,
+        showsOffer,
+        tls: facts.tls,
+        accounts,
+        passwords: parts.auth.passwords,
+        decoySecret: parts.auth.decoySecret,
+        iterations: parts.properties.get(scramIterations),
+        random: parts.random,
+        admit,
+      });
+      if (exchange === undefined)
+        return refuse(
+          "invalid-mechanism",
+          `Offered here: ${facts.offered.mechanisms.join(", ") || "nothing before TLS"}.`,
+        );
+      if (data !== undefined && "is" in data) return refuse(data.condition, data.text);
+      return judged(await exchange.step(data));
+    },
+    async respond(data) {
+      if (unencrypted()) return refuse("encryption-required");
+      if (exchange === undefined) return refuse("malformed-request", "A <response/> to nothing.");
+      if ("is" in data) return refuse(data.condition, data.text);
       return judged(await exchange.step(data));
     },
   };

@@ -1,3 +1,5 @@
+import type { Devices } from "../auth/devices.ts";
+import type { HashName } from "../auth/keys.ts";
 import type { PlainNeed } from "../auth/mechanisms.ts";
 import type { PasswordJudge } from "../auth/passwords.ts";
 import type { DerivationPool } from "../auth/pool.ts";
@@ -5,7 +7,7 @@ import type { SlowDown } from "../auth/slow-down.ts";
 import type { Clock } from "../clock.ts";
 import type { Registry } from "../properties/registry.ts";
 import type { Report } from "../report.ts";
-import type { Accounts } from "../routing/accounts.ts";
+import type { Account, Accounts } from "../routing/accounts.ts";
 import type { BeforeLogin, InlineBind, Nonza, SessionHandlers } from "../routing/handlers.ts";
 import type { Names } from "../routing/names.ts";
 import type { Router } from "../routing/router.ts";
@@ -29,6 +31,7 @@ export interface StreamParts {
     readonly passwords: PasswordJudge;
     readonly decoySecret: Buffer;
     readonly slowDown: SlowDown;
+    readonly devices: Devices;
   };
   /** What modules offer after login. */
   readonly streamFeatures: () => readonly Xml[];
@@ -41,10 +44,14 @@ export interface StreamParts {
   readonly nonzas: () => readonly Nonza[];
   /** What modules answer inside a bind request. */
   readonly inlineBinds: () => readonly InlineBind[];
+  /** What modules tell a client that binds in one step. */
+  readonly bound: (account: Account) => Promise<readonly Xml[]>;
   /** Stored messages for a session that comes back after a crash. */
   readonly renderStored: RenderStored;
   /** Further names and addresses that a client may give as the host it connects to. */
   readonly alsoCalled: (name: string) => boolean;
   /** Whether accounts of the domain need PLAIN, since they have no SCRAM keys. */
   readonly plainNeed: (served: number) => PlainNeed;
+  /** Hashes for which accounts of the domain lack keys that they could have. XEP-0480 */
+  readonly lackingKeys: (served: number) => readonly HashName[];
 }

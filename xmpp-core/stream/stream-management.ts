@@ -1,6 +1,8 @@
+import type { Element } from "ltx";
 import { ns } from "../formats/namespaces.ts";
 import type { Account } from "../routing/accounts.ts";
 import type { Session } from "../routing/session.ts";
+import type { Ticket } from "../storage/storage.ts";
 import type { Stanza } from "../xml/stanza.ts";
 import { type Xml, x } from "../xml/writer.ts";
 import { clientListeners } from "./listeners.ts";
@@ -20,12 +22,28 @@ export interface StreamManagement {
   take(stream: ManagedStream, session: Session, stanza: Stanza): void;
   /** A stanza of a managed session has been handled: perhaps the client is told so unasked. */
   handled(session: Session): void;
+  /** `<enable/>` for a session; the answer, and the group it has to wait for. XEP-0198 §3 and §9.1 */
+  enable(stream: ManagedStream, session: Session, request: Element): { readonly answer: Xml; readonly after: Ticket };
   /** `<resume/>`: the client goes on with its session on this connection. XEP-0198 §5 */
   resume(stream: ManagedStream, account: Account, stanza: Stanza): Promise<void>;
+  /** The same, where whoever asks writes the answer, together with what else it has to say. XEP-0198 §9.2 */
+  resuming(stream: ManagedStream, account: Account, request: Element): Promise<Resuming>;
   /** Ends sessions whose client did not come back in time, and those that let too much pile up. */
   sweep(now: number): void;
   failed(condition: string, handled?: number): Xml;
 }
+
+export type Resuming =
+  | { readonly is: "failed"; readonly answer: Xml }
+  | {
+      readonly is: "resumed";
+      readonly answer: Xml;
+      readonly session: Session;
+      /** To be called in the same turn, once the answer is written. */
+      go(): void;
+    }
+  /** The stream has ended, or the session meanwhile. */
+  | { readonly is: "over" };
 
 /**
  * Stream management, XEP-0198 1.6.1. What makes it different here: no `<a/>`, `<resumed/>` or `<failed/>` ever carries
@@ -64,11 +82,10 @@ export function streamManagement(parts: StreamParts): StreamManagement {
     session.outbound.nonza(x("a", { xmlns: ns.streamManagement, h: session.handled % 2 ** 32 }), ticket);
   }
 
-  function enable(stream: ManagedStream, session: Session, stanza: Stanza): void {
-    if (!parts.properties.get(properties.managementActive))
-      return session.outbound.nonza(failed("service-unavailable"));
-    if (session.managed) return session.outbound.nonza(failed("unexpected-request"));
-    const { resume, max } = stanza.element().attrs as Record<string, unknown>;
+  function enable(stream: ManagedStream, session: Session, request: Element): { answer: Xml; after: Ticket } {
+    if (!parts.properties.get(properties.managementActive)) return { answer: failed("service-unavailable"), after: 0 };
+    if (session.managed) return { answer: failed("unexpected-request"), after: 0 };
+    const { resume, max } = request.attrs as Record<string, unknown>;
     const wanted = resume === "true" || resume === "1";
     const asked = typeof max === "string" && /^\d{1,7}$/.test(max) ? Number(max) : undefined;
     const longest = Math.floor(parts.properties.get(properties.detachTimeout) / 1000);
@@ -77,16 +94,14 @@ export function streamManagement(parts: StreamParts): StreamManagement {
     session.outbound.requestEvery = parts.properties.get(properties.requestFrequency);
     const ticket = parts.sessions.manage(session, token);
     const told = token !== undefined && parts.properties.get(properties.resumable);
-    session.outbound.nonza(
-      x("enabled", {
-        xmlns: ns.streamManagement,
-        id: token,
-        resume: token === undefined ? undefined : "true",
-        max: told ? session.resumeWithinMs / 1000 : undefined,
-        location: token === undefined ? undefined : location(stream),
-      }),
-      ticket,
-    );
+    const answer = x("enabled", {
+      xmlns: ns.streamManagement,
+      id: token,
+      resume: token === undefined ? undefined : "true",
+      max: told ? session.resumeWithinMs / 1000 : undefined,
+      location: token === undefined ? undefined : location(stream),
+    });
+    return { answer, after: ticket };
   }
 
   function acknowledged(stream: ManagedStream, session: Session, stanza: Stanza): void {
@@ -101,11 +116,51 @@ export function streamManagement(parts: StreamParts): StreamManagement {
     );
   }
 
+  async function resuming(stream: ManagedStream, account: Account, request: Element): Promise<Resuming> {
+    const { previd, h } = request.attrs as Record<string, unknown>;
+    const session = typeof previd === "string" ? parts.sessions.byToken(previd) : undefined;
+    if (session === undefined || session.account !== account) {
+      const known = typeof previd === "string" ? await parts.sessions.handledOf(previd, account) : undefined;
+      return { is: "failed", answer: failed("item-not-found", known) };
+    }
+    session.carrier?.displaced();
+    session.outbound.detach();
+    const crashed = parts.sessions.awaitsRecovery(session);
+    const handled = unwrap(h, crashed ? 0 : session.outbound.acknowledged);
+    if (handled === undefined) {
+      stream.end("policy-violation", "<resume/> needs h, a number below 2^32.");
+      return { is: "over" };
+    }
+    if (crashed) await parts.sessions.recover(session, handled, parts.renderStored);
+    else if (!parts.sessions.acknowledged(session, handled)) {
+      stream.end("undefined-condition", "More stanzas acknowledged than were sent.");
+      return { is: "over" };
+    }
+    await parts.sessions.refill(session, parts.renderStored);
+    await parts.storage.settled(parts.sessions.settleCount(session));
+    if (session.ended || !stream.wire.open) return { is: "over" };
+    return {
+      is: "resumed",
+      answer: x("resumed", { xmlns: ns.streamManagement, previd: session.resumeToken, h: session.handled % 2 ** 32 }),
+      session,
+      go() {
+        stream.becomes(session);
+        session.outbound.retransmit();
+        parts.report.sessionResumed({ session: session.address, after: crashed ? "crash" : "detach" });
+        if (crashed) parts.router.answerLost(session);
+        for (const handler of parts.sessionHandlers()) handler.resumed?.(session, crashed ? "crash" : "detach");
+      },
+    };
+  }
+
   return {
     failed,
 
     take(stream, session, stanza) {
-      if (stanza.name === "enable") return enable(stream, session, stanza);
+      if (stanza.name === "enable") {
+        const { answer, after } = enable(stream, session, stanza.element());
+        return session.outbound.nonza(answer, after);
+      }
       if (!session.managed || stanza.name === "resume") return session.outbound.nonza(failed("unexpected-request"));
       if (stanza.name === "a") {
         acknowledged(stream, session, stanza);
@@ -113,6 +168,8 @@ export function streamManagement(parts: StreamParts): StreamManagement {
       }
       if (stanza.name !== "r")
         return stream.end("unsupported-stanza-type", `<${stanza.name}/> is not part of stream management.`);
+      // A client that asks is awake. XEP-0352
+      session.outbound.letGo();
       acknowledge(session);
     },
 
@@ -121,33 +178,16 @@ export function streamManagement(parts: StreamParts): StreamManagement {
       if (every > 0 && session.handled % every === 0) acknowledge(session);
     },
 
+    enable,
+
     async resume(stream, account, stanza) {
-      const { previd, h } = stanza.element().attrs as Record<string, unknown>;
-      const session = typeof previd === "string" ? parts.sessions.byToken(previd) : undefined;
-      if (session === undefined || session.account !== account) {
-        const known = typeof previd === "string" ? await parts.sessions.handledOf(previd, account) : undefined;
-        stream.wire.write(failed("item-not-found", known));
-        return;
-      }
-      session.carrier?.displaced();
-      session.outbound.detach();
-      const crashed = parts.sessions.awaitsRecovery(session);
-      const handled = unwrap(h, crashed ? 0 : session.outbound.acknowledged);
-      if (handled === undefined) return stream.end("policy-violation", "<resume/> needs h, a number below 2^32.");
-      if (crashed) await parts.sessions.recover(session, handled, parts.renderStored);
-      else if (!parts.sessions.acknowledged(session, handled))
-        return stream.end("undefined-condition", "More stanzas acknowledged than were sent.");
-      await parts.storage.settled(parts.sessions.settleCount(session));
-      if (session.ended || !stream.wire.open) return;
-      stream.wire.write(
-        x("resumed", { xmlns: ns.streamManagement, previd: session.resumeToken, h: session.handled % 2 ** 32 }),
-      );
-      stream.becomes(session);
-      session.outbound.retransmit();
-      parts.report.sessionResumed({ session: session.address, after: crashed ? "crash" : "detach" });
-      if (crashed) parts.router.answerLost(session);
-      for (const handler of parts.sessionHandlers()) handler.resumed?.(session, crashed ? "crash" : "detach");
+      const outcome = await resuming(stream, account, stanza.element());
+      if (outcome.is === "over") return;
+      stream.wire.write(outcome.answer);
+      if (outcome.is === "resumed") outcome.go();
     },
+
+    resuming,
 
     sweep(now) {
       parts.sessions.sweep();
@@ -157,7 +197,7 @@ export function streamManagement(parts: StreamParts): StreamManagement {
           parts.report.sessionEnded({ session: session.address, why: "too much unacknowledged" });
           if (session.carrier !== undefined)
             session.carrier.end("resource-constraint", "Too many stanzas were left unacknowledged.");
-          else parts.sessions.end(session, "closed");
+          else parts.sessions.end(session, "resumption-expired");
         } else if (session.detachedAt !== undefined && now - session.detachedAt >= session.resumeWithinMs) {
           parts.report.sessionEnded({ session: session.address, why: "not resumed in time" });
           parts.sessions.end(session, "resumption-expired");
