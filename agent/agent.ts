@@ -14,6 +14,7 @@ import {
   type StatusDocument,
 } from "./outcome.ts";
 import { changePassword } from "./password-change.ts";
+import { removeUser, takesRemovals } from "./user-removal.ts";
 import { changeDocument, planDocument } from "./plan/render.ts";
 import { type ReviewedPlan, readReviewed, reviewed } from "./plan/review.ts";
 import { type Cause, inScope, type Outcome, type Parts, reconcile, rollBack } from "./reconcile.ts";
@@ -225,11 +226,15 @@ export class Agent {
     // The fleet page only reads, and asks again each minute.
     if (event.event === "console" && event.ask !== "fleet") this.#report.consoleAsked(event.admin, event.ask);
     try {
-      const ok = event.event === "console" ? await this.#console(event) : await changePassword(this, event);
-      await this.parts.target.answer(event.number, { ok });
+      await this.parts.target.answer(event.number, { ok: await this.#asked(event) });
     } catch (error) {
       await this.parts.target.answer(event.number, { error: failureOf(error) });
     }
+  }
+
+  #asked(event: Exclude<ControlEvent, { event: "changed" | "used-right" }>): Promise<unknown> {
+    if (event.event === "console") return this.#console(event);
+    return event.event === "password" ? changePassword(this, event) : removeUser(this, event);
   }
 
   /** Tells the console how the agent stands; a server that is away hears it when it is back. */
@@ -243,6 +248,7 @@ export class Agent {
       pending: pending(this.#last).length,
       store: store.describe(),
       takesPasswords: store.writable && target.setPassword !== undefined,
+      takesRemovals: store.writable && takesRemovals(store),
       lastError,
     };
     await target.tell(state).catch(() => {});

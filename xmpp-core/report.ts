@@ -22,6 +22,7 @@ export interface Report {
   loginFailed(facts: { name: string | undefined; remote: string; mechanism: string; condition: string }): void;
   keysNotLearned(facts: { name: string; code: string }): void;
   passwordNotChanged(facts: { name: string; code: string }): void;
+  accountNotRemoved(facts: { name: string; code: string }): void;
   directoryFailed(facts: { source: string; why: string }): void;
   registered(facts: { name: string; remote: string }): void;
   unregistered(facts: { name: string }): void;
@@ -114,6 +115,7 @@ export function openReport(log: Logger): Report {
       log.warn(facts, "login failed");
     },
     keysNotLearned: (facts) => log.warn(facts, "no SCRAM keys were made at a login"),
+    accountNotRemoved: (facts) => log.warn(facts, "the host did not remove a user who gave up the account"),
     passwordNotChanged: (facts) => log.warn(facts, "the host did not take a user's new password"),
     directoryFailed(facts) {
       directoryFailures.inc({ source: facts.source });

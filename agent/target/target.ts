@@ -93,6 +93,8 @@ export type AgentState = {
   lastError: string | null;
   /** Whether a password that its user changes goes back to the host store. */
   takesPasswords?: boolean;
+  /** Whether a user who gives up the own account is removed from the host store. */
+  takesRemovals?: boolean;
 };
 
 /** What a target tells unasked. */

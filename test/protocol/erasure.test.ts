@@ -11,7 +11,10 @@ let core: TestCore;
 let clock: ManualClock;
 beforeAll(async () => {
   clock = manualClock();
-  const properties = { "register.inband": "true", "firekeeper.password.least-length": "1", "xmpp.client.idle": "-1" };
+  const properties = {
+    ...{ "register.inband": "true", "firekeeper.register.captcha": "false" },
+    ...{ "firekeeper.password.least-length": "1", "xmpp.client.idle": "-1" },
+  };
   core = await startTestCore({ users: ["admin", "bob"], clock, properties });
   // A number that stands nowhere by chance.
   const remember = write<[number]>("INSERT INTO removed_account (one, highest) VALUES (1, ?)");

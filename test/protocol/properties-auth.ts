@@ -234,7 +234,7 @@ export const authProofs: Record<string, Proof> = {
     });
   },
   async "firekeeper.password.least-length"(world) {
-    await world.set({ "register.inband": "true" });
+    await world.set({ "register.inband": "true", "firekeeper.register.captcha": "false" });
     const form = (password: string) =>
       `<query xmlns='jabber:iq:register'><username>short</username><password>${password}</password></query>`;
     const stranger = await world.connect();

@@ -10,7 +10,10 @@ let core: TestCore;
 beforeEach(async () => {
   core = await startTestCore({
     users: ["alice"],
-    properties: { "register.inband": "true", "firekeeper.password.least-length": "1" },
+    properties: {
+      ...{ "register.inband": "true", "firekeeper.register.captcha": "false" },
+      ...{ "firekeeper.password.least-length": "1", "firekeeper.register.quarantine-days": "0" },
+    },
   });
 });
 afterEach(() => core.close());
@@ -219,8 +222,10 @@ test("turned off: not offered, refused with a word, and disco tells", async () =
     expect(errorCondition(answer)).toBe("not-allowed");
     expect(explained(answer)).toContain("administrator");
   }
-  expect(errorCondition(await bob.set(removal))).toBe("not-allowed");
   expect((await bob.set(account("bob", "still"))).attrs.type).toBe("result");
   await core.set({ "register.password": "false" });
   expect(errorCondition(await bob.set(account("bob", "no more")))).toBe("not-allowed");
+  await core.set({ "firekeeper.register.removal": "none" });
+  expect(errorCondition(await bob.set(removal))).toBe("not-allowed");
+  expect(errorCondition(await bob.get(`<query xmlns='${register}'/>`))).toBe("not-allowed");
 });

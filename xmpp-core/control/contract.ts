@@ -298,7 +298,7 @@ export const requests = {
   "check-login": checkLogin,
   /** A consistent copy of the database, `<home>/<folder>/core.db`, while everything goes on. The folder exists. */
   backup: { ask: z.object({ folder: z.string().regex(/^backup-[0-9a-f]{12}$/) }), answer: empty },
-  /** The agent's answer to an event that asks (`console`, `password`). */
+  /** The agent's answer to an event that asks (`console`, `password`, `removal`). */
   answer: {
     ask: z.object({
       to: z.number(),
@@ -321,6 +321,8 @@ export const requests = {
       lastError: z.string().nullable(),
       /** Whether a password that its user changes goes back to the host store. */
       takesPasswords: z.boolean().optional(),
+      /** Whether a user who gives up the own account is removed from the host store. */
+      takesRemovals: z.boolean().optional(),
     }),
     answer: empty,
   },
@@ -352,7 +354,12 @@ export const event = z.discriminatedUnion("event", [
    * with the same number. Never logged, never in the journal.
    */
   z.object({ event: z.literal("password"), number: z.number(), account: z.string(), password: z.string() }),
+  /** A user gave up the own account: the agent removes it from the host store and answers `accountRemoved` with the same number. */
+  z.object({ event: z.literal("removal"), number: z.number(), account: z.string() }),
   /** A use of rights that belongs into the journal (supervisor or admin commands). */
   z.object({ event: z.literal("used-right"), who: z.string(), what: z.string(), on: z.string() }),
 ]);
 export type ControlEvent = z.infer<typeof event>;
+
+/** For how long the data of an account is kept that its user removed from the host. */
+export const accountRemoved = z.object({ keepDays: z.number() });

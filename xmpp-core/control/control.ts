@@ -9,7 +9,7 @@ import { actualTeller } from "./actual.ts";
 import { applying, leaveBoot } from "./apply.ts";
 import { canonicalForm } from "./canonical.ts";
 import { checkLogin } from "./check-login.ts";
-import { type Answer, type ApplyAnswer, type Ask, type ControlEvent, contractVersion } from "./contract.ts";
+import { type Answer, type ApplyAnswer, type Ask, accountRemoved, type ControlEvent, contractVersion } from "./contract.ts";
 import { groupView } from "./group-view.ts";
 import type { ControlParts } from "./parts.ts";
 import { probes } from "./probes.ts";
@@ -30,6 +30,8 @@ export interface Control {
   askAgent(admin: string, ask: ConsoleAsk["ask"], given: Record<string, unknown>): Promise<unknown>;
   /** Gives a password back to the host store, through the agent. Throws control/no-agent, or the store's own refusal. */
   changePassword(account: string, password: string): Promise<void>;
+  /** Resolves once the host store no longer has the user: the days for which the data is kept. */
+  removeUser(account: string): Promise<number>;
   /** Sets what the host leaves to the server (null: removes it). Throws settings/owned-by-host, property/value … */
   setLocal(changes: ReadonlyMap<string, string | null>): Promise<ApplyAnswer>;
   /** Something of the actual state changed without the agent. */
@@ -173,6 +175,9 @@ export async function openControl(parts: ControlParts): Promise<Control> {
     askAgent: (admin, asked, given) => ask((number) => ({ event: "console", number, admin, ask: asked, with: given })),
     async changePassword(account, password) {
       await ask((number) => ({ event: "password", number, account, password }));
+    },
+    async removeUser(account) {
+      return accountRemoved.parse(await ask((number) => ({ event: "removal", number, account }))).keepDays;
     },
     async setLocal(changes) {
       const answer = await appliesInTurn.setLocal(changes);

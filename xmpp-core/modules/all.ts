@@ -3,7 +3,9 @@ import { administration } from "./administration/administration.ts";
 import { archive } from "./archive/archive.ts";
 import { blocking } from "./blocking.ts";
 import { bookmarks } from "./bookmarks.ts";
+import { captcha } from "./captcha/captcha.ts";
 import { carbons } from "./carbons.ts";
+import { clientState } from "./client-state/client-state.ts";
 import { components } from "./components/components.ts";
 import { hostData } from "./components/host-data.ts";
 import { contactAddresses } from "./contact-addresses.ts";
@@ -13,6 +15,7 @@ import { entityTime } from "./entity-time.ts";
 import { externalServices } from "./external-services.ts";
 import { httpUpload } from "./http-upload/http-upload.ts";
 import { interests } from "./interests.ts";
+import { invitations } from "./invitations/invitations.ts";
 import { lastActivity } from "./last-activity.ts";
 import { legacySession } from "./legacy-session.ts";
 import type { Module } from "./module.ts";
@@ -51,12 +54,15 @@ const capabilities: readonly Module[] = [
   presence,
   avatars,
   interests,
+  captcha,
   registration,
+  invitations,
   softwareVersion,
   entityTime,
   archive,
   offline,
   carbons,
+  clientState,
   multicast,
   blocking,
   privacyLists,

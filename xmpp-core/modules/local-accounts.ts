@@ -2,6 +2,7 @@
 
 import type { Account } from "../routing/accounts.ts";
 import type { Served } from "../routing/names.ts";
+import type { Write } from "../storage/statement.ts";
 import type { Core } from "./module.ts";
 import { hashOfOwn, keysOf, stored } from "./own-password.ts";
 
@@ -12,16 +13,25 @@ export interface LocalFacts {
   readonly email?: string | undefined;
 }
 
+/** Rows that belong into the commit that makes an account. */
+interface Also {
+  readonly writes: readonly Write[];
+  undo(): void;
+}
+const nothingElse: Also = { writes: [], undo: () => undefined };
+
 /**
  * Makes an account whose password `badPassword` found nothing wrong with. `taken`: somebody bears the name or once bore
- * it, or it is the admin's, which nobody may take while it is free.
+ * it, or it is the admin's, which nobody may take while it is free. `also`: what is committed with it; undefined: it may
+ * not be made after all.
  */
 export async function makeLocal(
   core: Core,
   served: Served,
   { name, displayName, email }: LocalFacts,
   password: string,
-): Promise<Account | "taken" | "not-stored"> {
+  also: (account: Account) => Also | undefined = () => nothingElse,
+): Promise<Account | "taken" | "not-stored" | "refused"> {
   const { accounts } = core;
   const keys = await keysOf(core, password);
   // Former names of people and names of disabled accounts lead to their bearers still.
@@ -39,7 +49,13 @@ export async function makeLocal(
     undo();
     return "taken";
   }
-  if (!(await stored(core, result.writes))) {
+  const more = also(result.account);
+  if (more === undefined) {
+    undo();
+    return "refused";
+  }
+  if (!(await stored(core, [...result.writes, ...more.writes]))) {
+    more.undo();
     undo();
     return "not-stored";
   }

@@ -7,6 +7,7 @@ import type { Account } from "../../routing/accounts.ts";
 import type { IqAnswer, IqRequest } from "../../routing/handlers.ts";
 import type { Session } from "../../routing/session.ts";
 import { x } from "../../xml/writer.ts";
+import { acquaintance } from "../account-points.ts";
 import { type Core, defineModule } from "../module.ts";
 import {
   countable,
@@ -78,6 +79,7 @@ function start(core: Core) {
   core.offer(visibility, sight);
   core.offer(rosterFacts, factsOf(core, rosters, isActive));
   core.offer(subscriptions, road);
+  core.offer(acquaintance, road);
   core.offer(rosterLists, {
     async items(account, view) {
       const mine = rosters.get(account) ?? (await rosters.load(account));

@@ -5,6 +5,7 @@ import type { Account } from "../../routing/accounts.ts";
 import type { PresenceFlow } from "../../routing/handlers.ts";
 import type { Session } from "../../routing/session.ts";
 import { rawXml, type Xml, x } from "../../xml/writer.ts";
+import { type ContactTokens, contactTokens } from "../account-points.ts";
 import type { Core } from "../module.ts";
 import { type Blocking, blocking, presences, type Subscriptions, sharedContacts, type Visibility } from "../points.ts";
 import { type Change, newChange, pushLater, settle } from "./change.ts";
@@ -24,6 +25,8 @@ const mostWaiting = 500;
 export interface SubscriptionRoad extends Subscriptions {
   /** Ends whatever links the owner of `roster` with a contact that he removed; part of `change`. RFC 6121 §2.5.2 */
   endAll(change: Change, roster: Roster, contact: string, other: Roster | undefined): void;
+  /** Both see each other from now on. */
+  join(one: Account, other: Account): Promise<StanzaError | undefined>;
   /** The rosters of both, in memory in the same turn. */
   together(one: Account, other: Account | undefined): Promise<[Roster, Roster | undefined]>;
 }
@@ -156,6 +159,10 @@ export function subscriptionRoad(
       !theirs.requests.has(contactOf(session.account))
     )
       return stanzaError("resource-constraint", { text: "Too many people wait for an answer of this contact." });
+    if (kind === "subscribe" && theirs !== undefined && !blocks(theirs.account, session.account)) {
+      const used = core.offered(contactTokens)[0]?.use(theirs.account, session.account, stanza);
+      if (used !== undefined) return unite(mine, theirs, session, used);
+    }
     const said: Said = { id: stanza.id, epoch: names.epochOf(session.view), payload: Buffer.from(stanza.payload()) };
     const change = newChange();
     withFlows(change, session.account, account, () => {
@@ -164,10 +171,44 @@ export function subscriptionRoad(
     return settle(core, rosters, change, session, pushes.push);
   }
 
+  /** Both sides at once, where an invitation stands for what they would ask and answer. XEP-0379, XEP-0401 §5 */
+  async function unite(
+    mine: Roster,
+    theirs: Roster,
+    session: Session | undefined,
+    used?: ReturnType<ContactTokens["use"]>,
+  ): Promise<StanzaError | undefined> {
+    const said: Said = { id: undefined, epoch: names.epochOf(names.primary.name), payload: Buffer.alloc(0) };
+    const change = newChange();
+    withFlows(change, mine.account, theirs.account, () => {
+      for (const [roster, other] of [
+        [mine, theirs],
+        [theirs, mine],
+      ] as const) {
+        const contact = contactOf(other.account);
+        const granted = ["to", "both"].includes(roster.items.get(contact)?.subscription ?? "none");
+        change.touched.add(roster.account);
+        const { writes, itemChanged } = changeState(roster, contact, "both");
+        change.writes.push(...writes);
+        if (!granted) change.stanzas.push(tell("subscribed", contact, roster.account, said, isInterested));
+        if (itemChanged) pushLater(change, roster.account, contact);
+      }
+    });
+    change.writes.push(...(used?.writes ?? []));
+    const failed = await settle(core, rosters, change, session, pushes.push);
+    if (failed !== undefined) used?.undo();
+    return failed;
+  }
+
   const outside = outsideRoad(core, { rosters, pushes, sent, grants, tell });
 
   return {
     together,
+    async join(one, other) {
+      if (!parts.active()) return undefined;
+      const [mine, theirs] = await together(one, other);
+      return theirs && unite(mine, theirs, undefined);
+    },
     fromOutside: (flow) => (parts.active() ? outside.receive(flow) : stanzaError("service-unavailable")),
     handle(flow) {
       const { session, stanza, to, place } = flow;
