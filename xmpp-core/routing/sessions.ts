@@ -2,6 +2,7 @@ import type { Clock } from "../clock.ts";
 import type { CodedError } from "../errors.ts";
 import { jid } from "../jid/jid.ts";
 import type { Storage, Ticket, Write } from "../storage/storage.ts";
+import { x } from "../xml/writer.ts";
 import type { Account, Accounts } from "./accounts.ts";
 import type { EndReason, SessionHandlers } from "./handlers.ts";
 import type { Held } from "./held-back.ts";
@@ -243,9 +244,9 @@ export function openSessions(parts: {
     },
     async refill(session, render) {
       const ids = session.outbound.shedIds;
-      if (ids.length === 0) return;
-      const empty = `<message from="${session.bareAddress}" to="${session.address}"/>`;
-      session.outbound.refill(await render(session, ids), empty);
+      const bodies = ids.length === 0 ? new Map<number, Buffer>() : await render(session, ids);
+      const empty = x("message", { from: session.bareAddress, to: session.address });
+      session.outbound.refill(bodies, empty);
     },
     awaitsRecovery: (session) => crashed.has(session),
     async recover(session, handled, render) {

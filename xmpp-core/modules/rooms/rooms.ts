@@ -6,6 +6,7 @@ import type { Handlers, ServiceHandler } from "../../routing/handlers.ts";
 import type { Write } from "../../storage/statement.ts";
 import { nothing, text, x } from "../../xml/writer.ts";
 import { type Core, defineModule } from "../module.ts";
+import { roomPlaces } from "../mobile-points.ts";
 import { presenceBroadcast, serviceDisco } from "../points.ts";
 import { adminRequests } from "./admin-requests.ts";
 import { changes } from "./changes.ts";
@@ -159,6 +160,13 @@ function start(core: Core): Handlers {
 
   const wrong = wrongAddress(hall);
   core.offer(serviceDisco, discovery(hall));
+  core.offer(roomPlaces, {
+    placeIn(session, address) {
+      const room = hall.at(names.locate(address));
+      const nick = room && hall.seats.get(session)?.get(room)?.nick;
+      return room && nick !== undefined ? { nick, membersOnly: room.config.membersOnly } : undefined;
+    },
+  });
   core.offer(presenceBroadcast, {
     broadcast(session) {
       if (session.priority === undefined) restore.unavailable(session);
