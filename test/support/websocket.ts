@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { connect as connectTcp, type Socket } from "node:net";
 import { Duplex } from "node:stream";
 import { connect as connectTls } from "node:tls";
@@ -14,16 +15,13 @@ export interface WebWhere {
 }
 
 /** A connected socket to a port for browsers. */
-export function openWebSocket(to: WebWhere): Promise<Socket> {
-  return new Promise((resolve, reject) => {
-    const options = { host: to.host, port: to.port, localAddress: to.from, noDelay: true };
-    const socket = to.plain ? connectTcp(options) : connectTls({ ...options, rejectUnauthorized: false });
-    socket.once(to.plain ? "connect" : "secureConnect", () => {
-      socket.removeAllListeners("error");
-      resolve(socket);
-    });
-    socket.once("error", reject);
-  });
+export async function openWebSocket(to: WebWhere): Promise<Socket> {
+  const plain = connectTcp({ host: to.host, port: to.port, localAddress: to.from, noDelay: true });
+  await once(plain, "connect");
+  if (to.plain === true) return plain;
+  const secured = connectTls({ socket: plain, rejectUnauthorized: false });
+  await once(secured, "secureConnect");
+  return secured;
 }
 
 const key = Buffer.from("the sample nonce").toString("base64");
