@@ -6,10 +6,12 @@ import { authProofs } from "./properties-auth.ts";
 import { certificateProofs, closeCertificateStage } from "./properties-certificates.ts";
 import { componentProofs } from "./properties-components.ts";
 import { moduleProofs } from "./properties-modules.ts";
+import { portalProofs } from "./properties-portal.ts";
 import { pubsubProofs } from "./properties-pubsub.ts";
 import { roomProofs } from "./properties-rooms.ts";
 import { serviceProofs } from "./properties-services.ts";
 import { streamProofs } from "./properties-streams.ts";
+import { uploadProofs } from "./properties-upload.ts";
 import { voiceProofs } from "./properties-voice.ts";
 import { webProofs } from "./properties-web.ts";
 import { openWorld, type World } from "./properties-world.ts";
@@ -26,6 +28,8 @@ const proofs = {
   ...componentProofs,
   ...pubsubProofs,
   ...webProofs,
+  ...portalProofs,
+  ...uploadProofs,
   ...voiceProofs,
 };
 
@@ -46,7 +50,7 @@ test("every declared property has its proof here, and no proof is left of one th
 
 test("of Openfire's properties in what is built, each is honoured or has no effect for a reason", () => {
   const built =
-    /^(xmpp\.(offline|proxy|pubsub|pep|socket\.(plain|ssl)\.(active|port)$|client\.(idle|login\.(allowed$|blocked$)|roster)|ratelimit\.newconnections\.(c2s|logging))|stream\.management|register|sasl\.scram-sha-1|adminConsole\.(port|securePort)$|httpbind\.(enabled|port)|(xmpp\.)?fqdn$)/;
+    /^(xmpp\.(offline|proxy|pubsub|pep|socket\.(plain|ssl)\.(active|port)$|client\.(idle|login\.(allowed$|blocked$)|roster)|ratelimit\.newconnections\.(c2s|logging))|stream\.management|register|sasl\.scram-sha-1|adminConsole\.(port|securePort)$|httpbind\.(enabled|port)|plugin\.httpfileupload|(xmpp\.)?fqdn$)/;
   const declared = new Set(allProperties().flatMap(({ key, aliases }) => [key, ...aliases]));
   const keys = catalogueEntries().map(({ key }) => key);
   const open = keys.filter((key) => built.test(key) && !declared.has(key) && standingOf(key).is !== "none");

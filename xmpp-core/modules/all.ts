@@ -23,6 +23,7 @@ import { multicast } from "./multicast.ts";
 import { offline } from "./offline.ts";
 import { payloadAddresses } from "./payload-addresses.ts";
 import { ping } from "./ping.ts";
+import { portal } from "./portal/portal.ts";
 import { presence } from "./presence/presence.ts";
 import { privacyLists } from "./privacy-lists/privacy-lists.ts";
 import { privateStorage } from "./private-storage.ts";
@@ -90,6 +91,7 @@ const capabilities: readonly Module[] = [
   serviceOutage,
   externalServices,
   webPresence,
+  portal,
 ];
 
 /** Every capability of the server; features, tables, properties and docs follow from the declarations. */
