@@ -13,6 +13,8 @@ export type Where = {
   maxVersion?: "TLSv1.2";
   /** Local address to connect from. */
   from?: string;
+  /** `from` of the stream header. */
+  identity?: string;
   /** On a port for browsers. */
   via?: "websocket";
   /** Headers of HTTP requests. */
@@ -341,7 +343,7 @@ export class XmppClient {
   }
 
   async #restart(where: Where = this.#login ?? this.where): Promise<void> {
-    await this.#connection.openStream(where.domain);
+    await this.#connection.openStream(where.domain, where.identity);
     this.features = await this.next("features");
   }
 

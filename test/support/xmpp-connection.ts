@@ -117,12 +117,12 @@ export class XmppConnection {
     this.#attach(secured);
   }
 
-  /** Sends a stream header and returns the server's. The reader starts afresh. */
-  async openStream(domain: string): Promise<Element> {
+  /** Sends a stream header and returns the server's. The reader starts afresh. `identity`: who the client says it is. */
+  async openStream(domain: string, identity?: string): Promise<Element> {
     this.#reader.discard();
     this.#reader = this.#newReader();
     this.send(
-      `<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' to='${domain}' version='1.0'>`,
+      `<?xml version='1.0'?><stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' to='${domain}'${identity === undefined ? "" : ` from='${identity}'`} version='1.0'>`,
     );
     return this.next((element) => element === this.header, "the server's stream header");
   }

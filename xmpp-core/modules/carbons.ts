@@ -77,6 +77,15 @@ export const carbons = defineModule({
           return request.result(undefined, core.sessions.commit(request.session, []));
         },
       })),
+      inlineBind: [
+        {
+          namespace: ns.carbons,
+          take(session, element) {
+            if (element.getName() === "enable") carbonsOn.set(session, true);
+            return undefined;
+          },
+        },
+      ],
       message: {
         amend(flow) {
           if (!flow.stanza.has(ns.carbons, "private")) return;

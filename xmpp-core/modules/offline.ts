@@ -80,6 +80,11 @@ const putBack = write<[account: number, id: number, name: string]>(
 const takeOffline = write<[account: number, session: number, upTo: number]>(
   "DELETE FROM offline WHERE account = ? AND (session IS NULL OR session = ?) AND id <= ?",
 );
+/** What the archive has too. */
+const takeArchived = write<[account: number, account: number, account: number]>(
+  `DELETE FROM offline WHERE account = ? AND session IS NULL AND id IN (
+     SELECT s.id FROM offline o JOIN stanza s ON s.id = o.id WHERE o.account = ? AND s.recipient_archive = ?)`,
+);
 const forAnybody = write<[account: number, session: number]>(
   "UPDATE offline SET session = NULL WHERE account = ? AND session = ?",
 );
@@ -196,8 +201,12 @@ export const offline = defineModule({
     function handOverNext(session: Session): void {
       const { id } = session.account;
       if (used.has(id) && !receiving.has(id)) receiving.set(id, session);
+      inTurn(id, () => handOver(session));
+    }
+
+    function inTurn(id: number, work: () => Promise<void>): void {
       const next = (handing.get(id) ?? Promise.resolve())
-        .then(() => handOver(session))
+        .then(work)
         .catch((error: unknown) => core.report.wrong({ what: "handing over offline messages", error }))
         .then(() => {
           if (handing.get(id) === next) handing.delete(id);
@@ -305,6 +314,14 @@ export const offline = defineModule({
       iq,
       message: { store },
       session: {
+        opened({ account: { id } }, catchesUp) {
+          // Its client asks the archive for them: it would get them twice. XEP-0386 §3.2
+          if (catchesUp === "archive" && used.has(id))
+            inTurn(id, async () => {
+              await storage.write([takeArchived.with(id, id, id)]);
+              await recount(id);
+            });
+        },
         restored: restarted.restored,
         resumed: (session, after) => after === "crash" && goOn(session),
         closed({ account, id }) {

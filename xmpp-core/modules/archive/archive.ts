@@ -199,6 +199,7 @@ export const archive = defineModule({
         { get: [ns.archive, "metadata"], at: ["account"], answer: (request) => metadata(core, request) },
         ...preferences.iq,
       ],
+      bound: (account) => edgesOf(core, account),
       account: {
         renamed(account, before) {
           preferences.follow(account, before);
@@ -267,10 +268,14 @@ function result(core: Core, session: Session, row: StoredStanza, queryId: string
 }
 
 async function metadata(core: Core, request: IqRequest): Promise<IqAnswer> {
-  const account = request.account as Account;
+  return request.result(await edgesOf(core, request.account as Account));
+}
+
+/** The first and the last message of an archive. XEP-0313 §4.4 */
+async function edgesOf(core: Core, account: Account): Promise<Xml> {
   await enterAll(core);
   const found = (await core.storage.read(edges, account.id, account.id))[0];
-  return request.result(metadataElement(found?.first, found?.last));
+  return metadataElement(found?.first, found?.last);
 }
 
 /** Makes the entries of everything stored so far. */
