@@ -3,7 +3,7 @@ import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { escapeXML } from "ltx";
-import { freshDirectory, installed } from "../peers/peer.ts";
+import { freshDirectory, installed, packageVersion } from "../peers/peer.ts";
 import { until } from "../support/processes.ts";
 import { type Account, type ClientProgram, patienceMs } from "./real-client.ts";
 
@@ -25,17 +25,19 @@ export interface FinchOptions {
   readonly chat?: { readonly room: string; readonly server: string; readonly handle: string };
 }
 
-export function finchWith({ settings = {}, icon, chat }: FinchOptions): ClientProgram {
+export function finchWith({ settings = {}, icon, chat: given }: FinchOptions): ClientProgram {
   return {
     name: "Finch",
     async missing() {
       return (await installed("tmux", "finch")) ? undefined : "apt-get install finch tmux";
     },
+    version: () => packageVersion("finch"),
     async login(account) {
       const directory = await freshDirectory("finch");
       const socket = `firekeeper-finch-${process.pid}-${++terminals}`;
       const tmux = async (...argv: string[]): Promise<string> =>
         (await run("tmux", ["-L", socket, "-f", "/dev/null", ...argv])).stdout;
+      const chat = given ?? chatOf(account);
       const address = `${account.user}@${account.domain}`;
       let last = "";
       const screen = async (): Promise<string> => {
@@ -43,6 +45,7 @@ export function finchWith({ settings = {}, icon, chat }: FinchOptions): ClientPr
         return last;
       };
       const keys = (...names: string[]): Promise<string> => tmux("send-keys", "-t", "main", ...names);
+      const folderOf = (whom: string): string => (whom === account.room?.address ? `${whom}.chat` : whom);
       const logged = async (folder: string): Promise<string> =>
         readAll(join(directory.path, "logs/jabber", address, folder));
       const expectation = (what: string, holds: () => Promise<boolean>): Promise<void> =>
@@ -70,22 +73,26 @@ export function finchWith({ settings = {}, icon, chat }: FinchOptions): ClientPr
         await stop();
         throw error;
       }
-      // Two windows lie over each other, the buddy list and the conversation that the first message opens: M-n goes to the other.
-      let front: "buddies" | "conversation" = "buddies";
-      const raise = async (window: typeof front): Promise<void> => {
-        if (front !== window) await keys("M-n");
-        front = window;
+      // Windows lie over each other: the buddy list, the room, the conversation that the first message opens. The last line names them in order.
+      const raise = async (window: "buddies" | "room" | "conversation"): Promise<void> => {
+        const titles = async (): Promise<string[]> => (await screen()).trimEnd().split("\n").at(-1)?.split("│") ?? [];
+        const kind = (title: string): typeof window =>
+          title.includes("Buddy List") ? "buddies" : chat && title.includes(chat.room) ? "room" : "conversation";
+        const place = async (): Promise<number> => (await titles()).findIndex((title) => kind(title) === window);
+        await expectation(`window for the ${window}`, async () => (await place()) >= 0);
+        await keys(`M-${(await place()) + 1}`);
       };
       return {
         address,
         async say(to, body) {
-          await raise("conversation");
+          await raise(to === account.room?.address ? "room" : "conversation");
           await keys("-l", body);
           await keys("Enter");
-          await expectation(`"${body}" sent`, async () => (await logged(to)).includes(body));
+          await expectation(`"${body}" sent`, async () => (await logged(folderOf(to))).includes(body));
         },
-        heard: (from, body) => expectation(`"${body}" from ${from}`, async () => (await logged(from)).includes(body)),
-        timesHeard: async (from, body) => (await logged(from)).split(body).length - 1,
+        heard: (from, body) =>
+          expectation(`"${body}" from ${from}`, async () => (await logged(folderOf(from))).includes(body)),
+        timesHeard: async (from, body) => (await logged(folderOf(from))).split(body).length - 1,
         finds: undefined,
         async sees(contact, group) {
           await raise("buddies");
@@ -124,6 +131,11 @@ function accountsXml(account: Account, address: string, settings: Readonly<Recor
   <settings ui='gnt-purple'><setting name='auto-login' type='bool'>1</setting></settings>
 </account></account>
 `;
+}
+
+function chatOf({ room }: Account): FinchOptions["chat"] {
+  const [name = "", server = ""] = room?.address.split("@") ?? [];
+  return room === undefined ? undefined : { room: name, server, handle: room.nick };
 }
 
 function chatXml(address: string, chat: NonNullable<FinchOptions["chat"]>): string {

@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { freshDirectory, installed } from "../peers/peer.ts";
+import { freshDirectory, installed, packageVersion } from "../peers/peer.ts";
 import { until } from "../support/processes.ts";
 import { type ClientProgram, patienceMs } from "./real-client.ts";
 
@@ -15,11 +15,17 @@ export const profanity: ClientProgram = {
   async missing() {
     return (await installed("tmux", "profanity")) ? undefined : "apt-get install profanity tmux";
   },
+  version: () => packageVersion("profanity"),
   async login(account) {
     const directory = await freshDirectory("profanity");
     const socket = `firekeeper-${process.pid}-${++terminals}`;
     const tmux = async (...argv: string[]): Promise<string> =>
       (await run("tmux", ["-L", socket, "-f", "/dev/null", ...argv])).stdout;
+    // What tmux starts is where tmux was started.
+    const [tmuxCommand = "tmux", ...tmuxArguments] = [
+      ...(account.network?.enter ?? []),
+      ...["tmux", "-L", socket, "-f", "/dev/null"],
+    ];
     const address = `${account.user}@${account.domain}`;
     const screens: string[] = [];
     const screen = async (): Promise<string> => {
@@ -45,6 +51,22 @@ export const profanity: ClientProgram = {
       await tmux("kill-server").catch(() => "");
       await directory.remove();
     };
+    // A room has its window from the join on, a chat gets one by its first message.
+    const open = async (whom: string, body = ""): Promise<void> => {
+      if (whom !== account.room?.address) {
+        // In a room /msg knows occupants only.
+        if (account.room !== undefined) await type("/win 1");
+        await type(`/msg ${whom} ${body}`.trimEnd());
+      } else {
+        await type(`/join ${whom}`);
+        if (body !== "") await type(body);
+      }
+    };
+    // The window changes a moment after the keys; without a room it has been in front since the first message.
+    const showsIn = (whom: string, body: string): Promise<void> => {
+      const title = account.room === undefined ? "" : `^ *${whom.split("@")[0]}[\\s\\S]*`;
+      return shows(new RegExp(title + literal(body)));
+    };
     try {
       const environment = ["XDG_CONFIG_HOME", "XDG_DATA_HOME", "HOME"].flatMap((name) => [
         "-e",
@@ -63,11 +85,12 @@ export const profanity: ClientProgram = {
         "-e",
         "LC_ALL=C.UTF-8",
       ];
-      await tmux(...start, "profanity", "-l", "DEBUG");
+      await run(tmuxCommand, [...tmuxArguments, ...start, "profanity", "-l", "DEBUG"]);
       await shows(/Profanity/);
       // One line a fact: no splash, no time stamps that wrap, console messages with their text.
       for (const line of ["/splash off", "/wrap off", "/roster hide", "/console chat all", "/mam on"]) await type(line);
-      await type(`/connect ${address} server ${account.host} port ${account.port} tls trust`);
+      const byHand = ` server ${account.host} port ${account.port} tls trust`;
+      await type(`/connect ${address}${account.network === undefined ? byHand : ""}`);
       await shows(/password:/i);
       await type(account.password);
       await shows(/logged in successfully/);
@@ -78,6 +101,10 @@ export const profanity: ClientProgram = {
         return /Ping response/.test(await screen());
       };
       await until(answered, patienceMs, () => `the server does not answer Profanity's ping\n${transcript()}`);
+      if (account.room !== undefined) {
+        await type(`/join ${account.room.address} nick ${account.room.nick}`);
+        await shows(/You have joined the room/i);
+      }
     } catch (error) {
       await stop();
       throw error;
@@ -85,21 +112,22 @@ export const profanity: ClientProgram = {
     return {
       address,
       async say(to, body) {
-        await type(`/msg ${to} ${body}`);
-        await shows(new RegExp(literal(body)));
+        await open(to, body);
+        await showsIn(to, body);
       },
       async heard(from, body) {
-        await type(`/msg ${from}`);
-        await shows(new RegExp(literal(body)));
+        await open(from);
+        await showsIn(from, body);
       },
       async timesHeard(from, body) {
-        await type(`/msg ${from}`);
-        return (await screen()).split(body).length - 1;
+        await open(from);
+        await showsIn(from, body);
+        return (screens.at(-1) ?? "").split(body).length - 1;
       },
       async finds(from, body) {
         // With its archive support on, a new window asks for what was said before.
-        await type(`/msg ${from}`);
-        await shows(new RegExp(literal(body)));
+        await open(from);
+        await showsIn(from, body);
       },
       async sees(contact, group) {
         const entry = new RegExp(`- +${literal(group)}:[^]*- +${literal(contact)} `);

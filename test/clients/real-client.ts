@@ -1,10 +1,12 @@
+import type { Network } from "./network.ts";
+
 /** What a test wants of a client program, whatever drives it: a terminal, a pipe or a library. */
 export type RealClient = {
   /** The bare address it is logged in as. */
   readonly address: string;
-  /** Sends a chat message. */
+  /** Sends a chat message, or a message into the room it is in. */
   say(to: string, body: string): Promise<void>;
-  /** Waits until a chat message with this text from this bare address was shown to the user. */
+  /** Waits until a message with this text from this bare address, a contact's or a room's, was shown to the user. */
   heard(from: string, body: string): Promise<void>;
   /** How often such a message was shown so far. */
   timesHeard(from: string, body: string): Promise<number>;
@@ -21,13 +23,25 @@ export type RealClient = {
   stop(): Promise<void>;
 };
 
-export type Account = { host: string; port: number; domain: string; user: string; password: string };
+export type Account = {
+  host: string;
+  port: number;
+  domain: string;
+  user: string;
+  password: string;
+  /** The room it goes into at login; it also stands among the bookmarks of the account, with autojoin. */
+  room?: { readonly address: string; readonly nick: string };
+  /** With it, only address and password are given to the program: the rest it finds by DNS. */
+  network?: Network;
+};
 
 /** A client program that tests can start. */
 export type ClientProgram = {
   readonly name: string;
   /** Why it cannot run here; undefined if it can. */
   missing(): Promise<string | undefined>;
+  /** Which version is driven. */
+  version(): Promise<string>;
   /** Logs in and waits until the server has seen its presence; throws with the transcript. */
   login(account: Account): Promise<RealClient>;
 };

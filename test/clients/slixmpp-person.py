@@ -12,12 +12,13 @@ def tell(event, **fields):
 
 
 class Person(slixmpp.ClientXMPP):
-    def __init__(self, jid, password):
+    def __init__(self, jid, password, room=None):
         super().__init__(jid, password)
+        self.room = room
         # The server under test signs its own certificate.
         self.ssl_context.check_hostname = False
         self.ssl_context.verify_mode = ssl.CERT_NONE
-        for plugin in ("xep_0030", "xep_0115", "xep_0198", "xep_0199", "xep_0280", "xep_0313"):
+        for plugin in ("xep_0030", "xep_0045", "xep_0115", "xep_0198", "xep_0199", "xep_0280", "xep_0313"):
             self.register_plugin(plugin)
         self.add_event_handler("session_start", self.started)
         self.add_event_handler("message", self.message)
@@ -31,12 +32,14 @@ class Person(slixmpp.ClientXMPP):
         await self.get_roster()
         self.send_presence()
         self.tell_roster()
+        if self.room:
+            self["xep_0045"].join_muc(self.room["address"], self.room["nick"])
         # The answer comes behind the presence: from here on messages to the bare address reach this session.
         await self["xep_0199"].send_ping(self.boundjid.host)
         tell("online", jid=str(self.boundjid))
 
     def message(self, message):
-        if message["type"] in ("chat", "normal") and message["body"]:
+        if message["type"] in ("chat", "normal", "groupchat") and message["body"]:
             tell("message", sender=message["from"].bare, body=message["body"])
 
     def presence(self, presence):
@@ -59,8 +62,10 @@ class Person(slixmpp.ClientXMPP):
 def main():
     logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
     login = json.loads(sys.stdin.readline())
-    person = Person(login["jid"], login["password"])
-    person.connect(address=(login["host"], login["port"]), force_starttls=True, disable_starttls=False)
+    person = Person(login["jid"], login["password"], login.get("room"))
+    # Without an address it asks DNS for the domain's records.
+    address = (login["host"], login["port"]) if "host" in login else tuple()
+    person.connect(address=address, force_starttls=True, disable_starttls=False)
 
     def order():
         line = sys.stdin.readline()
@@ -71,7 +76,7 @@ def main():
             return
         wish = json.loads(line)
         if wish["do"] == "say":
-            person.send_message(mto=wish["to"], mbody=wish["body"], mtype="chat")
+            person.send_message(mto=wish["to"], mbody=wish["body"], mtype=wish["kind"])
         if wish["do"] == "archive":
             person.loop.create_task(person.archive(wish["with"]))
 

@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { succeeds } from "../peers/peer.ts";
+import { packageVersion, succeeds } from "../peers/peer.ts";
 import { until } from "../support/processes.ts";
 import { type ClientProgram, patienceMs } from "./real-client.ts";
 
@@ -23,8 +23,10 @@ export const slixmpp: ClientProgram = {
   async missing() {
     return (await succeeds(python, "-c", "import slixmpp")) ? undefined : "apt-get install python3-slixmpp";
   },
+  version: () => packageVersion("python3-slixmpp"),
   async login(account) {
-    const child = spawn(python, [script], { stdio: "pipe" });
+    const [command = python, ...argv] = [...(account.network?.enter ?? []), python, script];
+    const child = spawn(command, argv, { stdio: "pipe" });
     const events: Event[] = [];
     let log = "";
     let ended = false;
@@ -59,7 +61,8 @@ export const slixmpp: ClientProgram = {
       await exited;
       clearTimeout(timer);
     };
-    order({ jid: address, password: account.password, host: account.host, port: account.port });
+    const { password, room, host, port } = account;
+    order({ jid: address, password, room, ...(account.network === undefined ? { host, port } : {}) });
     try {
       await seen("session", (event) => event.event === "online");
     } catch (error) {
@@ -69,7 +72,7 @@ export const slixmpp: ClientProgram = {
     return {
       address,
       async say(to, body) {
-        order({ do: "say", to, body });
+        order({ do: "say", to, body, kind: to === room?.address ? "groupchat" : "chat" });
       },
       heard: (from, body) =>
         seen(`message "${body}"`, (event) => event.event === "message" && event.sender === from && event.body === body),

@@ -1,3 +1,4 @@
+import { readFile } from "node:fs/promises";
 import { client, xml } from "@xmpp/client";
 import type { Element } from "ltx";
 import { until } from "../support/processes.ts";
@@ -9,10 +10,14 @@ export const xmppJs: ClientProgram = {
   async missing() {
     return undefined;
   },
+  async version() {
+    const manifest = new URL("../../node_modules/@xmpp/client/package.json", import.meta.url);
+    return (JSON.parse(await readFile(manifest, "utf8")) as { version: string }).version;
+  },
   async login(account) {
     // It has no option for a self-signed certificate; Node reads this when a connection is made.
     process.env.NODE_TLS_REJECT_UNAUTHORIZED = "0";
-    const { domain, user, password } = account;
+    const { domain, user, password, room } = account;
     const entity = client({ service: `xmpp://${account.host}:${account.port}`, domain, username: user, password });
     const lines: string[] = [];
     const messages: { from: string; body: string }[] = [];
@@ -61,6 +66,7 @@ export const xmppJs: ClientProgram = {
       const roster = xml("iq", { type: "get" }, xml("query", { xmlns: "jabber:iq:roster" }));
       takeRoster((await entity.iqCaller.request(roster)).getChild("query"));
       await entity.send(xml("presence"));
+      if (room !== undefined) await entity.send(enter(room));
       // The answer comes behind the presence: from here on messages to the bare address reach this session.
       await entity.iqCaller.request(xml("iq", { type: "get", to: domain }, xml("ping", { xmlns: "urn:xmpp:ping" })));
     } catch (error) {
@@ -69,7 +75,8 @@ export const xmppJs: ClientProgram = {
     }
     return {
       address: `${user}@${domain}`,
-      say: (to, body) => entity.send(xml("message", { to, type: "chat" }, xml("body", {}, body))),
+      say: (to, body) =>
+        entity.send(xml("message", { to, type: to === room?.address ? "groupchat" : "chat" }, xml("body", {}, body))),
       heard: (from, body) =>
         seen(`message "${body}"`, () => messages.some((one) => one.from === from && one.body === body)),
       timesHeard: async (from, body) => messages.filter((one) => one.from === from && one.body === body).length,
@@ -88,3 +95,7 @@ export const xmppJs: ClientProgram = {
     };
   },
 };
+
+function enter(room: { address: string; nick: string }): Element {
+  return xml("presence", { to: `${room.address}/${room.nick}` }, xml("x", { xmlns: "http://jabber.org/protocol/muc" }));
+}
