@@ -9,7 +9,14 @@ import { actualTeller } from "./actual.ts";
 import { applying, leaveBoot } from "./apply.ts";
 import { canonicalForm } from "./canonical.ts";
 import { checkLogin } from "./check-login.ts";
-import { type Answer, type ApplyAnswer, type Ask, accountRemoved, type ControlEvent, contractVersion } from "./contract.ts";
+import {
+  type Answer,
+  type ApplyAnswer,
+  type Ask,
+  accountRemoved,
+  type ControlEvent,
+  contractVersion,
+} from "./contract.ts";
 import { groupView } from "./group-view.ts";
 import type { ControlParts } from "./parts.ts";
 import { probes } from "./probes.ts";
