@@ -19,10 +19,13 @@ import { type Handlers, type IqHandler, messagePhases } from "../xmpp-core/routi
 import { allProperties, startServer } from "../xmpp-core/server.ts";
 import { inProcessGate } from "../xmpp-core/transport/in-process.ts";
 
+import { compliancePage, type Suite } from "./compliance.ts";
 import { manualPage } from "./manual-page.ts";
 import { projectDescription, specificationsPage } from "./specifications.ts";
 
 const directory = new URL("./", import.meta.url);
+/** The Compliance Suites as data. */
+const suites = new URL("../test/protocol/compliance.json", import.meta.url);
 
 interface Started {
   readonly module: string;
@@ -108,6 +111,7 @@ export async function generatedPages(): Promise<ReadonlyMap<string, string>> {
   const pages = [
     ["properties.md", propertiesPage(allProperties())],
     ["xeps.md", specificationsPage()],
+    ["compliance.md", compliancePage(JSON.parse(await readFile(suites, "utf8")) as Suite)],
     ["stores/http-host.schema.json", hostSchemaText()],
     ["plan.schema.json", planSchemaPage()],
     ["settings.md", await withBlocks("settings.md", blocks)],

@@ -7,6 +7,7 @@ import { openTag, text, x } from "../xmpp-core/xml/writer.ts";
 const belowModules: readonly (Implements & { readonly where: string })[] = [
   { spec: "RFC 6120", status: "complete", where: "stream", note: "client to server; server to server comes later" },
   { spec: "RFC 6121", section: "5, 8", status: "complete", where: "routing", note: "messages, delivery" },
+  { spec: "RFC 7590", status: "complete", where: "gate, stream", note: "TLS 1.2 and 1.3; no password without TLS" },
   { spec: "RFC 7622", status: "complete", where: "jid", note: "addresses, by PRECIS (RFC 8264, 8265)" },
   { spec: "RFC 5802", status: "complete", where: "auth", note: "SCRAM-SHA-1 and -PLUS" },
   { spec: "RFC 7677", status: "complete", where: "auth", note: "SCRAM-SHA-256 and -PLUS; SHA-512 likewise" },
@@ -31,6 +32,7 @@ const titles: Readonly<Record<string, string>> = {
   "RFC 5929": "Channel bindings for TLS",
   "RFC 6120": "XMPP: Core",
   "RFC 6121": "XMPP: Instant Messaging and Presence",
+  "RFC 7590": "Use of TLS in XMPP",
   "RFC 7622": "XMPP: Address Format",
   "RFC 7677": "SCRAM-SHA-256",
   "RFC 9266": "Channel bindings for TLS 1.3",
@@ -94,6 +96,7 @@ const titles: Readonly<Record<string, string>> = {
   "XEP-0356": "Privileged Entity",
   "XEP-0357": "Push Notifications",
   "XEP-0359": "Unique and Stable Stanza IDs",
+  "XEP-0363": "HTTP File Upload",
   "XEP-0368": "SRV records for XMPP over TLS",
   "XEP-0377": "Spam Reporting",
   "XEP-0379": "Pre-Authenticated Roster Subscription",
@@ -122,7 +125,8 @@ const titles: Readonly<Record<string, string>> = {
   "XEP-0500": "MUC Slow Mode",
 };
 
-function everything(): readonly (Implements & { readonly where: string })[] {
+/** Every declaration, and where it stands. */
+export function everything(): readonly (Implements & { readonly where: string })[] {
   return [
     ...belowModules,
     ...allModules.flatMap((module) => module.implements.map((one) => ({ ...one, where: module.name }))),
@@ -151,7 +155,7 @@ export function specificationsPage(): string {
   ].join("\n");
 }
 
-const linked = (spec: string): string => `[${spec}](${address(spec)})`;
+export const linked = (spec: string): string => `[${spec}](${address(spec)})`;
 
 function address(spec: string): string {
   const number = spec.slice(4);
