@@ -1,4 +1,4 @@
-import { lookup, resolveSrv } from "node:dns/promises";
+import dns from "node:dns/promises";
 import type { Clock } from "../../clock.ts";
 
 /**
@@ -60,6 +60,9 @@ export function leads(clock: Clock): Leads {
   return {
     async of(name, here) {
       const asked = ask(name);
+      // DNS that is slow is waited for once.
+      if (clock.now() - asked.at >= patienceMs)
+        return asked.found === undefined ? "unknown" : verdict(asked.found, here);
       let cancel = (): void => undefined;
       const late = new Promise<undefined>((resolve) => {
         cancel = clock.after(patienceMs, () => resolve(undefined));
@@ -88,9 +91,9 @@ const nothingThere = new Set(["ENOTFOUND", "ENODATA", "NXDOMAIN"]);
 
 async function find(name: string): Promise<Found> {
   const [srv, addresses] = await Promise.all([
-    resolveSrv(`_xmpp-client._tcp.${name}`).catch((error: NodeJS.ErrnoException) =>
-      nothingThere.has(error.code ?? "") ? [] : ("failed" as const),
-    ),
+    dns
+      .resolveSrv(`_xmpp-client._tcp.${name}`)
+      .catch((error: NodeJS.ErrnoException) => (nothingThere.has(error.code ?? "") ? [] : ("failed" as const))),
     addressesOf(name),
   ]);
   if (srv === "failed") return { srv, addresses };
@@ -104,7 +107,7 @@ async function find(name: string): Promise<Found> {
 
 async function addressesOf(name: string): Promise<readonly string[] | "failed"> {
   try {
-    return (await lookup(name, { all: true })).map(({ address }) => address);
+    return (await dns.lookup(name, { all: true })).map(({ address }) => address);
   } catch (error) {
     return nothingThere.has((error as NodeJS.ErrnoException).code ?? "") ? [] : "failed";
   }
