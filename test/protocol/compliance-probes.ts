@@ -209,6 +209,11 @@ export const probes: Readonly<Record<string, Probe>> = {
     const card = (await alice.get("<vCard xmlns='vcard-temp'/>", bob.bare)).getChild("vCard", "vcard-temp");
     expect(card?.getChildText("FN")).toBe("Bob Martin");
     expect(await featuresOf(alice, domain)).toContain("vcard-temp");
+    // Since 1.3 (§3.3): who has no card and who does not exist are answered alike.
+    for (const nobody of ["carol", "nobody"])
+      expect(errorCondition(await alice.get("<vCard xmlns='vcard-temp'/>", `${nobody}@${domain}`))).toBe(
+        "service-unavailable",
+      );
   },
 
   async "XEP-0280"({ core }) {

@@ -92,7 +92,7 @@ test("a node that is not open is not shown in the other form", async () => {
   const bob = await core.login("bob");
   expect((await publish(bob, "<fn><text>Secret</text></fn>", "presence")).attrs.type).toBe("result");
   const carol = await core.login("carol");
-  expect(errorCondition(await carol.get("<vCard xmlns='vcard-temp'/>", "bob@localhost"))).toBe("item-not-found");
+  expect(errorCondition(await carol.get("<vCard xmlns='vcard-temp'/>", "bob@localhost"))).toBe("service-unavailable");
   expect(errorCondition(await carol.get(`<vcard xmlns='${four}'/>`, "bob@localhost"))).toBe("item-not-found");
   expect(await fourOf(bob)).toEqual(["<fn><text>Secret</text></fn>"]);
   // Nor does it tell who exists.

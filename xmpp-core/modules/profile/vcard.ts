@@ -37,7 +37,7 @@ const largest = 256 * 1024;
 export const vcard = defineModule({
   name: "vcard",
   implements: [
-    { spec: "XEP-0054", version: "1.2", status: "complete" },
+    { spec: "XEP-0054", version: "1.3.0", status: "complete" },
     {
       spec: "XEP-0292",
       version: "0.12.0",
@@ -105,8 +105,8 @@ function start(core: Core) {
 
   async function fetch(request: OpenRequest): Promise<IqAnswer> {
     const { account, session, view } = request;
-    // The same answer whether or not there is such an account (XEP-0054 §5): no oracle for names.
-    if (account === undefined || account.probe) return request.error(stanzaError("item-not-found"));
+    // The same answer whether or not there is such an account (XEP-0054 §3.3): no oracle for names.
+    if (account === undefined || account.probe) return request.error(stanzaError("service-unavailable"));
     const found = (await storage.read(one, account.id))[0];
     const own = found && router.views.payload(Buffer.from(found.payload), names.epochName(found.epoch), view);
     const host = hostFields(account);
@@ -116,7 +116,7 @@ function start(core: Core) {
       if (own !== undefined) return request.result(rawXml(own));
       return account === session?.account
         ? request.result(x("vCard", { xmlns: ns.vcard }))
-        : request.error(stanzaError("item-not-found"));
+        : request.error(stanzaError("service-unavailable"));
     }
     const element = own && parseCard(own);
     if (photo !== undefined && element !== undefined)
