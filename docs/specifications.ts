@@ -22,7 +22,12 @@ const belowModules: readonly (Implements & { readonly where: string })[] = [
     where: "stream",
     note: "direct TLS with ALPN; clients only",
   },
+  { spec: "XEP-0386", version: "1.1.0", status: "complete", where: "stream" },
+  { spec: "XEP-0388", version: "1.0.4", status: "complete", where: "stream" },
   { spec: "XEP-0440", version: "1.0.0", status: "complete", where: "auth" },
+  { spec: "XEP-0474", version: "0.5.0", status: "complete", where: "auth" },
+  { spec: "XEP-0480", version: "0.2.0", status: "complete", where: "stream", note: "channel-bound SCRAM only" },
+  { spec: "XEP-0484", version: "0.2.0", status: "complete", where: "stream, auth", note: "without TLS 0-RTT" },
 ];
 
 const titles: Readonly<Record<string, string>> = {
@@ -100,6 +105,8 @@ const titles: Readonly<Record<string, string>> = {
   "XEP-0368": "SRV records for XMPP over TLS",
   "XEP-0377": "Spam Reporting",
   "XEP-0379": "Pre-Authenticated Roster Subscription",
+  "XEP-0386": "Bind 2",
+  "XEP-0388": "Extensible SASL Profile",
   "XEP-0390": "Entity Capabilities 2.0",
   "XEP-0398": "User Avatar to vCard-Based Avatars Conversion",
   "XEP-0401": "Ad-hoc Account Invitation Generation",
@@ -118,7 +125,10 @@ const titles: Readonly<Record<string, string>> = {
   "XEP-0444": "Message Reactions",
   "XEP-0445": "Pre-Authenticated In-Band Registration",
   "XEP-0455": "Service Outage Status",
+  "XEP-0474": "SASL SCRAM Downgrade Protection",
   "XEP-0478": "Stream Limits Advertisement",
+  "XEP-0480": "SASL Upgrade Tasks",
+  "XEP-0484": "Fast Authentication Streamlining Tokens",
   "XEP-0486": "MUC Avatars",
   "XEP-0490": "Message Displayed Synchronization",
   "XEP-0492": "Chat notification settings",

@@ -18,6 +18,7 @@ import { interests } from "./interests.ts";
 import { invitations } from "./invitations/invitations.ts";
 import { lastActivity } from "./last-activity.ts";
 import { legacySession } from "./legacy-session.ts";
+import { loginDevices } from "./login-devices.ts";
 import type { Module } from "./module.ts";
 import { multicast } from "./multicast.ts";
 import { offline } from "./offline.ts";
@@ -75,6 +76,7 @@ const capabilities: readonly Module[] = [
   pubsub,
   adHocCommands,
   supervisors,
+  loginDevices,
   socks5Proxy,
   httpUpload,
   components,

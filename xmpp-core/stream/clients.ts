@@ -5,6 +5,8 @@ import type { ConnectionState, StoredSession } from "../routing/session-rows.ts"
 import type { Connection } from "../transport/connection.ts";
 import type { ReaderState } from "../xml/reader.ts";
 import { x } from "../xml/writer.ts";
+import { type BoshDoor, boshDoor } from "./bosh.ts";
+import { type BoshOptions, BoshWire, frozenBosh } from "./bosh-wire.ts";
 import { ClientStream, type StreamOwner } from "./client-stream.ts";
 import type { StreamParts } from "./parts.ts";
 import { idle, idlePing, preauthTimeout } from "./properties.ts";
@@ -19,6 +21,8 @@ export interface Clients {
   accept(connection: Connection): void;
   /** Takes a connection that speaks WebSocket from now on. */
   acceptWebSocket(connection: Connection, visitor: Visitor): void;
+  /** Takes requests that carry streams. */
+  readonly bosh: BoshDoor;
   readonly size: number;
   /** Connects sessions that the predecessor stored with the connections it left; unknown connections are closed. */
   thaw(stored: readonly StoredSession[], adopted: readonly Connection[]): void;
@@ -32,6 +36,7 @@ export interface Clients {
 const frozenStream = z.discriminatedUnion("kind", [
   z.object({ view: z.string(), kind: z.literal("tcp"), state: z.custom<ReaderState>() }),
   z.object({ view: z.string(), kind: z.literal("websocket"), state: frozenWebSocket }),
+  z.object({ view: z.string(), kind: z.literal("bosh"), state: frozenBosh }),
 ]);
 const sweepEveryMs = 1000;
 
@@ -46,6 +51,7 @@ export function clients(parts: StreamParts): Clients {
   function sweep(): void {
     const now = parts.clock.now();
     const { properties } = parts;
+    bosh.sweep(now);
     const silence = properties.get(idle);
     const pingEvery = properties.get(pingEnabled) ? properties.get(pingInterval) * 1000 : Number.POSITIVE_INFINITY;
     for (const stream of streams) {
@@ -81,7 +87,15 @@ export function clients(parts: StreamParts): Clients {
     return stream;
   }
 
+  function open(options: BoshOptions): ClientStream<BoshWire> {
+    const stream = new ClientStream(parts, owner, (handler) => new BoshWire(options, handler));
+    streams.add(stream);
+    return stream;
+  }
+  const bosh = boshDoor({ ...parts, open: (options) => open(options).wire });
+
   return {
+    bosh,
     get size() {
       return streams.size;
     },
@@ -94,10 +108,18 @@ export function clients(parts: StreamParts): Clients {
     thaw(stored, adopted) {
       const byNumber = new Map(adopted.map((connection) => [connection.number, connection]));
       for (const { session, connection: state } of stored) {
-        const connection = state && byNumber.get(state.number);
-        if (state === undefined || connection === undefined || !connection.open) continue;
-        byNumber.delete(connection.number);
+        if (state === undefined) continue;
         const frozen = frozenStream.parse(JSON.parse(state.stream));
+        if (frozen.kind === "bosh") {
+          const stream = open(bosh.thawing(frozen.state.agreed));
+          stream.wire.thaw(frozen.state);
+          bosh.enter(stream.wire);
+          stream.thaw(frozen.view, session);
+          continue;
+        }
+        const connection = byNumber.get(state.number);
+        if (connection === undefined || !connection.open) continue;
+        byNumber.delete(connection.number);
         if (frozen.kind === "tcp") {
           const stream = take(connection);
           stream.wire.thaw(frozen.state);
