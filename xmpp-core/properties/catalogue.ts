@@ -204,6 +204,18 @@ const reasons: readonly Reason[] = [
     says: "Who becomes a member of a room is not invited unasked; inviting is what makes a member.",
   },
   {
+    keys: /^plugin\.httpfileupload\.announcedWebContextRoot$/,
+    says: "Files lie under /upload; a path that a proxy puts before it stands in firekeeper.web.address.",
+  },
+  {
+    keys: /^plugin\.httpfileupload\.fileRepo$/,
+    says: "Files lie in uploads of the home directory, where backups and erasure find them; mount another disk there.",
+  },
+  {
+    keys: /^plugin\.httpfileupload\.clamav/,
+    says: "Uploaded files are not scanned: most are encrypted by their sender, and none is ever run or shown as a page here.",
+  },
+  {
     keys: /^xmpp\.muc\.muclumbus\.v1-0\.enabled$/,
     says: "Public rooms are found by XEP-0433, which took the place of that protocol.",
   },
