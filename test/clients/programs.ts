@@ -3,6 +3,7 @@ import { gajim } from "./gajim.ts";
 import { profanity } from "./profanity.ts";
 import type { ClientProgram } from "./real-client.ts";
 import { slixmpp } from "./slixmpp.ts";
+import { thunderbird } from "./thunderbird.ts";
 import { xmppJs } from "./xmpp-js.ts";
 
 export interface Driven {
@@ -21,7 +22,7 @@ export const programs: Driven[] = await driven([slixmpp, profanity, finch, xmppJ
 /** Those of story.test.ts; who comes by DNS is told nothing but address and password. */
 export const actors: (Driven & { readonly byDns: boolean })[] = [
   ...programs.map((one) => ({ ...one, byDns: one.program === slixmpp || one.program === profanity })),
-  ...(await driven([gajim])).map((one) => ({ ...one, byDns: false })),
+  ...(await driven([gajim, thunderbird])).map((one) => ({ ...one, byDns: false })),
 ];
 
 for (const { name, missing } of actors)
