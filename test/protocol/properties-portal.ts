@@ -37,4 +37,10 @@ export const portalProofs: Record<string, Proof> = {
     expect((await fetchPage(port, "/guide/pidgin")).body).toContain(`<code>${onion}</code>`);
     expect((await fetchPage(port, "/")).body).toContain(onion);
   },
+  async "firekeeper.webchat.enabled"(world) {
+    const port = await webPort(world);
+    expect((await fetchPage(port, "/chat/")).status).toBe(404);
+    await world.set({ "firekeeper.webchat.enabled": "true" });
+    expect((await fetchPage(port, "/chat/settings.json")).body).toContain('"locked_domain"');
+  },
 };

@@ -45,6 +45,7 @@ import { sparkGroups } from "./spark-groups.ts";
 import { streamLimits } from "./stream-limits.ts";
 import { supervisors } from "./supervisors.ts";
 import { virtualPresence } from "./virtual-presence/virtual-presence.ts";
+import { webChat } from "./web-chat/web-chat.ts";
 import { webPresence } from "./web-presence.ts";
 
 const capabilities: readonly Module[] = [
@@ -94,6 +95,7 @@ const capabilities: readonly Module[] = [
   externalServices,
   webPresence,
   portal,
+  webChat,
 ];
 
 /** Every capability of the server; features, tables, properties and docs follow from the declarations. */

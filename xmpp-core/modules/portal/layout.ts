@@ -1,6 +1,4 @@
-import { createHash } from "node:crypto";
 import { nothing, text, type Xml, x } from "../../xml/writer.ts";
-import type { WebAnswer, WebRequest } from "../web-points.ts";
 import { type Language, languageNames, languages } from "./language.ts";
 import { styleVersion } from "./style.ts";
 import { words } from "./words.ts";
@@ -109,20 +107,3 @@ export function factTable(caption: string, rows: readonly (readonly [label: stri
 }
 
 export const code = (value: string | number): Xml => x("code", {}, text(value));
-
-/**
- * Text that is computed at each request and always asked for again: a browser that has it hears that it is the same.
- * `kept`: its address changes with it.
- */
-export function fresh(
-  request: WebRequest,
-  type: string,
-  body: string,
-  headers: Readonly<Record<string, string>> = {},
-): WebAnswer {
-  const etag = `"${createHash("sha256").update(type).update(body).digest("base64url").slice(0, 22)}"`;
-  const given = { "cache-control": "no-cache", etag, ...headers };
-  const known = (request.headers["if-none-match"] ?? "").slice(0, 1024).split(",");
-  if (known.some((one) => one.trim().replace(/^W\//, "") === etag)) return { status: 304, headers: given };
-  return { status: 200, headers: { ...given, "content-type": type }, body };
-}

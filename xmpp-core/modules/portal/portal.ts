@@ -1,8 +1,7 @@
-import { domainToUnicode } from "node:url";
 import { property } from "../../properties/property.ts";
-import { boolean, canonicalHost, list, type TextSchema, text } from "../../properties/text-schema.ts";
-import { webBase } from "../../web/properties.ts";
-import { type Core, defineModule } from "../module.ts";
+import { boolean, list, type TextSchema, text } from "../../properties/text-schema.ts";
+import { defineModule } from "../module.ts";
+import { fresh, pathPrefix, viewOf } from "../public-page.ts";
 import { type WebAnswer, type WebRequest, webRoutes } from "../web-points.ts";
 import { certificatesFacts } from "./certificate-facts.ts";
 import { certificatesPage } from "./certificates-page.ts";
@@ -11,7 +10,7 @@ import { portalFacts } from "./facts.ts";
 import { guideList, guidePage } from "./guide-page.ts";
 import { guideNames, guides } from "./guides/all.ts";
 import { languageOf } from "./language.ts";
-import { fresh, type Place } from "./layout.ts";
+import type { Place } from "./layout.ts";
 import { portalPage } from "./portal-page.ts";
 import { style } from "./style.ts";
 import { words } from "./words.ts";
@@ -61,12 +60,12 @@ export const portal = defineModule({
     const own = () => ({ guides: get(shownGuides), onion: get(onionService) });
     const factsFor = (view: string) => portalFacts(core, dns, view, own());
 
-    page(core, "", async (request, place, view) => {
+    page("", async (request, place, view) => {
       const facts = await factsFor(view);
       const shown = get(shownGuides).flatMap((client) => guides.get(client) ?? []);
       return fresh(request, html, portalPage(place, facts, shown), inLanguage(place));
     });
-    page(core, "guide", async (request, place, view) => {
+    page("guide", async (request, place, view) => {
       const [client, ...more] = request.segments;
       const shown = get(shownGuides);
       if (client === undefined)
@@ -76,13 +75,13 @@ export const portal = defineModule({
       const facts = await factsFor(view);
       return fresh(request, html, guidePage({ ...place, path: `/guide/${client}` }, guide, facts), inLanguage(place));
     });
-    page(core, "certificates", (request, place, view) => {
+    page("certificates", (request, place, view) => {
       const shown = certificatesPage({ ...place, path: "/certificates" }, view, certificatesFacts(core.certificates()));
       return fresh(request, html, shown, inLanguage(place));
     });
-    page(core, "portal.json", async (request, _place, view) => fresh(request, json, asText(await factsFor(view))));
-    page(core, "certificates.json", (request) => fresh(request, json, asText(certificatesFacts(core.certificates()))));
-    page(core, "portal.css", () => ({
+    page("portal.json", async (request, _place, view) => fresh(request, json, asText(await factsFor(view))));
+    page("certificates.json", (request) => fresh(request, json, asText(certificatesFacts(core.certificates()))));
+    page("portal.css", () => ({
       status: 200,
       headers: { "content-type": "text/css; charset=utf-8", "cache-control": "public, max-age=31536000, immutable" },
       body: style,
@@ -90,35 +89,25 @@ export const portal = defineModule({
     return undefined;
 
     function page(
-      { offer, names, properties }: Core,
       root: string,
       answer: (request: WebRequest, place: Place, view: string) => WebAnswer | Promise<WebAnswer>,
     ): void {
-      offer(webRoutes, {
+      core.offer(webRoutes, {
         root,
         methods: ["GET"],
         everyOrigin: root.endsWith(".json"),
         answer(request) {
           const asked = request.query.get("lang");
           const language = languageOf(asked, request.headers["accept-language"]);
-          const base = properties.get(webBase);
-          const prefix = base === undefined ? "" : new URL(base).pathname.replace(/\/$/, "");
-          const place: Place = { language, prefix, path: `/${root}`, chosen: asked === language };
+          const place: Place = { language, prefix: pathPrefix(core), path: `/${root}`, chosen: asked === language };
           // What was asked for below a page that has nothing below it.
-          if (!properties.get(enabled) || (request.segments.length > 0 && root !== "guide")) return missing(place);
-          return answer(request, place, viewOf(names, request.headers.host));
+          if (!get(enabled) || (request.segments.length > 0 && root !== "guide")) return missing(place);
+          return answer(request, place, viewOf(core, request));
         },
       });
     }
   },
 });
-
-/** The live name that the browser was pointed to, or of a service of it; the primary one for every other host. */
-function viewOf(names: Core["names"], host: string | undefined): string {
-  const bare = canonicalHost((host ?? "").slice(0, 300).replace(/:\d{1,5}$/, ""));
-  const found = bare === undefined ? undefined : (names.host(bare) ?? names.host(domainToUnicode(bare)));
-  return found?.served.id === names.primary.id ? found.view : names.primary.name;
-}
 
 const inLanguage = ({ language }: Place) => ({ "content-language": language, vary: "accept-language" });
 const asText = (value: unknown): string => `${JSON.stringify(value, undefined, 2)}\n`;
