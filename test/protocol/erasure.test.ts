@@ -14,6 +14,8 @@ beforeAll(async () => {
   const properties = {
     ...{ "register.inband": "true", "firekeeper.register.captcha": "false" },
     ...{ "firekeeper.password.least-length": "1", "xmpp.client.idle": "-1" },
+    // Slots for files are given although no port for browsers is open; what becomes of files: http-upload-life.test.ts.
+    ...{ "firekeeper.web.address": "https://chat.example.org", "firekeeper.upload.keep-free-bytes": "0" },
   };
   core = await startTestCore({ users: ["admin", "bob"], clock, properties });
   // A number that stands nowhere by chance.
@@ -70,6 +72,7 @@ test("who is removed leaves no row in any table", async () => {
     zebedee.set(
       "<pubsub xmlns='http://jabber.org/protocol/pubsub'><publish node='urn:x:zebedee'><item id='1'><x xmlns='urn:x'>zebedee</x></item></publish></pubsub>",
     ),
+    zebedee.get("<request xmlns='urn:xmpp:http:upload:0' filename='zebedee.txt' size='1'/>", "upload.localhost"),
     // What others keep for his name.
     bob.set(`<prefs xmlns='${mam}' default='never'><always/><never><jid>zebedee@localhost</jid></never></prefs>`),
     bob.set(
@@ -99,6 +102,7 @@ test("who is removed leaves no row in any table", async () => {
         "private_storage",
         "roster_item",
         "stanza",
+        "upload",
         "vcard",
       ],
     ]),

@@ -29,7 +29,7 @@ beforeAll(async () => {
     "httpbind.enabled": "true",
   };
   const properties = { ...web, "xmpp.client.idle": "-1", "firekeeper.upload.keep-free-bytes": "0" };
-  core = await startTestCore({ users: ["admin", "alice", "bob"], clock, properties, log: "error" });
+  core = await startTestCore({ users: ["admin", "alice", "bob"], clock, properties });
   alice = await core.login("alice", { resource: "a" });
 });
 afterAll(() => core.close());

@@ -41,7 +41,9 @@ function start(core: Core) {
   const moving = transfers(core, files, key);
   const giving = slots(core, files, key);
   const sweeping = sweep(core, files, moving.filling);
-  const clean = (): void => core.seeThrough("deleting uploaded files", sweeping.now());
+  const clean = (): void => {
+    sweeping.now().catch((error: unknown) => core.report.wrong({ what: "deleting uploaded files", error }));
+  };
 
   core.watch(enabled, (on) => {
     if (!on) return names.closeService(service);
@@ -116,6 +118,8 @@ function start(core: Core) {
         return [];
       },
     },
-    stop: moving.stop,
+    async stop() {
+      await Promise.all([moving.stop(), sweeping.stop()]);
+    },
   };
 }

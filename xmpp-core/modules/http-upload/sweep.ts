@@ -10,6 +10,8 @@ const slice = 200;
 export interface Sweep {
   /** Looks now; resolves when what was deleted before the call is off the disk. */
   now(): Promise<void>;
+  /** Resolves when it no longer looks. */
+  stop(): Promise<void>;
 }
 
 /** Deletes what is too old, slots that nobody filled, and the files of all rows that are gone. */
@@ -17,10 +19,11 @@ export function sweep(core: Core, files: Files, filling: (token: Uint8Array) => 
   const { clock, properties, storage } = core;
   let running: Promise<void> | undefined;
   let again: Promise<void> | undefined;
+  let stopped = false;
 
   async function look(): Promise<void> {
     const now = clock.now();
-    for (;;) {
+    while (!stopped) {
       const found = await storage.read(oldSlots, now - slotMs, slice);
       const dropped = found.filter(({ token }) => !filling(token)).map(({ token }) => dropUpload.with(token));
       if (dropped.length === 0) break;
@@ -28,12 +31,12 @@ export function sweep(core: Core, files: Files, filling: (token: Uint8Array) => 
     }
     const kept = properties.get(days);
     await storage.bulk(async (step) => {
-      while ((await step((rows) => [dropOver.with(now, rows)])) > 0);
+      while (!stopped && (await step((rows) => [dropOver.with(now, rows)])) > 0);
       if (kept === 0) return;
       for (const purpose of ["message", "ephemeral"])
-        while ((await step((rows) => [dropOld.with(purpose, now - kept * dayMs, rows)])) > 0);
+        while (!stopped && (await step((rows) => [dropOld.with(purpose, now - kept * dayMs, rows)])) > 0);
     });
-    for (;;) {
+    while (!stopped) {
       const gone = (await storage.read(garbage, slice)).map(({ token }) => Buffer.from(token));
       if (gone.length === 0) return;
       for (const token of gone) await files.remove(token);
@@ -49,13 +52,22 @@ export function sweep(core: Core, files: Files, filling: (token: Uint8Array) => 
     return done;
   }
 
+  /** Whoever asks from now on asks for the one after it. */
+  function next(): Promise<void> {
+    again = undefined;
+    return running ?? begin();
+  }
+
   return {
     now() {
+      if (stopped) return Promise.resolve();
       if (running === undefined) return begin();
-      again ??= running.then(begin, begin).finally(() => {
-        again = undefined;
-      });
+      again ??= running.then(next, next);
       return again;
+    },
+    async stop() {
+      stopped = true;
+      await running?.catch(() => undefined);
     },
   };
 }
