@@ -23,6 +23,7 @@ export interface Report {
   keysNotLearned(facts: { name: string; code: string }): void;
   passwordNotChanged(facts: { name: string; code: string }): void;
   accountNotRemoved(facts: { name: string; code: string }): void;
+  mailNotSent(facts: { code: string }): void;
   directoryFailed(facts: { source: string; why: string }): void;
   registered(facts: { name: string; remote: string }): void;
   unregistered(facts: { name: string }): void;
@@ -51,6 +52,8 @@ export interface Report {
   uploadsUnreachable(facts: { address: string; why: string }): void;
   uploadsReachable(facts: { address: string }): void;
   listenerFailed(facts: { listener: string; code: string; message: string }): void;
+  pushed(facts: { outcome: "accepted" | "refused" | "unanswered" }): void;
+  pushGivenUp(facts: { account: string; service: string; condition: string }): void;
   wrong(facts: { what: string; error: unknown }): void;
 }
 
@@ -59,6 +62,7 @@ export function openReport(log: Logger): Report {
   const metrics = new MetricsRegistry();
   const counter = (name: string, help: string, labelNames: string[] = []): Counter =>
     new Counter({ name: `firekeeper_${name}`, help, labelNames, registers: [metrics] });
+  const pushes = counter("push_notifications_total", "Calls of apps by way of their push services", ["outcome"]);
   const streamErrors = counter("stream_errors_total", "Streams ended by a stream error", ["condition"]);
   const logins = counter("logins_total", "Logins", ["mechanism"]);
   const failedLogins = counter("failed_logins_total", "Failed logins", ["condition"]);
@@ -115,6 +119,7 @@ export function openReport(log: Logger): Report {
       log.warn(facts, "login failed");
     },
     keysNotLearned: (facts) => log.warn(facts, "no SCRAM keys were made at a login"),
+    mailNotSent: (facts) => log.warn(facts, "the mail server did not take a mail; it is tried again for an hour"),
     accountNotRemoved: (facts) => log.warn(facts, "the host did not remove a user who gave up the account"),
     passwordNotChanged: (facts) => log.warn(facts, "the host did not take a user's new password"),
     directoryFailed(facts) {
@@ -209,6 +214,8 @@ export function openReport(log: Logger): Report {
     uploadsUnreachable: (facts) => log.error(facts, "files cannot be reached at the address that programs are told"),
     uploadsReachable: (facts) => log.info(facts, "files can be reached at the address that programs are told"),
     listenerFailed: (facts) => log.error(facts, "listener failed"),
+    pushed: ({ outcome }) => pushes.inc({ outcome }),
+    pushGivenUp: (facts) => log.info(facts, "an app is no longer called: its push service refuses"),
     wrong({ what, error }) {
       faults.inc();
       log.error({ err: error }, `${what}: ${explain(error)}`);

@@ -34,9 +34,12 @@ export interface Hibernation {
 }
 export const hibernation = point<Hibernation>("hibernation");
 
-/** Whether a client looks: it is connected and has not said otherwise. XEP-0352. Offered by client-state. */
+/** How a client looks at what it gets. Offered by client-state. */
 export interface Attention {
-  looks(session: Session): boolean;
+  /** Whether `Wakers` were told of what went to the session until now: it had said that nobody looks. XEP-0352 */
+  wasTold(session: Session): boolean;
+  /** The stanza, if it would wake the person. */
+  wakes(session: Session, data: Buffer | string): Stanza | undefined;
 }
 export const attention = point<Attention>("attention");
 

@@ -25,7 +25,7 @@ export interface IqRoad {
   receive(sender: Sender, stanza: Stanza): Promise<void> | undefined;
   /** A request of the server itself to a client. */
   ask(session: Session, type: "get" | "set", payload: Xml, answered: Answered): void;
-  /** A request in the name of an account's bare address (`Router.act`). */
+  /** A request in the name of an account's bare address or of the server (`Router.act`). */
   act(from: Jid, request: Stanza, answered: (answer: Stanza) => void): () => void;
   register(all: readonly Handlers[], isAllowed: Allowed): void;
   /** The client that was asked will not answer: whoever asked is told. */
@@ -57,7 +57,7 @@ export function iqRoad(parts: {
   let detours: readonly IqDetour[] = [];
   let allowed: Allowed = () => false;
   let admits: (session: Session, target: Session) => boolean = () => true;
-  /** Questions in the name of bare addresses: stored address and id. */
+  /** Questions in the name of bare addresses and of the server: stored address and id. */
   const acting = new Map<string, { whom: string; answered: (answer: Stanza) => void }>();
   const asked = new Map<string, { session: Session; answered: Answered }>();
 
@@ -170,10 +170,10 @@ export function iqRoad(parts: {
       own.answered(stanza.type === "result", stanza.element().getChildElements()[0]);
       return undefined;
     }
-    if (place.at !== "account") return undefined;
+    if (place.at === "foreign") return undefined;
     const acted = place.resource === "" ? acting.get(`${names.relative(to)} ${stanza.id}`) : undefined;
     if (acted !== undefined && sender.isOwn(acted.whom)) acted.answered(asSeen(sender, stanza, to));
-    if (place.resource === "") return undefined;
+    if (place.at !== "account" || place.resource === "") return undefined;
     const account = accounts.get(place.served.id, place.name);
     const target = account && sessions.get(account, place.resource);
     const answerer = target?.asking.get(stanza.id);

@@ -45,7 +45,7 @@ export interface Router {
     answered: (ok: boolean, payload: Element | undefined) => void,
   ): void;
   /**
-   * A request in the name of an account's bare address, for who may act for it; its id must be nobody else's.
+   * A request in the name of an account's bare address or of the server, for who may act for it; its id must be nobody else's.
    * `answered` gets the result or error; the function forgets the question. Where only sessions are answered, it is not.
    */
   act(from: Jid, request: Stanza, answered: (answer: Stanza) => void): () => void;

@@ -53,6 +53,8 @@ export class Session {
   lastTicket = 0;
   /** Since when no connection is attached, ms; undefined: connected. */
   detachedAt: number | undefined = undefined;
+  /** Read from disk after an orderly restart, and its connection is to be taken over. */
+  expectsConnection = false;
   /** Requests of this session that wait for an answer of another client: id → address. */
   readonly asking = new Map<string, string>();
   ended = false;

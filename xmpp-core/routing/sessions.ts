@@ -319,6 +319,8 @@ export function openSessions(parts: {
         session.remembered.sort((one, other) => one.number - other.number);
         const orderly = found.orderly === 1;
         session.detachedAt = clock.now();
+        const connection = rows.connectionOf(found);
+        session.expectsConnection = connection !== undefined;
         const queue = queues.get(found.id) ?? [];
         if (orderly) {
           const held = heldBack.get(found.id) ?? [];
@@ -334,7 +336,7 @@ export function openSessions(parts: {
         }
         enter(session);
         fromDisk.add(session);
-        restored.push({ session, orderly, connection: rows.connectionOf(found) });
+        restored.push({ session, orderly, connection });
       }
       storage.commit([...orphans, rows.forgetOrderly.with()]);
       return restored;

@@ -116,7 +116,7 @@ function start(core: Core) {
   }
 
   function say(session: Session, isInactive: boolean): void {
-    if (!properties.get(enabled) || inactive.get(session) === isInactive) return;
+    if (inactive.get(session) === isInactive || (isInactive && !properties.get(enabled))) return;
     inactive.set(session, isInactive);
     if (isInactive) hold(session);
     else unhold(session);
@@ -125,7 +125,13 @@ function start(core: Core) {
   const hibernates = (session: Session): boolean =>
     session.resumeToken !== undefined && core.offered(hibernation).some((one) => one.hibernates(session));
 
-  core.offer(attention, { looks: (session) => session.outbound.attached && !inactive.get(session) });
+  core.offer(attention, {
+    wasTold: (session) => inactive.get(session),
+    wakes(session, data) {
+      const found = judge(data, readerOf(session));
+      return found.is === "now" && found.wakes ? readOutgoing(data) : undefined;
+    },
+  });
   core.offer(urgent, {
     wakes: (stanza, from, own) =>
       wouldWake(stanza, from, { own, roomsUrgent: properties.get(roomsUrgent), placeIn: () => undefined }),
@@ -135,7 +141,7 @@ function start(core: Core) {
     if (!on) for (const session of [...quiet.keys()]) say(session, false);
   });
 
-  /** After an orderly restart it is not known at once who is connected. */
+  /** Whose connection was to be taken over: whether it was is known a little later. */
   let restored: Session[] = [];
 
   /** What has waited for too long goes out to who is there. */
@@ -181,8 +187,8 @@ function start(core: Core) {
       restored(session: Session, after: "restart" | "crash") {
         // Whoever comes back after a crash is active; after a restart nobody was away.
         if (after === "crash") inactive.set(session, false);
-        else restored.push(session);
-        if (inactive.get(session) || (after === "crash" && hibernates(session))) hold(session);
+        if (session.expectsConnection) restored.push(session);
+        if (inactive.get(session) || (!session.expectsConnection && hibernates(session))) hold(session);
       },
       resumed(session: Session) {
         inactive.set(session, false);
