@@ -1,3 +1,4 @@
+import { dino } from "./dino.ts";
 import { finch } from "./finch.ts";
 import { gajim } from "./gajim.ts";
 import { profanity } from "./profanity.ts";
@@ -22,7 +23,7 @@ export const programs: Driven[] = await driven([slixmpp, profanity, finch, xmppJ
 /** Those of story.test.ts; who comes by DNS is told nothing but address and password. */
 export const actors: (Driven & { readonly byDns: boolean })[] = [
   ...programs.map((one) => ({ ...one, byDns: one.program === slixmpp || one.program === profanity })),
-  ...(await driven([gajim, thunderbird])).map((one) => ({ ...one, byDns: false })),
+  ...(await driven([gajim, dino, thunderbird])).map((one) => ({ ...one, byDns: one.program === dino })),
 ];
 
 for (const { name, missing } of actors)
