@@ -5,6 +5,8 @@ import { adminProofs } from "./properties-admin.ts";
 import { authProofs } from "./properties-auth.ts";
 import { certificateProofs, closeCertificateStage } from "./properties-certificates.ts";
 import { componentProofs } from "./properties-components.ts";
+import { loginProofs } from "./properties-login.ts";
+import { mobileProofs } from "./properties-mobile.ts";
 import { moduleProofs } from "./properties-modules.ts";
 import { portalProofs } from "./properties-portal.ts";
 import { pubsubProofs } from "./properties-pubsub.ts";
@@ -21,6 +23,7 @@ const proofs = {
   ...streamProofs,
   ...moduleProofs,
   ...authProofs,
+  ...loginProofs,
   ...adminProofs,
   ...certificateProofs,
   ...serviceProofs,
@@ -28,6 +31,7 @@ const proofs = {
   ...componentProofs,
   ...pubsubProofs,
   ...webProofs,
+  ...mobileProofs,
   ...portalProofs,
   ...uploadProofs,
   ...voiceProofs,

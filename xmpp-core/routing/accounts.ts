@@ -102,7 +102,13 @@ export interface Accounts {
   /** Keys derived from a password that was right for the account's hash; memory follows by `enter` once they are stored. */
   learn(account: Account, keys: StoredCredentials, from: string): { writes: Write[]; enter: () => void };
   /** Keys for a hash that the account lacks, of the password that it has; memory follows by `enter` once they are stored. */
-  addKeys(account: Account, hash: HashName, keys: string): { writes: Write[]; enter: () => void };
+  addKeys(
+    account: Account,
+    hash: HashName,
+    keys: string,
+    /** `credentialsHash` when the password was proved: with another one the keys are nobody's. */
+    of: string | undefined,
+  ): { writes: Write[]; enter: () => void };
   /** How the passwords of those who may log in to this domain are checked. */
   passwords(served: number): PasswordMix;
   /** The name is free again; the former data is kept apart and never shown. */
@@ -317,13 +323,12 @@ export async function openAccounts(storage: Storage): Promise<Accounts> {
         },
       };
     },
-    addKeys(account, hash, keys) {
-      const { credentialsHash } = account;
+    addKeys(account, hash, keys, of) {
       return {
-        writes: [addKeys[hash].with(keys, account.id, credentialsHash ?? "")],
+        writes: [addKeys[hash].with(keys, account.id, of ?? "")],
         enter() {
           const { password } = account;
-          if (password === undefined || account.credentialsHash !== credentialsHash) return;
+          if (password === undefined || account.credentialsHash !== of) return;
           // That the domain still counts as lacking some until its next change costs nobody anything.
           account.password = { ...password, lacks: password.lacks.filter((one) => one !== hash) };
         },

@@ -211,8 +211,9 @@ export function sasl2(
     if (done === undefined || tasks === undefined || request === undefined)
       return refused(login.refuse("malformed-request"));
     if (done.is === "answer") return void stream.wire.write(done.answer);
-    const { account, mechanism } = tasks;
+    const { account, mechanism, stale } = tasks;
     tasks = undefined;
+    if (stale) return refused(login.refuse("credentials-expired", undefined, account.name));
     await finish(request, account, mechanism, undefined);
   }
 

@@ -12,6 +12,8 @@ import { taskOf } from "./sasl2-request.ts";
 export interface Upgrades {
   readonly account: Account;
   readonly mechanism: string;
+  /** The password that was proved is no longer the account's. */
+  readonly stale: boolean;
   /** `<continue/>` with the first task. */
   offer(data: Buffer | undefined): Xml;
   /** `<next/>` or `<task-data/>`; undefined: it does not belong here. */
@@ -39,12 +41,13 @@ export function upgrades(
   let hash = todo.shift();
   if (hash === undefined) return undefined;
   let salt: Buffer | undefined;
+  const proved = account.credentialsHash;
   const iterations = Math.max(leastIterations, parts.properties.get(scramIterations));
   const task = (name: HashName): Xml => x("tasks", {}, x("task", {}, text(taskOf(name))));
 
   async function keep(name: HashName, salted: Buffer, by: Buffer): Promise<void> {
     const keys = formatKeys(name, keysOfSalted(name, salted, { salt: by, iterations }));
-    const { writes, enter } = parts.accounts.addKeys(account, name, keys);
+    const { writes, enter } = parts.accounts.addKeys(account, name, keys, proved);
     try {
       await parts.storage.write(writes);
       enter();
@@ -55,6 +58,9 @@ export function upgrades(
 
   return {
     ...{ account, mechanism },
+    get stale() {
+      return account.credentialsHash !== proved;
+    },
     offer: (data) =>
       x(
         "continue",
