@@ -56,6 +56,7 @@ import { webStreamProperties } from "./stream/web-properties.ts";
 import type { Gate } from "./transport/gate.ts";
 import { programVersion } from "./version.ts";
 import { openWeb } from "./web/http.ts";
+import { httpBindRoute } from "./web/http-bind.ts";
 import { webAddress, webListeners, webListenSpecs, webProperties } from "./web/properties.ts";
 import { webSocketUpgrade } from "./web/websocket.ts";
 
@@ -290,7 +291,8 @@ export async function startServer(options: ServerOptions) {
     const web = life.own(
       openWeb({
         ...{ clock, report, gate },
-        routes: () => core.offered(webRoutes),
+        properties,
+        routes: () => [...core.offered(webRoutes), httpBindRoute(clients.bosh, properties)],
         pages: () => core.offered(publicPages),
         upgrade: webSocketUpgrade(clients.acceptWebSocket),
       }),
@@ -323,6 +325,7 @@ export async function startServer(options: ServerOptions) {
     /** Stores every session and what is on its way; with `keep` the connections go to the successor. */
     async function leave(keep: boolean): Promise<void> {
       report.stopping({ cause: keep ? "restart" : "stop", sessions: sessions.size });
+      await clients.answerRequests();
       await Promise.all([web.close(), admin.close()]);
       if (keep) {
         await gate.prepareSuccessor();

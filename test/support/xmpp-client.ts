@@ -16,7 +16,7 @@ export type Where = {
   /** `from` of the stream header. */
   identity?: string;
   /** On a port for browsers. */
-  via?: "websocket";
+  via?: "websocket" | "bosh";
   /** Headers of HTTP requests. */
   headers?: Record<string, string>;
 };

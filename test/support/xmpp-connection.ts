@@ -2,6 +2,7 @@ import type { X509Certificate } from "node:crypto";
 import { connect as connectTcp, isIP, type Socket } from "node:net";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import type { Element } from "ltx";
+import { boshStream } from "./bosh.ts";
 import { type StrictReader, strictReader } from "./strict-reader.ts";
 import { webSocketStream } from "./websocket.ts";
 
@@ -18,7 +19,7 @@ export type Reach = {
   host: string;
   port: number;
   from?: string | undefined;
-  via?: "websocket" | undefined;
+  via?: "websocket" | "bosh" | undefined;
   tls?: "starttls" | "direct" | "none" | undefined;
   headers?: Record<string, string> | undefined;
 };
@@ -62,6 +63,7 @@ export class XmppConnection {
   /** Opens the TCP connection; nothing is sent yet. `from` is the local address, for tests of per-address limits. */
   static async open(to: Reach): Promise<XmppConnection> {
     if (to.via === "websocket") return new XmppConnection(await webSocketStream({ ...to, plain: to.tls === "none" }));
+    if (to.via === "bosh") return new XmppConnection(await boshStream({ ...to, plain: to.tls === "none" }));
     const socket = connectTcp({ host: to.host, port: to.port, noDelay: true, localAddress: to.from });
     await new Promise<void>((resolve, reject) => {
       socket.once("connect", resolve);

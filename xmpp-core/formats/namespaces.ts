@@ -15,6 +15,8 @@ export const ns = {
   preApproval: "urn:xmpp:features:pre-approval", // RFC 6121 §3.4
   framing: "urn:ietf:params:xml:ns:xmpp-framing",
   xml: "http://www.w3.org/XML/1998/namespace",
+  bosh: "http://jabber.org/protocol/httpbind", // XEP-0124
+  xbosh: "urn:xmpp:xbosh", // XEP-0206
   // Logging in
   iqAuth: "jabber:iq:auth", // XEP-0078, only to refuse it
   register: "jabber:iq:register", // XEP-0077

@@ -32,7 +32,15 @@ export interface WebRoute {
   readonly everyOrigin?: boolean;
   /** Headers that such pages may send; default content-type. */
   readonly requestHeaders?: readonly string[];
+  /** Which pages may ask, where that is settled while it runs; undefined: those of this server alone. */
+  crossOrigin?(): CrossOrigin | undefined;
   answer(request: WebRequest): WebAnswer | Promise<WebAnswer>;
+}
+export interface CrossOrigin {
+  /** Origins such as `https://example.org`; `*`: all. */
+  readonly origins: readonly string[];
+  readonly headers: readonly string[];
+  readonly maxAgeSeconds: number;
 }
 export interface WebRequest {
   /** HEAD comes as GET; the body of the answer is thrown away. */
@@ -41,8 +49,14 @@ export interface WebRequest {
   readonly segments: readonly string[];
   readonly query: URLSearchParams;
   readonly headers: IncomingHttpHeaders;
+  /** The client's address, as far as proxies that are trusted say. */
   readonly remote: string;
+  /** TLS on the client's side. */
   readonly secure: boolean;
+  /** Our address that it came to. */
+  readonly local: string;
+  /** The name that it asked for, lower case, without a port. */
+  readonly host: string | undefined;
   /** Unread; whoever does not read it need not. */
   readonly body: Readable;
 }

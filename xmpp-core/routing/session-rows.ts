@@ -30,9 +30,9 @@ export const sessionsMigration = {
 
 /** The connection a session had at an orderly restart: the gate's number and the state of its stream. */
 export interface ConnectionState {
-  /** 0: none. */
+  /** 0: none, as of a session whose requests come on any. */
   readonly number: number;
-  /** The stream layer's own JSON. */
+  /** The stream layer's own JSON; empty: the session waits for its client. */
   readonly stream: string;
 }
 
@@ -224,5 +224,5 @@ export function fill(session: Session, row: SessionRow): void {
 }
 
 export function connectionOf(row: SessionRow): ConnectionState | undefined {
-  return row.connection === 0 ? undefined : { number: row.connection, stream: row.stream };
+  return row.stream === "" ? undefined : { number: row.connection, stream: row.stream };
 }

@@ -26,6 +26,8 @@ export interface Clients {
   readonly size: number;
   /** Connects sessions that the predecessor stored with the connections it left; unknown connections are closed. */
   thaw(stored: readonly StoredSession[], adopted: readonly Connection[]): void;
+  /** Answers requests that wait, since their connections are about to close, and takes no others. */
+  answerRequests(): Promise<void>;
   /** Reads nothing more; resolves when no stream waits for work of its own. */
   quiesce(): Promise<void>;
   /** Stops reading; gives what the successor needs for each bound stream. */
@@ -133,6 +135,11 @@ export function clients(parts: StreamParts): Clients {
         }
       }
       for (const connection of byNumber.values()) connection.drop();
+    },
+    async answerRequests() {
+      bosh.leave();
+      // What was answered leaves with this turn.
+      await new Promise<void>((resolve) => setImmediate(resolve));
     },
     async quiesce() {
       for (const stream of streams) stream.wire.pause();

@@ -2,7 +2,8 @@
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http";
 import { pipeline } from "node:stream";
 import type { Clock } from "../clock.ts";
-import type { PublicPage, WebAnswer, WebRequest, WebRoute } from "../modules/web-points.ts";
+import type { CrossOrigin, PublicPage, WebAnswer, WebRequest, WebRoute } from "../modules/web-points.ts";
+import type { Registry } from "../properties/registry.ts";
 import type { Report } from "../report.ts";
 import type { Visitor } from "../stream/visitor.ts";
 import type { Connection } from "../transport/connection.ts";
@@ -10,12 +11,14 @@ import type { Gate } from "../transport/gate.ts";
 import { openDoor } from "../transport/http-door.ts";
 import type { ConnectionStream } from "../transport/stream.ts";
 import { segmentsOf } from "./path.ts";
-import { webListeners } from "./properties.ts";
+import { cspEnabled, cspValue, webListeners } from "./properties.ts";
+import { hostOf, visitorOf } from "./visitor.ts";
 
 export interface WebParts {
   readonly clock: Clock;
   readonly report: Report;
   readonly gate: Gate;
+  readonly properties: Registry;
   readonly routes: () => readonly WebRoute[];
   readonly pages: () => readonly PublicPage[];
   readonly upgrade: Upgrade;
@@ -87,10 +90,26 @@ export function openWeb(parts: WebParts): Web {
     const given = await route.answer({
       ...{ method: asked, segments: rest, headers: request.headers, body: request },
       query: new URL(request.url ?? "/", "http://host").searchParams,
-      remote: visitor(request).address,
-      secure: visitor(request).secure,
+      ...asker(request),
     });
-    return { ...given, headers: { ...given.headers, ...shared } };
+    return { ...given, headers: { ...policy(), ...given.headers, ...shared } };
+  }
+
+  function visitor(request: IncomingMessage): Visitor {
+    return visitorOf(request.socket as unknown as ConnectionStream, request.headers, parts.properties.get);
+  }
+
+  function asker(request: IncomingMessage): Pick<WebRequest, "remote" | "secure" | "local" | "host"> {
+    const socket = request.socket as unknown as ConnectionStream;
+    const { address, secure } = visitor(request);
+    const asked = hostOf(socket, request.headers, parts.properties.get);
+    return { remote: address, secure, local: socket.localAddress, host: asked };
+  }
+
+  /** What replaces our own policy. */
+  function policy(): Record<string, string> {
+    const own = parts.properties.get(cspEnabled) ? parts.properties.get(cspValue) : "";
+    return own === undefined ? {} : { "content-security-policy": own };
   }
 
   for (const listener of [webListeners.plain, webListeners.secure])
@@ -115,27 +134,39 @@ function asRoute({ root, answer }: PublicPage): WebRoute {
   };
 }
 
-function visitor(request: IncomingMessage): Visitor {
-  const { remoteAddress, encrypted } = request.socket as unknown as ConnectionStream;
-  return { address: remoteAddress, secure: encrypted, proxied: false };
-}
-
 function allowed({ methods }: WebRoute): string[] {
   return [...methods, ...(methods.includes("GET") ? ["HEAD"] : []), "OPTIONS"];
 }
 
+/** Who may ask from a page of another site. */
+function sharing(route: WebRoute): CrossOrigin | undefined {
+  if (route.crossOrigin !== undefined) return route.crossOrigin();
+  if (route.everyOrigin !== true) return undefined;
+  return { origins: ["*"], headers: route.requestHeaders ?? ["content-type"], maxAgeSeconds: 7200 };
+}
+
 /** Says on every answer, errors too, that pages of others may read it: a browser hides the reason otherwise. */
 function crossOrigin(route: WebRoute, request: IncomingMessage): Record<string, string> {
-  if (request.headers.origin === undefined || route.everyOrigin !== true) return {};
-  return { "access-control-allow-origin": "*", "cross-origin-resource-policy": "cross-origin" };
+  const { origin } = request.headers;
+  const rules = origin === undefined ? undefined : sharing(route);
+  if (rules === undefined || origin === undefined) return {};
+  if (rules.origins.includes("*"))
+    return { "access-control-allow-origin": "*", "cross-origin-resource-policy": "cross-origin" };
+  if (!rules.origins.includes(origin)) return { vary: "origin" };
+  return {
+    "access-control-allow-origin": origin,
+    "cross-origin-resource-policy": "cross-origin",
+    vary: "origin",
+  };
 }
 
 function preflight(route: WebRoute, request: IncomingMessage): WebAnswer {
   const headers: Record<string, string> = { allow: allowed(route).join(", "), ...crossOrigin(route, request) };
-  if (route.everyOrigin === true) {
+  const rules = sharing(route);
+  if (rules !== undefined && headers["access-control-allow-origin"] !== undefined) {
     headers["access-control-allow-methods"] = headers.allow ?? "";
-    headers["access-control-allow-headers"] = (route.requestHeaders ?? ["content-type"]).join(", ");
-    headers["access-control-max-age"] = "7200";
+    headers["access-control-allow-headers"] = rules.headers.join(", ");
+    headers["access-control-max-age"] = String(rules.maxAgeSeconds);
   }
   return { status: 204, headers };
 }
@@ -158,7 +189,9 @@ function send(request: IncomingMessage, response: ServerResponse, { status, head
     if (typeof body === "object" && !Buffer.isBuffer(body)) body.destroy();
     return;
   }
-  for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
+  for (const [name, value] of Object.entries(headers))
+    if (value === "") response.removeHeader(name);
+    else response.setHeader(name, value);
   // Whoever still sends what nobody reads is not waited for.
   if (!request.complete) response.setHeader("connection", "close");
   response.statusCode = status;
