@@ -204,7 +204,7 @@ export function openReport(log: Logger): Report {
     },
     uploadRefused(facts) {
       uploads.inc({ what: "refused" });
-      log.info(facts, "no place given for a file");
+      log.debug(facts, "no place given for a file");
     },
     uploadFailed(facts) {
       uploads.inc({ what: "failed" });
