@@ -96,12 +96,20 @@ export interface Invitations {
   makeAccounts(): boolean;
   /** What a token opens now. The same time for each that opens nothing. */
   find(token: string): Invitation | undefined;
+  /** What a token is given away as, under a name of the domain. */
+  links(invitation: Invitation, token: string, view: string): InvitationLinks;
   /** The token that a stream has shown. XEP-0445 */
   shownOn(stream: object): Invitation | undefined;
   /** Whether a name is kept for somebody who is invited. */
   keeps(served: number, name: string): boolean;
   /** Takes one use, in memory at once; the rows belong into the commit that makes the account. Undefined: used up or revoked. */
   use(invitation: Invitation, newcomer: Account): Used | undefined;
+}
+export interface InvitationLinks {
+  /** For clients. RFC 5122 */
+  readonly uri: string;
+  /** For browsers; undefined: the ports for them are closed. */
+  readonly page: string | undefined;
 }
 export interface Used {
   readonly writes: readonly Write[];

@@ -1,3 +1,4 @@
+import { accountPages } from "./account-pages/account-pages.ts";
 import { adHocCommands } from "./ad-hoc-commands.ts";
 import { administration } from "./administration/administration.ts";
 import { archive } from "./archive/archive.ts";
@@ -32,6 +33,7 @@ import { privilege } from "./privilege.ts";
 import { avatars } from "./profile/avatars.ts";
 import { vcard } from "./profile/vcard.ts";
 import { pubsub } from "./pubsub/pubsub.ts";
+import { push } from "./push/push.ts";
 import { registration } from "./registration.ts";
 import { reports } from "./reports.ts";
 import { rooms } from "./rooms/rooms.ts";
@@ -60,12 +62,14 @@ const capabilities: readonly Module[] = [
   captcha,
   registration,
   invitations,
+  accountPages,
   softwareVersion,
   entityTime,
   archive,
   offline,
   carbons,
   clientState,
+  push,
   multicast,
   blocking,
   privacyLists,

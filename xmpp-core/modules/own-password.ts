@@ -97,13 +97,22 @@ export async function changeOwn(
   session: Session,
   password: string | undefined,
 ): Promise<StanzaError | undefined> {
-  const { account } = session;
+  return changeFor(core, session.account, password, session);
+}
+
+/** The same for somebody who proved to be the owner in another way; `but`: the session that stays. */
+export async function changeFor(
+  core: Core,
+  account: Account,
+  password: string | undefined,
+  but?: Session,
+): Promise<StanzaError | undefined> {
   const refused = refusal(core, account) ?? badPassword(core, password);
   if (refused !== undefined || password === undefined) return refused;
   const failed =
     account.origin === "local" ? await setHere(core, account, password) : await giveBack(core, account, password);
   if (failed !== undefined) return failed;
-  for (const other of [...account.sessions]) if (other !== session) end(core, other);
+  for (const other of [...account.sessions]) if (other !== but) end(core, other);
   return undefined;
 }
 

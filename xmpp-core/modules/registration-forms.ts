@@ -83,3 +83,12 @@ export function filledIn(query: Element): Filled {
     challenge: id === undefined ? undefined : { id, letters: value("ocr"), answer: value("qa") },
   };
 }
+
+const mailAddress =
+  /^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/;
+const longestMailAddress = 254;
+
+/** RFC 5322 §3.4.1 without quoting, comments and anything that could leave its header. */
+export function isMailAddress(given: string): boolean {
+  return given.length <= longestMailAddress && mailAddress.test(given);
+}

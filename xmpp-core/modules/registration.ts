@@ -18,7 +18,7 @@ import { type Core, defineModule } from "./module.ts";
 import { formerNamesMigration, lookAlikes, newNames, quarantineDays, reservedNames } from "./new-names.ts";
 import { badPassword, changeOwn, leastLength, passwordCommand, passwords, refusal } from "./own-password.ts";
 import { commands, discoExtra } from "./points.ts";
-import { challengeForm, filledIn, plainForm } from "./registration-forms.ts";
+import { challengeForm, filledIn, isMailAddress, plainForm } from "./registration-forms.ts";
 
 /** Openfire's default is true. */
 const inband = property("register.inband", {
@@ -38,10 +38,6 @@ const email = property("firekeeper.register.email", {
 
 /** Who may make accounts from one address, the unsuccessful ones too. */
 const allowance = { atOnce: 10, everyMs: 5 * 60_000 };
-
-const mailAddress =
-  /^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/;
-const longestMailAddress = 254;
 
 /** Making an account, changing its password and giving it up, by its owner. XEP-0077 */
 export const registration = defineModule({
@@ -188,11 +184,6 @@ function start(core: Core) {
 }
 
 const noChallenge: NonNullable<WantedAccount["challenge"]> = { id: "" };
-
-/** RFC 5322 §3.4.1 without quoting, comments and anything that could leave its header. */
-export function isMailAddress(given: string): boolean {
-  return given.length <= longestMailAddress && mailAddress.test(given);
-}
 
 const refused = <W extends Refusal["why"]>(why: W, condition: StanzaError["condition"], sentence: string): Refusal => ({
   why,

@@ -104,6 +104,10 @@ const reasons: readonly Reason[] = [
     says: "It tunes Java's LDAP library.",
   },
   {
+    keys: /^mail\.debug$/,
+    says: "It makes Java's mail library write down what it says to the mail server.",
+  },
+  {
     keys: /^xmpp\.jmx\./,
     says: "JMX exists in Java only; metrics are served over HTTP here.",
   },

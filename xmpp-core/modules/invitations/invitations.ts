@@ -15,6 +15,7 @@ import { type Core, defineModule } from "../module.ts";
 import { commands } from "../points.ts";
 import { type Entry, openBook } from "./book.ts";
 import { invitationCommands } from "./commands.ts";
+import { linksOf } from "./links.ts";
 import { invitationAccounts, invitationContacts, invitationProperties } from "./properties.ts";
 import * as tables from "./tables.ts";
 
@@ -65,6 +66,7 @@ function start(core: Core) {
   core.offer(point, {
     makeAccounts,
     find,
+    links: (invitation, token, view) => linksOf(core, invitation, token, view),
     shownOn: (stream) => {
       const entry = shown.get(stream);
       if (entry === undefined || !makeAccounts()) return undefined;

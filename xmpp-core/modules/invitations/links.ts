@@ -1,17 +1,10 @@
 /** What an invitation is given away as. XEP-0379 §3.2, XEP-0401 §5, XEP-0445 §2, RFC 5122 */
 import { webAddress } from "../../web/properties.ts";
-import type { Invitation } from "../account-points.ts";
+import type { Invitation, InvitationLinks } from "../account-points.ts";
 import type { Core } from "../module.ts";
 
-export interface Links {
-  /** For clients. */
-  readonly uri: string;
-  /** For browsers; undefined: the ports for them are closed. */
-  readonly page: string | undefined;
-}
-
 /** @param view the name of the domain under which it is given away */
-export function linksOf(core: Core, invitation: Invitation, token: string, view: string): Links {
+export function linksOf(core: Core, invitation: Invitation, token: string, view: string): InvitationLinks {
   const { by, makesAccount, makesContact, name } = invitation;
   const inviter = core.names.absolute(`${by.name}@`, view);
   const web = webAddress(core.properties.get, view);
