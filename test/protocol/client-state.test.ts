@@ -1,6 +1,7 @@
 import type { Element } from "ltx";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { startTestCore, type TestCore } from "../support/core.ts";
+import { authenticate, bindElement } from "../support/sasl2.ts";
 import { XmppClient } from "../support/xmpp-client.ts";
 
 let core: TestCore;
@@ -81,6 +82,19 @@ test("presence and typing wait, the newest of each; what is said comes at once a
   expect(body(message)).toBe("hello");
   // From the same sender: in the order in which they were said.
   expect(await arrived(phone)).toEqual(["bob presence dnd", "bob chat paused"]);
+});
+
+test("a client that binds in one step may begin inactive", async () => {
+  const where = { host: "127.0.0.1", port: core.port, domain: core.domain };
+  const phone = await XmppClient.connect(where);
+  expect(phone.features?.toString()).toContain(`<feature var="${csi}"/>`);
+  await authenticate(phone, { user: "alice", inside: bindElement(`<inactive xmlns='${csi}'/>`) });
+  const bob = await core.login("bob");
+  bob.send(`<message to='${phone.jid}' type='chat'><received xmlns='urn:xmpp:receipts' id='1'/></message>`);
+  await bob.ping();
+  await phone.none("message");
+  active(phone);
+  await phone.next("message");
 });
 
 test("what one sends does not bring what waits of others", async () => {

@@ -19,6 +19,7 @@ beforeAll(async () => {
       "xmpp.component.ssl.active": "false",
       "xmpp.component.defaultSecret": "secret",
       "xmpp.client.idle": "-1",
+      "xmpp.component.idle": "-1",
     },
   });
   service = await PushService.join(port, "secret");
