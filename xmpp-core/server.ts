@@ -55,6 +55,7 @@ import { fqdn, streamProperties } from "./stream/properties.ts";
 import { webStreamProperties } from "./stream/web-properties.ts";
 import type { Gate } from "./transport/gate.ts";
 import { programVersion } from "./version.ts";
+import { hostMetaPage } from "./web/host-meta.ts";
 import { openWeb } from "./web/http.ts";
 import { httpBindRoute } from "./web/http-bind.ts";
 import { webAddress, webListeners, webListenSpecs, webProperties } from "./web/properties.ts";
@@ -279,12 +280,13 @@ export async function startServer(options: ServerOptions) {
       offered: core.offered,
       auth: { passwords, live, slowDown: streamParts.auth.slowDown },
     };
+    const pages = () => [...core.offered(publicPages), hostMetaPage(names, properties.get)];
     const admin = life.own(
       await openAdmin({
         ...{ clock, random, report, gate, properties, settings, storage, names, accounts, rights, sessions },
         ...{ auth: streamParts.auth, alsoCalled: streamParts.alsoCalled, control: () => control },
         ...{ listening, certificates: serving, gatePid: options.process.gatePid },
-        pages: () => core.offered(publicPages),
+        pages,
       }),
       (opened) => opened.close(),
     );
@@ -293,7 +295,7 @@ export async function startServer(options: ServerOptions) {
         ...{ clock, report, gate },
         properties,
         routes: () => [...core.offered(webRoutes), httpBindRoute(clients.bosh, properties)],
-        pages: () => core.offered(publicPages),
+        pages,
         upgrade: webSocketUpgrade(clients.acceptWebSocket),
       }),
       (opened) => opened.close(),

@@ -125,7 +125,7 @@ function addFiles(app: FastifyInstance, files: readonly ConsoleFile[]): void {
   });
 }
 
-/** What modules show to everybody. Nothing of the request but its path reaches them, and nobody keeps the answer. */
+/** What modules show to everybody. Nothing of the request but its path and host reaches them, and nobody keeps the answer. */
 function addPages(app: FastifyInstance, pages: readonly PublicPage[]): void {
   for (const { root, answer } of pages)
     for (const url of [root, `${root}/:first`, `${root}/:first/:second`])
@@ -133,8 +133,12 @@ function addPages(app: FastifyInstance, pages: readonly PublicPage[]): void {
         method: "GET",
         url,
         config: { access: "everyone" },
-        async handler({ params: { first, second } }, reply) {
-          const given = await answer([first, second].filter((segment) => segment !== undefined));
+        async handler({ params: { first, second }, headers }, reply) {
+          const host = headers.host?.replace(/:\d+$/, "").toLowerCase();
+          const given = await answer(
+            [first, second].filter((segment) => segment !== undefined),
+            host,
+          );
           if (given === undefined) throw new CodedError("admin/not-found", "There is nothing here.");
           // They are made to be shown on pages of others.
           return reply

@@ -52,7 +52,9 @@ export function hostOf(header: string | undefined): string | undefined {
  */
 export function exactPath(url: string | undefined): string | undefined {
   const path = url?.split("?", 1)[0] ?? "";
-  return /^\/(?:[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*(?:\/[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)*)?$/.test(path)
+  return /^\/(?:(?:\.well-known|[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)(?:\/[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*)*)?$/.test(
+    path,
+  )
     ? path
     : undefined;
 }

@@ -17,6 +17,7 @@ export const ns = {
   xml: "http://www.w3.org/XML/1998/namespace",
   bosh: "http://jabber.org/protocol/httpbind", // XEP-0124
   xbosh: "urn:xmpp:xbosh", // XEP-0206
+  xrd: "http://docs.oasis-open.org/ns/xri/xrd-1.0", // XEP-0156
   // Logging in
   iqAuth: "jabber:iq:auth", // XEP-0078, only to refuse it
   register: "jabber:iq:register", // XEP-0077

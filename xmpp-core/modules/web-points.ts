@@ -7,12 +7,15 @@ function point<T>(name: string): Point<T> {
   return { name };
 }
 
-/** Pages on the web ports that anybody may read; they look at nothing but their path. */
+/** Pages on the web ports that anybody may read; they look at nothing but their path, and the name in front of it. */
 export interface PublicPage {
   /** First segment of the path: `/status` answers `/status`, `/status/bob` and `/status/bob/text`. */
   readonly root: string;
-  /** The segments behind it; undefined: there is no such page. */
-  answer(segments: readonly string[]): PageAnswer | undefined | Promise<PageAnswer | undefined>;
+  /** The segments behind it, and the name that was asked for; undefined: there is no such page. */
+  answer(
+    segments: readonly string[],
+    host: string | undefined,
+  ): PageAnswer | undefined | Promise<PageAnswer | undefined>;
 }
 export interface PageAnswer {
   readonly type: string;
@@ -91,3 +94,15 @@ export interface AccountPage {
   path(): string | undefined;
 }
 export const accountPages = point<AccountPage>("account pages");
+
+/** Where programs are told that files are, and what was found there; for status and doctor. */
+export interface UploadAddresses {
+  /** Undefined: not looked at yet, or files are turned off. */
+  state(): UploadAddress | undefined;
+}
+export interface UploadAddress {
+  readonly address: string;
+  /** Why this server cannot be reached there; absent: it can. */
+  readonly problem?: string;
+}
+export const uploadAddress = point<UploadAddresses>("upload address");

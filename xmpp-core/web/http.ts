@@ -58,7 +58,7 @@ export function openWeb(parts: WebParts): Web {
     protection,
     (request, response) => {
       answer(request).then(
-        (given) => send(request, response, given),
+        (given) => send(request, response, { ...given, headers: { ...policy(), ...given.headers } }),
         (error: unknown) => {
           parts.report.wrong({ what: `${request.method} on the web port`, error });
           send(request, response, plain(500, "The server failed by its own fault."));
@@ -92,7 +92,7 @@ export function openWeb(parts: WebParts): Web {
       query: new URL(request.url ?? "/", "http://host").searchParams,
       ...asker(request),
     });
-    return { ...given, headers: { ...policy(), ...given.headers, ...shared } };
+    return { ...given, headers: { ...given.headers, ...shared } };
   }
 
   function visitor(request: IncomingMessage): Visitor {
@@ -125,8 +125,8 @@ function asRoute({ root, answer }: PublicPage): WebRoute {
     root: root.slice(1),
     methods: ["GET"],
     everyOrigin: true,
-    async answer({ segments }) {
-      const page = await answer(segments);
+    async answer({ segments, host }) {
+      const page = await answer(segments, host);
       return page === undefined
         ? plain(404, "There is nothing here.")
         : { status: 200, headers: { "content-type": page.type }, body: page.body };
@@ -148,11 +148,11 @@ function sharing(route: WebRoute): CrossOrigin | undefined {
 /** Says on every answer, errors too, that pages of others may read it: a browser hides the reason otherwise. */
 function crossOrigin(route: WebRoute, request: IncomingMessage): Record<string, string> {
   const { origin } = request.headers;
-  const rules = origin === undefined ? undefined : sharing(route);
-  if (rules === undefined || origin === undefined) return {};
+  const rules = sharing(route);
+  if (rules === undefined) return {};
   if (rules.origins.includes("*"))
     return { "access-control-allow-origin": "*", "cross-origin-resource-policy": "cross-origin" };
-  if (!rules.origins.includes(origin)) return { vary: "origin" };
+  if (origin === undefined || !rules.origins.includes(origin)) return { vary: "origin" };
   return {
     "access-control-allow-origin": origin,
     "cross-origin-resource-policy": "cross-origin",
