@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { deriveCredentials, formatCredentials } from "../../xmpp-core/auth/keys.ts";
 import { derivationPool } from "../../xmpp-core/auth/pool.ts";
-import { startTestCore, type TestCore } from "../support/core.ts";
+import { freePort, startTestCore, type TestCore } from "../support/core.ts";
 import { makeRoom } from "../support/rooms.ts";
 import { XmppClient } from "../support/xmpp-client.ts";
 import { type Network, networkMissing, startNetwork } from "./network.ts";
@@ -32,7 +32,16 @@ describe.each(actors)("$name", ({ name, program, missing, byDns }) => {
 
   beforeAll(async () => {
     if (why !== undefined) return;
-    core = await startTestCore({ domain, users: ["alice", "bob"] });
+    const web = await freePort();
+    core = await startTestCore({
+      ...{ domain, users: ["alice", "bob"] },
+      properties: {
+        "httpbind.enabled": "true",
+        "httpbind.port.plain": "-1",
+        "httpbind.port.secure": String(web),
+        "firekeeper.webchat.enabled": "true",
+      },
+    });
     await setIterations(core, "alice");
     const { port, directPort } = core;
     network = byDns ? await startNetwork({ domain, port, directPort }) : undefined;
@@ -43,6 +52,7 @@ describe.each(actors)("$name", ({ name, program, missing, byDns }) => {
       user: "alice",
       password: "alice",
       room: { address: room, nick: "Ally" },
+      web,
     };
     if (network !== undefined) account.network = network;
     bob = await core.login("bob", { resource: "desk" });
