@@ -43,7 +43,7 @@ export async function checkReachability(facts: Facts, resolver: DnsQuestions): P
           ),
     );
   }
-  return [...verdicts, ...(await outside(facts, addresses))];
+  return [...verdicts, ...(await outside(facts, addresses)), uploads(facts)];
 }
 
 function agent({ status, server, absent, place }: Facts): Verdict {
@@ -65,6 +65,22 @@ function agent({ status, server, absent, place }: Facts): Verdict {
     why,
     "firekeeper restart; the reason is in logs/server.log of the home",
   );
+}
+
+/** The server asks the address itself: what a wrong one answers does not know its key. */
+function uploads({ server }: Facts): Verdict {
+  const found = server?.uploads;
+  if (found === undefined)
+    return verdict(
+      "reachability.uploads",
+      "skipped",
+      "uploaded files",
+      server === undefined ? "Nothing runs." : "Uploads are off, or the server has not looked yet.",
+    );
+  if (found.problem === undefined) return verdict("reachability.uploads", "ok", found.address, "This server answers.");
+  const fix =
+    "sys.xmpp.properties.firekeeper.web.address: the address by which a proxy or router leads to port 7443 here";
+  return verdict("reachability.uploads", "fail", found.address, `Files are not there: ${found.problem}.`, fix);
 }
 
 async function outside({ from, server, listeners }: Facts, addresses: readonly string[]): Promise<Verdict[]> {

@@ -1,8 +1,13 @@
 import { randomBytes } from "node:crypto";
 import { mkdir, readdir, stat, writeFile } from "node:fs/promises";
-import { connect } from "node:net";
+import { createServer } from "node:http";
+import { type AddressInfo, connect } from "node:net";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { resolverAt } from "../../agent/doctor/dns.ts";
+import type { Facts } from "../../agent/doctor/facts.ts";
+import { checkReachability } from "../../agent/doctor/reachability.ts";
+import { connectAgent } from "../support/agent.ts";
 import { command, commandNote, formFields } from "../support/commands.ts";
 import { freePort, startTestCore, type TestCore } from "../support/core.ts";
 import { type ManualClock, manualClock } from "../support/manual-clock.ts";
@@ -344,6 +349,41 @@ describe("addresses", () => {
     expect(Buffer.byteLength(name)).toBeLessThanOrEqual(240);
     expect((await http("GET", link)).status).toBe(200);
   });
+});
+
+test("the address that programs are told is asked whether it leads here, and status says so if it does not", async () => {
+  const agent = await connectAgent(core);
+  const status = async () => (await agent.target.status()).uploads;
+  const doctor = async () => {
+    const server = await agent.target.status();
+    const nothing = { absent: undefined, settings: new Map(), external: [], listeners: [], from: [] };
+    const known = { ...nothing, server, place: { home: core.home } } as unknown as Facts;
+    const verdicts = await checkReachability(known, resolverAt(undefined));
+    return verdicts.filter(({ check }) => check === "reachability.uploads").map(({ standing }) => standing);
+  };
+  clock.pass(60_000);
+  await expect.poll(status, soon).toEqual({ address: `https://localhost:${secure}` });
+  expect(await doctor()).toEqual(["ok"]);
+  const closed = await freePort();
+  await set({ "firekeeper.web.address": `https://127.0.0.1:${closed}` });
+  clock.pass(60_000);
+  await expect.poll(async () => (await status())?.problem, soon).toBe("ECONNREFUSED");
+  expect(await doctor()).toEqual(["fail"]);
+  expect((await agent.target.status()).notices.join()).toContain(`https://127.0.0.1:${closed}: ECONNREFUSED`);
+  // A server that answers everything alike is not this one.
+  const other = createServer((_, response) => response.end('{"is":"firekeeper uploads","proof":"x"}'));
+  await new Promise<void>((resolve) => other.listen(0, "127.0.0.1", resolve));
+  const { port: otherPort } = other.address() as AddressInfo;
+  const host = { "plugin.httpfileupload.announcedWebHost": "127.0.0.1" };
+  const rest = {
+    "plugin.httpfileupload.announcedWebProtocol": "http",
+    "plugin.httpfileupload.announcedWebPort": String(otherPort),
+  };
+  await set({ ...host, ...rest });
+  clock.pass(60_000);
+  await expect.poll(async () => (await status())?.problem, soon).toBe("another server answers there");
+  other.close();
+  await agent.target.close();
 });
 
 test("people see what they uploaded and delete it; admins do it for them", async () => {

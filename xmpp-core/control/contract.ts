@@ -227,6 +227,8 @@ export const coreStatus = z.object({
       problem: z.string().optional(),
     }),
   ),
+  /** Where programs are told that uploaded files are, and why it is wrong if it is; absent: not looked at. */
+  uploads: z.object({ address: z.string(), problem: z.string().optional() }).optional(),
   sessions: z.number(),
   detachedSessions: z.number(),
   accounts: z.number(),

@@ -1,5 +1,6 @@
 /** How the server is, for `firekeeper status` and the console. */
 import { explain } from "../errors.ts";
+import { uploadAddress } from "../modules/web-points.ts";
 import type { Session } from "../routing/session.ts";
 import { clientListeners } from "../stream/listeners.ts";
 import { refuseOn } from "../stream/properties.ts";
@@ -23,12 +24,18 @@ export function coreStatus(parts: ControlParts): CoreStatus {
     version: programVersion,
     listeners: listeners(parts),
     certificates: parts.certificates.status(),
+    ...uploads(parts),
     sessions: all.length - detached,
     detachedSessions: detached,
     accounts: [...accounts.all()].filter(({ keptUntil }) => keptUntil === undefined).length,
     storage: storage.health === "ok" ? "ok" : explain(storage.health.failing),
     ...sayings(parts),
   };
+}
+
+function uploads({ offered }: ControlParts): Pick<CoreStatus, "uploads"> {
+  const [found] = offered(uploadAddress).flatMap((each) => each.state() ?? []);
+  return found === undefined ? {} : { uploads: found };
 }
 
 function listeners({ listening, properties }: ControlParts): CoreStatus["listeners"] {
@@ -44,6 +51,11 @@ function listeners({ listening, properties }: ControlParts): CoreStatus["listene
 function sayings(parts: ControlParts): Pick<CoreStatus, "weakens" | "notices"> {
   const weakens: string[] = [];
   const notices: string[] = [...parts.certificates.notices()];
+  const { uploads: files } = uploads(parts);
+  if (files?.problem !== undefined)
+    notices.push(
+      `Uploaded files cannot be reached at ${files.address}: ${files.problem}. firekeeper.web.address says where a proxy or router leads here from.`,
+    );
   const { fellBackFrom, current } = parts.revisions;
   const { hashed, live, plainAlone } = passwordCounts(parts);
   if (plainAlone)

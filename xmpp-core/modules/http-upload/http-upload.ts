@@ -15,6 +15,7 @@ import {
   uploadBase,
   uploadProperties,
 } from "./properties.ts";
+import { reachability } from "./reachability.ts";
 import { largestFile, slots } from "./slots.ts";
 import { sweep } from "./sweep.ts";
 import { uploadMigration } from "./tables.ts";
@@ -102,6 +103,7 @@ function start(core: Core) {
     },
   });
   offerCommands(core, clean);
+  const reaching = reachability(core, key);
 
   clean();
 
@@ -119,6 +121,7 @@ function start(core: Core) {
       },
     },
     async stop() {
+      reaching.stop();
       await Promise.all([moving.stop(), sweeping.stop()]);
     },
   };
