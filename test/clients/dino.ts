@@ -74,6 +74,8 @@ export const dino: ClientProgram = {
       sees: (contact) =>
         expectation(`contact ${contact}`, () => ask("SELECT count(*) AS n FROM roster WHERE jid = ?", contact) > 0),
       seesBusy: (contact) => expectation(`${contact} busy`, () => busy(output(), contact)),
+      hasPicture: (hash) =>
+        expectation(`picture ${hash}`, () => existsSync(join(desktop.home, ".local/share/dino/avatars", hash))),
       losses: async () => streams - opened,
       transcript: () => output(),
       stop: desktop.stop,

@@ -78,6 +78,7 @@ export const gajim: ClientProgram = {
             .split("'name':")
             .some((one) => one.includes(`<'${contact}'>`) && one.includes("<'dnd'>")),
         ),
+      hasPicture: (hash) => expectation(`picture ${hash}`, async () => existsSync(join(profile, "avatars", hash))),
       async losses() {
         return lines("AccountPresence").filter((line) => /'(offline|error|connecting)'/.test(line)).length;
       },

@@ -16,6 +16,8 @@ export type RealClient = {
   sees(contact: string, group: string): Promise<void>;
   /** Waits until the contact is shown as not to be disturbed. */
   seesBusy(contact: string): Promise<void>;
+  /** Waits until it has the picture with this SHA-1; not every client keeps pictures where they can be seen. */
+  readonly hasPicture?: (hash: string) => Promise<void>;
   /** How often it lost its connection since it logged in. */
   losses(): Promise<number>;
   /** All that is known of the conversation, for a failing test. */
@@ -33,8 +35,6 @@ export type Account = {
   room?: { readonly address: string; readonly nick: string };
   /** With it, only address and password are given to the program: the rest it finds by DNS. */
   network?: Network;
-  /** The port for browsers, over HTTPS. */
-  web?: number;
 };
 
 /** A client program that tests can start. */

@@ -1,12 +1,10 @@
 /** The same day with each program: log in, chat, meet in a room, an orderly restart of the server, and what was said before is found at the next login. */
-import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { deriveCredentials, formatCredentials } from "../../xmpp-core/auth/keys.ts";
-import { derivationPool } from "../../xmpp-core/auth/pool.ts";
-import { freePort, startTestCore, type TestCore } from "../support/core.ts";
+import { startTestCore, type TestCore } from "../support/core.ts";
 import { makeRoom } from "../support/rooms.ts";
 import { XmppClient } from "../support/xmpp-client.ts";
 import { type Network, networkMissing, startNetwork } from "./network.ts";
+import { befriend, bookmark, setIterations } from "./people.ts";
 import { actors } from "./programs.ts";
 import type { Account, RealClient } from "./real-client.ts";
 import { keep, results } from "./results.ts";
@@ -32,16 +30,7 @@ describe.each(actors)("$name", ({ name, program, missing, byDns }) => {
 
   beforeAll(async () => {
     if (why !== undefined) return;
-    const web = await freePort();
-    core = await startTestCore({
-      ...{ domain, users: ["alice", "bob"] },
-      properties: {
-        "httpbind.enabled": "true",
-        "httpbind.port.plain": "-1",
-        "httpbind.port.secure": String(web),
-        "firekeeper.webchat.enabled": "true",
-      },
-    });
+    core = await startTestCore({ domain, users: ["alice", "bob"] });
     await setIterations(core, "alice");
     const { port, directPort } = core;
     network = byDns ? await startNetwork({ domain, port, directPort }) : undefined;
@@ -52,13 +41,13 @@ describe.each(actors)("$name", ({ name, program, missing, byDns }) => {
       user: "alice",
       password: "alice",
       room: { address: room, nick: "Ally" },
-      web,
     };
     if (network !== undefined) account.network = network;
     bob = await core.login("bob", { resource: "desk" });
     bob.presence();
     await makeRoom(bob, room, "Bob", { persistentroom: "1", publicroom: "1" });
-    await befriend(core, bob);
+    await befriend(core, "alice", bob);
+    await bookmark(core, "alice", { address: room, nick: "Ally" });
   });
   afterAll(async () => {
     await alice?.stop();
@@ -127,43 +116,3 @@ describe.each(actors)("$name", ({ name, program, missing, byDns }) => {
     else await alice.finds(`bob@${domain}`, "said before");
   });
 });
-
-/** As many iterations as a served account has at least: Gajim refuses fewer than 4096. */
-async function setIterations(core: TestCore, name: string): Promise<void> {
-  const { accounts, names, storage } = core.server;
-  const pool = derivationPool();
-  const made = await deriveCredentials(name, { iterations: 4096, random: randomBytes, pool });
-  const account = accounts.get(names.primary.id, name);
-  if (account === undefined) throw new Error(`no account ${name}`);
-  await storage.write(accounts.setCredentials(account, formatCredentials(made), `test:${name}`));
-}
-
-/** Bob and alice see each other, and her bookmark leads into the room. */
-async function befriend(core: TestCore, bob: XmppClient): Promise<void> {
-  const alice = await core.login("alice", { resource: "before" });
-  await alice.roster();
-  await bob.roster();
-  alice.presence();
-  alice.presence("", `type='subscribe' to='bob@${domain}'`);
-  await bob.next("presence", (one) => one.attrs.type === "subscribe");
-  bob.presence("", `type='subscribed' to='alice@${domain}'`);
-  bob.presence("", `type='subscribe' to='alice@${domain}'`);
-  await alice.next("presence", (one) => one.attrs.type === "subscribe");
-  alice.presence("", `type='subscribed' to='bob@${domain}'`);
-  await bob.next("presence", (one) => one.attrs.type === "subscribed");
-  const options = [
-    "persist_items=true",
-    "access_model=whitelist",
-    "max_items=max",
-    "send_last_published_item=never",
-  ].map((pair) => {
-    const [name, value] = pair.split("=");
-    return `<field var='pubsub#${name}'><value>${value}</value></field>`;
-  });
-  const answer = await alice.set(
-    `<pubsub xmlns='http://jabber.org/protocol/pubsub'><publish node='urn:xmpp:bookmarks:1'><item id='${room}'><conference xmlns='urn:xmpp:bookmarks:1' name='Lobby' autojoin='true'><nick>Ally</nick></conference></item></publish><publish-options><x xmlns='jabber:x:data' type='submit'><field var='FORM_TYPE' type='hidden'><value>http://jabber.org/protocol/pubsub#publish-options</value></field>${options.join("")}</x></publish-options></pubsub>`,
-  );
-  expect(answer.attrs.type).toBe("result");
-  await alice.close();
-  await bob.next("presence", (one) => one.attrs.from === `alice@${domain}/before` && one.attrs.type === "unavailable");
-}

@@ -21,6 +21,10 @@ export interface Thunderbird extends RealClient {
   /** Waits until the window for certificate exceptions is open, and presses its button. */
   confirmException(): Promise<void>;
   exceptionWindows(): Promise<number>;
+  /** Waits until that window is open. */
+  exceptionOpen(): Promise<void>;
+  /** Closes it by Cancel. */
+  declineException(): Promise<void>;
   picture(name: string): Promise<void>;
 }
 
@@ -121,9 +125,21 @@ export async function startThunderbird(account: Account, options: { connectNow: 
       await start();
     },
     state: () => run<string>("return state()"),
-    connect: () => run<void>("const one = account(); if (one.disconnected) one.connect()"),
+    async connect() {
+      await run(accountList);
+    },
+    exceptionOpen: () =>
+      expectation("window for an exception", async () => (await run<string>(exception, "look")) === "ready"),
+    async declineException() {
+      await run(
+        "windows('exceptionDialog')[0].close(); await soon(() => !windows('exceptionDialog').length, 'end of it')",
+      );
+    },
     async confirmException() {
-      await expectation("window for an exception", async () => (await run<string>(exception)) === "confirmed");
+      await expectation(
+        "window for an exception",
+        async () => (await run<string>(exception, "confirm")) === "confirmed",
+      );
     },
     exceptionWindows: () => run<number>("return windows('exceptionDialog').length"),
     picture: desktop.picture,
@@ -148,7 +164,6 @@ async function startProgram(desktop: Desktop, account: Account): Promise<{ progr
     "datareporting.policy.dataSubmissionEnabled": false,
     "datareporting.policy.dataSubmissionPolicyBypassNotification": true,
     "app.normandy.enabled": false,
-    "messenger.startup.action": 0,
     "network.dns.disableIPv6": true,
     "network.captive-portal-service.enabled": false,
     "network.connectivity-service.enabled": false,
@@ -184,7 +199,7 @@ const state = () => {
   if (!one) return "none";
   if (one.connected) return "connected";
   if (one.connecting) return "connecting";
-  return "disconnected: " + one.connectionErrorReason + " " + (one.prplAccount?.connectionErrorMessage ?? "");
+  return "disconnected: " + one.connectionErrorMessage;
 };
 const listen = () => {
   const keeper = IMServices.conversations;
@@ -246,6 +261,15 @@ wizard.advance();
 await soon(() => account(), "account");
 `;
 
+/** Chat status: the list of accounts, and its Connect button. */
+const accountList = `
+const main = await mainWindow();
+if (!windows("imAccounts.xhtml").length) main.openDialog("chrome://messenger/content/chat/imAccounts.xhtml", "accounts", "chrome,resizable");
+await opened("imAccounts.xhtml");
+await soon(() => account().disconnected || account().connected, "end of a try");
+if (account().disconnected) account().connect();
+`;
+
 const inRoom = `
 const [room, nick, body] = values;
 const [name, server] = room.split("@");
@@ -262,6 +286,7 @@ if (!dialog) return "none";
 if (dialog.document.readyState !== "complete") return "loads";
 const button = dialog.document.getElementById("exceptiondialog")?.shadowRoot?.querySelector("button[dlgtype=extra1]");
 if (!button || button.disabled || button.hidden) return "waits";
+if (values[0] === "look") return "ready";
 button.click();
 return "confirmed";
 `;

@@ -1,0 +1,89 @@
+/** Thunderbird and a self-signed certificate: rows B14 and B21 of the hosts' needs. */
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { selfSigned } from "../../xmpp-core/transport/self-signed.ts";
+import { startTestCore, type TestCore } from "../support/core.ts";
+import { until } from "../support/processes.ts";
+import { certificateOf } from "./network.ts";
+import { patienceMs } from "./real-client.ts";
+import { keep, results } from "./results.ts";
+import { startThunderbird, type Thunderbird, thunderbird } from "./thunderbird.ts";
+
+const domain = "chat.example";
+const missing = await thunderbird.missing();
+if (missing !== undefined) console.warn(`skipped: Thunderbird is not installed (${missing}); .ci/run installs it`);
+const result = results("Thunderbird", thunderbird, missing);
+
+let core: TestCore;
+let client: Thunderbird;
+beforeAll(async () => {
+  if (missing !== undefined) return;
+  core = await startTestCore({ domain, users: ["alice"] });
+  const account = { host: "127.0.0.1", port: core.port, domain, user: "alice", password: "alice" };
+  client = await startThunderbird(account, { connectNow: true });
+});
+afterAll(async () => {
+  await client?.stop();
+  await core?.close();
+  await keep(result);
+});
+
+let last = "";
+const reaches = (state: RegExp): Promise<void> =>
+  until(
+    async () => {
+      last = await client.state();
+      return state.test(last);
+    },
+    patienceMs,
+    () => `Thunderbird is ${last}, not ${state}\n${client.transcript()}`,
+  ).catch(async (error: unknown) => {
+    await client.picture(`not ${state.source}`);
+    throw error;
+  });
+
+test.skipIf(missing !== undefined)(
+  "the first connection fails without a session, the question is there, also when it was left unanswered once",
+  () =>
+    result.step("certificate", async () => {
+      await client.exceptionOpen();
+      await reaches(/^disconnected: .*(certificate|self-signed|trust)/i);
+      expect(core.server.sessions.size).toBe(0);
+      await client.picture("certificate");
+      await client.declineException();
+      await client.connect();
+      await client.confirmException();
+      await reaches(/^connected$/);
+      expect(core.server.sessions.size).toBe(1);
+    }),
+);
+
+test.skipIf(missing !== undefined)("an exception holds when client and server were restarted", () =>
+  result.step("certificate after a restart", async () => {
+    await core.restart();
+    await client.restart();
+    await reaches(/^connected$/);
+    expect(await client.exceptionWindows()).toBe(0);
+  }),
+);
+
+test.skipIf(missing !== undefined)("a renewed certificate is asked about once more, and that holds too", () =>
+  result.step("certificate after a renewal", async () => {
+    const before = await certificateOf({ host: "127.0.0.1", port: core.port, domain });
+    const certificates = join(core.home, "certificates");
+    for (const name of readdirSync(certificates)) {
+      const key = readFileSync(join(certificates, name, "key.pem"), "utf8");
+      writeFileSync(join(certificates, name, "chain.pem"), await selfSigned({ domain, extra: [] }, key, new Date()));
+    }
+    await core.restart();
+    expect(await certificateOf({ host: "127.0.0.1", port: core.port, domain })).not.toBe(before);
+    await client.restart();
+    await client.connect();
+    await client.confirmException();
+    await reaches(/^connected$/);
+    await client.restart();
+    await reaches(/^connected$/);
+    expect(await client.exceptionWindows()).toBe(0);
+  }),
+);
