@@ -1,3 +1,4 @@
+import { converseOverBosh, converseOverWebSocket } from "./converse.ts";
 import { dino } from "./dino.ts";
 import { finch } from "./finch.ts";
 import { gajim } from "./gajim.ts";
@@ -23,7 +24,10 @@ export const programs: Driven[] = await driven([slixmpp, profanity, finch, xmppJ
 /** Those of story.test.ts; who comes by DNS is told nothing but address and password. */
 export const actors: (Driven & { readonly byDns: boolean })[] = [
   ...programs.map((one) => ({ ...one, byDns: one.program === slixmpp || one.program === profanity })),
-  ...(await driven([gajim, dino, thunderbird])).map((one) => ({ ...one, byDns: one.program === dino })),
+  ...(await driven([gajim, dino, thunderbird, converseOverWebSocket, converseOverBosh])).map((one) => ({
+    ...one,
+    byDns: one.program === dino,
+  })),
 ];
 
 for (const { name, missing } of actors)

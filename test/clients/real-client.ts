@@ -35,6 +35,8 @@ export type Account = {
   room?: { readonly address: string; readonly nick: string };
   /** With it, only address and password are given to the program: the rest it finds by DNS. */
   network?: Network;
+  /** The port for browsers, over HTTPS. */
+  web?: number;
 };
 
 /** A client program that tests can start. */

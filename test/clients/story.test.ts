@@ -1,6 +1,6 @@
 /** The same day with each program: log in, chat, meet in a room, an orderly restart of the server, and what was said before is found at the next login. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { startTestCore, type TestCore } from "../support/core.ts";
+import { freePort, startTestCore, type TestCore } from "../support/core.ts";
 import { makeRoom } from "../support/rooms.ts";
 import { XmppClient } from "../support/xmpp-client.ts";
 import { type Network, networkMissing, startNetwork } from "./network.ts";
@@ -30,7 +30,16 @@ describe.each(actors)("$name", ({ name, program, missing, byDns }) => {
 
   beforeAll(async () => {
     if (why !== undefined) return;
-    core = await startTestCore({ domain, users: ["alice", "bob"] });
+    const web = await freePort();
+    core = await startTestCore({
+      ...{ domain, users: ["alice", "bob"] },
+      properties: {
+        "httpbind.enabled": "true",
+        "httpbind.port.plain": "-1",
+        "httpbind.port.secure": String(web),
+        "firekeeper.webchat.enabled": "true",
+      },
+    });
     await setIterations(core, "alice");
     const { port, directPort } = core;
     network = byDns ? await startNetwork({ domain, port, directPort }) : undefined;
@@ -41,6 +50,7 @@ describe.each(actors)("$name", ({ name, program, missing, byDns }) => {
       user: "alice",
       password: "alice",
       room: { address: room, nick: "Ally" },
+      web,
     };
     if (network !== undefined) account.network = network;
     bob = await core.login("bob", { resource: "desk" });
