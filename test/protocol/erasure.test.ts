@@ -73,7 +73,9 @@ test("who is removed leaves no row in any table", async () => {
       "<pubsub xmlns='http://jabber.org/protocol/pubsub'><publish node='urn:x:zebedee'><item id='1'><x xmlns='urn:x'>zebedee</x></item></publish></pubsub>",
     ),
     zebedee.get("<request xmlns='urn:xmpp:http:upload:0' filename='zebedee.txt' size='1'/>", "upload.localhost"),
+    zebedee.set("<enable xmlns='urn:xmpp:push:0' jid='push.example' node='zebedee'/>"),
     // What others keep for his name.
+    bob.set("<enable xmlns='urn:xmpp:push:0' jid='zebedee@localhost/z' node='b'/>"),
     bob.set(`<prefs xmlns='${mam}' default='never'><always/><never><jid>zebedee@localhost</jid></never></prefs>`),
     bob.set(
       "<query xmlns='jabber:iq:privacy'><list name='b'><item type='jid' value='zebedee@localhost' action='allow' order='1'/></list></query>",
@@ -100,6 +102,7 @@ test("who is removed leaves no row in any table", async () => {
         "privacy_default",
         "privacy_list",
         "private_storage",
+        "push",
         "roster_item",
         "stanza",
         "upload",
