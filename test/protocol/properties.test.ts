@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { catalogueEntries, standingOf } from "../../xmpp-core/properties/catalogue.ts";
 import { allProperties } from "../../xmpp-core/server.ts";
+import { accountProofs } from "./properties-accounts.ts";
 import { adminProofs } from "./properties-admin.ts";
 import { authProofs } from "./properties-auth.ts";
 import { certificateProofs, closeCertificateStage } from "./properties-certificates.ts";
@@ -25,6 +26,7 @@ const proofs = {
   ...authProofs,
   ...loginProofs,
   ...adminProofs,
+  ...accountProofs,
   ...certificateProofs,
   ...serviceProofs,
   ...roomProofs,
@@ -54,7 +56,7 @@ test("every declared property has its proof here, and no proof is left of one th
 
 test("of Openfire's properties in what is built, each is honoured or has no effect for a reason", () => {
   const built =
-    /^(xmpp\.(offline|proxy|pubsub|pep|socket\.(plain|ssl)\.(active|port)$|client\.(idle|login\.(allowed$|blocked$)|roster)|ratelimit\.newconnections\.(c2s|logging))|stream\.management|register|sasl\.scram-sha-1|adminConsole\.(port|securePort)$|httpbind\.(enabled|port)|plugin\.httpfileupload|(xmpp\.)?fqdn$)/;
+    /^(xmpp\.(offline|proxy|pubsub|pep|socket\.(plain|ssl)\.(active|port)$|client\.(idle|login\.(allowed$|blocked$)|roster)|ratelimit\.newconnections\.(c2s|logging))|stream\.management|register|sasl\.scram-sha-1|adminConsole\.(port|securePort)$|mail\.|(xmpp\.)?httpbind|xmpp\.websocket|log\.httpbind|plugin\.httpfileupload|(xmpp\.)?fqdn$)/;
   const declared = new Set(allProperties().flatMap(({ key, aliases }) => [key, ...aliases]));
   const keys = catalogueEntries().map(({ key }) => key);
   const open = keys.filter((key) => built.test(key) && !declared.has(key) && standingOf(key).is !== "none");

@@ -133,6 +133,9 @@ export async function webSocketStream(to: WebWhere): Promise<Socket> {
   return new MessageStream(socket, answer.rest) as unknown as Socket;
 }
 
+/** What all such streams together were asked. */
+export const seen = { pings: 0 };
+
 /** Refuses what stands in no single message: RFC 7395 §3.3. */
 class MessageStream extends Duplex {
   readonly #socket: Socket;
@@ -160,7 +163,10 @@ class MessageStream extends Duplex {
   }
 
   #take({ opcode, payload }: Frame): void {
-    if (opcode === 9) this.#socket.write(frame(10, payload));
+    if (opcode === 9) {
+      seen.pings++;
+      this.#socket.write(frame(10, payload));
+    }
     if (opcode !== 1) return;
     const element = parse(payload.toString());
     if (!element.is("open") && !element.is("close")) {

@@ -72,6 +72,38 @@ const reasons: readonly Reason[] = [
     says: "It belongs to Openfire's setup wizard; here the host's settings set everything.",
   },
   {
+    keys: /^httpbind\.CORS\.methods$/,
+    says: "BOSH is spoken by POST alone, and every path says itself which methods it knows.",
+  },
+  {
+    keys: /^httpbind\.client\.cert\.policy$/,
+    says: "Browsers are not asked for certificates; people log in with SASL.",
+  },
+  {
+    keys: /^httpbind\.request\.header\.size$/,
+    says: "The head of a request is bounded at 8 KiB here; no client needs more.",
+  },
+  {
+    keys: /^httpbind\.forwarded\.server\.header$/,
+    says: "Nothing here depends on the name of the proxy.",
+  },
+  {
+    keys: /^log\.httpbind\.enabled$/,
+    says: "What people say is never logged, so bodies of requests are not.",
+  },
+  {
+    keys: /^xmpp\.httpbind\.client\.no-cache\.enabled$/,
+    says: "Answers always forbid browsers to keep them.",
+  },
+  {
+    keys: /^xmpp\.httpbind\.scriptSyntax\.enabled$/,
+    says: "Answers as scripts (JSONP) would run in the page that asks; CORS does the same safely.",
+  },
+  {
+    keys: /^xmpp\.websocket\.stream-substitution-enabled$/,
+    says: "Streams over WebSocket begin with <open/>, as RFC 7395 has it; <stream:stream> is not understood there.",
+  },
+  {
     keys: /^jetty\.|^httpbind\.stop-timeout$/,
     says: "It tunes Jetty, Openfire's Java web server.",
   },
