@@ -1,6 +1,13 @@
 /** A mail server that keeps what it gets. RFC 5321 */
 import { createServer, type Socket } from "node:net";
 
+const answers = new Map([
+  ["EHLO", "250-test\r\n250 AUTH PLAIN"],
+  ["AUTH", "235 welcome"],
+  ["DATA", "354 go on"],
+  ["QUIT", "221 bye"],
+]);
+
 export interface MailServer {
   readonly port: number;
   /** The next mail, also if it came already: what was said before it, and its lines. */
@@ -12,7 +19,7 @@ export interface MailServer {
   close(): void;
 }
 
-export async function mailServer(): Promise<MailServer> {
+export async function mailServer(host = "127.0.0.1"): Promise<MailServer> {
   const mails: { envelope: string[]; text: string }[] = [];
   const wanted: ((mail: { envelope: string[]; text: string }) => void)[] = [];
   const sockets = new Set<Socket>();
@@ -40,18 +47,16 @@ export async function mailServer(): Promise<MailServer> {
       } else if (text !== undefined) text += `${line}\n`;
       else {
         const verb = line.slice(0, 4).toUpperCase();
-        if (verb === "MAIL" || verb === "RCPT") envelope.push(line);
+        if (["AUTH", "MAIL", "RCPT"].includes(verb)) envelope.push(line);
         if (verb === "DATA") text = "";
         const refused = verb === "RCPT" ? refusal : undefined;
         if (verb === "RCPT") refusal = undefined;
         refused?.said();
-        socket.write(
-          `${refused?.answer ?? (verb === "DATA" ? "354 go on" : verb === "QUIT" ? "221 bye" : "250 fine")}\r\n`,
-        );
+        socket.write(`${refused?.answer ?? answers.get(verb) ?? "250 fine"}\r\n`);
       }
     }
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  await new Promise<void>((resolve) => server.listen(0, host, resolve));
   const address = server.address();
   return {
     port: typeof address === "object" && address !== null ? address.port : 0,

@@ -65,6 +65,7 @@ export function openResets(core: Core): Resets {
   const using = new Set<string>();
   let sentAt: number[] = [];
   let sending = false;
+  let wokenMeanwhile = false;
 
   function meant(typed: string): Account | undefined {
     const given = typed.trim();
@@ -78,24 +79,33 @@ export function openResets(core: Core): Resets {
 
   /** Sends what is due, one mail after the other; what the mail server does not take is tried again. */
   async function sendDue(): Promise<void> {
-    if (sending || !sendsMails(core)) return;
+    wokenMeanwhile = sending;
+    if (sending) return;
     sending = true;
     try {
-      for (const { account: id, language, asked_at } of await storage.read(allDue)) {
-        const now = clock.now();
-        sentAt = sentAt.filter((at) => at > now - hourMs);
-        if (sentAt.length >= core.properties.get(mailsPerHour)) return;
-        const account = accounts.byId(id);
-        if (account !== undefined && asked_at > now - hourMs) {
-          sentAt.push(now);
-          if (!(await delivered(account, languageOf(language, undefined)))) continue;
-        }
-        await storage.write([dropDue.with(id)]);
-      }
+      do {
+        wokenMeanwhile = false;
+        await sendRound();
+      } while (wokenMeanwhile);
     } catch (error) {
       core.report.wrong({ what: "sending mails", error });
     } finally {
       sending = false;
+    }
+  }
+
+  async function sendRound(): Promise<void> {
+    if (!sendsMails(core)) return;
+    for (const { account: id, language, asked_at } of await storage.read(allDue)) {
+      const now = clock.now();
+      sentAt = sentAt.filter((at) => at > now - hourMs);
+      if (sentAt.length >= core.properties.get(mailsPerHour)) return;
+      const account = accounts.byId(id);
+      if (account !== undefined && asked_at > now - hourMs) {
+        sentAt.push(now);
+        if (!(await delivered(account, languageOf(language, undefined)))) continue;
+      }
+      await storage.write([dropDue.with(id)]);
     }
   }
 
