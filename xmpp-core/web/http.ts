@@ -71,13 +71,14 @@ export function openWeb(parts: WebParts): Web {
     const segments = segmentsOf(request.url);
     const { headers, method = "" } = request;
     const refused =
-      segments === undefined
+      segments === undefined || namesTwoHosts(request)
         ? plain(404, "There is nothing here.")
         : parts.upgrade({ segments, headers, method, ...visitor(request) }, () => socket.detach(head));
     if (refused !== undefined) sendRaw(socket, refused);
   });
 
   async function answer(request: IncomingMessage): Promise<WebAnswer> {
+    if (namesTwoHosts(request)) return plain(400, "A request is for one host.", { connection: "close" });
     const segments = segmentsOf(request.url);
     const [root = "", ...rest] = segments ?? [];
     const route = segments && routes.get(root);
@@ -132,6 +133,11 @@ function asRoute({ root, answer }: PublicPage): WebRoute {
         : { status: 200, headers: { "content-type": page.type }, body: page.body };
     },
   };
+}
+
+/** A proxy in front may have taken the other. RFC 9112 §3.2 */
+function namesTwoHosts({ rawHeaders }: IncomingMessage): boolean {
+  return rawHeaders.filter((name, at) => at % 2 === 0 && name.toLowerCase() === "host").length > 1;
 }
 
 function allowed({ methods }: WebRoute): string[] {
