@@ -4,6 +4,7 @@ import { parseArgs } from "node:util";
 import { agentScenario, agentTable } from "./agent.ts";
 import { crowdTable } from "./crowd.ts";
 import { startLoad } from "./load-driver.ts";
+import { loginTable } from "./login.ts";
 import {
   type ChatRow,
   type ChatScenario,
@@ -39,6 +40,7 @@ const { values } = parseArgs({
     sm: { type: "boolean", default: false },
     agent: { type: "boolean", default: false },
     crowd: { type: "boolean", default: false },
+    login: { type: "boolean", default: false },
     people: { type: "string" },
     seconds: { type: "string" },
     help: { type: "boolean", default: false },
@@ -53,6 +55,7 @@ if (values.help) {
   --sm                    chat with stream management and carbons enabled
   --agent                 the agent's looks at a large host, and nothing else
   --crowd                 rooms, presence and nodes with a thousand who read, pages of a large archive, and nothing else
+  --login                 each way to log in: CPU and round trips, and nothing else
   --people N              how many for --crowd (default 1000, quick 100); FILL_SECONDS bounds what fills the archive
   --json                  the figures as JSON on standard output, the table on standard error`);
   process.exit();
@@ -71,6 +74,10 @@ const chosen = subjectNames.filter((name) => only.includes(name));
 const unknown = only.filter((name) => !chosen.some((known) => known === name));
 if (unknown.length > 0) throw new Error(`--only ${unknown.join(",")}: one of ${subjectNames.join(", ")}`);
 const machine = `${cpus().length} x ${cpus()[0]?.model.trim()}, Node ${process.version}, ${new Date().toISOString()}`;
+if (values.login) {
+  console.log(await loginTable(chosen, values.quick ? 50 : 200, machine));
+  process.exit();
+}
 if (values.crowd) {
   // Prosody's and ejabberd's archives take minutes for what they are given here already.
   const archived = (name: SubjectName): number => (values.quick || name !== "firekeeper" ? 20_000 : 1_000_000);
