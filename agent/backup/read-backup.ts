@@ -10,6 +10,9 @@ import { CodedError, errno, explain } from "../errors.ts";
 import { backupFormat, isMemberName, type Manifest, manifest } from "./manifest.ts";
 import { saltLength, sealedPrefix, unseal } from "./sealing.ts";
 
+/** A line for each of a million uploaded files. */
+const mostManifest = 256 * 1024 * 1024;
+
 /** Takes the bytes of one member; resolves when they are where they belong. */
 export type Taker = (name: string, bytes: Readable) => Promise<void>;
 
@@ -108,7 +111,7 @@ async function readManifest(entry: AsyncIterable<Buffer>, file: string): Promise
   let length = 0;
   for await (const chunk of entry) {
     length += chunk.length;
-    if (length > 16 * 1024 * 1024) throw damaged(file, "its manifest is too long");
+    if (length > mostManifest) throw damaged(file, "its manifest is too long");
     chunks.push(chunk);
   }
   let data: unknown;

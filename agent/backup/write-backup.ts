@@ -11,6 +11,7 @@ import { CodedError, errno, explain } from "../errors.ts";
 import { backupFormat, type Manifest, memberFolders, memberNames } from "./manifest.ts";
 import { seal } from "./sealing.ts";
 import type { Staged } from "./stage.ts";
+import { holdUploads } from "./uploads.ts";
 
 export interface BackupOrder {
   /** Where the backup is written; must not exist. */
@@ -18,6 +19,8 @@ export interface BackupOrder {
   readonly home: string;
   readonly staged: Staged;
   readonly passphrase?: string | undefined;
+  /** Leaves out what people uploaded. */
+  readonly withoutUploads?: boolean | undefined;
   readonly now?: () => Date;
   readonly onProgress?: (done: number, of: number) => void;
 }
@@ -27,17 +30,20 @@ export async function writeBackup(order: BackupOrder): Promise<Manifest> {
   const file = resolve(order.file);
   if (await exists(file))
     throw new CodedError("backup/exists", `${file} exists.`, { hint: "Choose another name, or move it away." });
-  const sources = await membersOf(order.home, order.staged);
-  const members = [];
-  for (const { name, path } of sources) members.push({ name, ...(await measured(path)) });
-  const about: Manifest = {
-    format: backupFormat,
-    at: (order.now?.() ?? new Date()).toISOString(),
-    ...order.staged.facts,
-    members,
-  };
+  const held = order.withoutUploads ? undefined : await holdUploads(order.home);
   const partial = `${file}.partial`;
+  let about: Manifest;
   try {
+    const sources = [...(await membersOf(order.home, order.staged)), ...(held?.members ?? [])];
+    const members = [];
+    for (const { name, path } of sources) members.push({ name, ...(await measured(path)) });
+    about = {
+      format: backupFormat,
+      at: (order.now?.() ?? new Date()).toISOString(),
+      ...order.staged.facts,
+      ...(order.withoutUploads && { withoutUploads: true }),
+      members,
+    };
     await written(partial, order, about, sources);
     await rename(partial, file);
     const folder = await open(dirname(file), "r");
@@ -49,6 +55,8 @@ export async function writeBackup(order: BackupOrder): Promise<Manifest> {
       hint: "Check the place and its free space. The service is not affected.",
       cause: error,
     });
+  } finally {
+    await held?.release();
   }
   return about;
 }

@@ -1,7 +1,7 @@
 /** `firekeeper backup`: the home as one file, taken while everything goes on; and whether such a file is whole. */
 import { readFile, rm } from "node:fs/promises";
 import { Command } from "commander";
-import type { Manifest } from "../backup/manifest.ts";
+import { isUpload, type Manifest } from "../backup/manifest.ts";
 import { readBackup } from "../backup/read-backup.ts";
 import { type Staged, staged } from "../backup/stage.ts";
 import { writeBackup } from "../backup/write-backup.ts";
@@ -13,13 +13,14 @@ export interface BackupParts extends AskingParts {
   offline(): { home: string };
 }
 
-type Options = { json?: boolean; passphraseFile?: string };
+type Options = { json?: boolean; passphraseFile?: string; withoutUploads?: boolean };
 
 export function backupCommand(parts: BackupParts): Command {
   const backup = new Command("backup").description("the whole service as one file");
   withPassphrase(backup.command("create"))
     .description("write a backup while the service runs")
     .argument("<file>", "where to write it; must not exist")
+    .option("--without-uploads", "leave out the files that people sent each other")
     .action(async (file: string, options: Options) => {
       const { home } = parts.offline();
       const held: Staged = staged.parse(await parts.ask("backup-stage"));
@@ -27,7 +28,7 @@ export function backupCommand(parts: BackupParts): Command {
       try {
         const passphrase = await passphraseOf(options);
         const about = await writeBackup({
-          ...{ file, home, staged: held, passphrase },
+          ...{ file, home, staged: held, passphrase, withoutUploads: options.withoutUploads },
           ...(progress ? { onProgress: (done, of) => progress(`${mib(done)} of ${mib(of)}`) } : {}),
         });
         progress?.(undefined);
@@ -73,9 +74,18 @@ function written(file: string, about: Manifest, sealed: boolean): string {
   ].join("\n");
 }
 
-export function described({ domain, revision, at, members, program }: Manifest): string {
-  const bytes = members.reduce((sum, one) => sum + one.bytes, 0);
-  return `${domain}, revision ${revision}, ${at}, ${members.length} files of ${mib(bytes)}, by Firekeeper ${program}`;
+export function described({ domain, revision, at, members, program, withoutUploads }: Manifest): string {
+  const uploaded = members.filter(({ name }) => isUpload(name));
+  const what = [
+    `${members.length} files of ${mib(sum(members))}`,
+    ...(withoutUploads ? ["without what people uploaded"] : []),
+    ...(uploaded.length > 0 ? [`${uploaded.length} of them of ${mib(sum(uploaded))} uploaded by people`] : []),
+  ];
+  return `${domain}, revision ${revision}, ${at}, ${what.join(", ")}, by Firekeeper ${program}`;
+}
+
+function sum(members: Manifest["members"]): number {
+  return members.reduce((all, one) => all + one.bytes, 0);
 }
 
 function mib(bytes: number): string {

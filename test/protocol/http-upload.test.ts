@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, readdir, stat, writeFile } from "node:fs/promises";
+import { mkdir, readdir, stat, utimes, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { type AddressInfo, connect } from "node:net";
 import { join } from "node:path";
@@ -274,6 +274,19 @@ describe("what a file is for", () => {
     const past = purpose("ephemeral", ` expire-before='2020-01-01T00:00:00Z'`);
     expect(errorOf(await askSlot(alice, { size: 1, purpose: past }))?.getChild("bad-request")).toBeDefined();
   });
+});
+
+test("a file that nothing is known of goes, once it has been there for a day", async () => {
+  const stray = join("00", `00${"f".repeat(30)}`);
+  const link = await uploaded(alice, "known");
+  await mkdir(join(core.home, "uploads", "00"), { recursive: true });
+  await writeFile(join(core.home, "uploads", stray), "stray");
+  await utimes(join(core.home, "uploads", stray), clock.now() / 1000, clock.now() / 1000);
+  clock.pass(1000);
+  expect(await onDisk()).toContain(stray);
+  clock.pass(day);
+  await expect.poll(onDisk, soon).not.toContain(stray);
+  expect((await http("GET", link)).body.toString()).toBe("known");
 });
 
 test("a download goes on where it stopped, and is not repeated", async () => {

@@ -1,5 +1,5 @@
-import { mkdirSync, rmSync } from "node:fs";
-import { type FileHandle, mkdir, open, rename, rm, statfs } from "node:fs/promises";
+import { mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { syncDirectoryOf } from "../../storage/files.ts";
@@ -14,20 +14,25 @@ export interface Files {
   /** Undefined: it is not there. */
   open(token: Uint8Array): Promise<FileHandle | undefined>;
   remove(token: Uint8Array): Promise<void>;
+  /** Those of one of the 256 folders that were there before this moment. */
+  settled(folder: number, before: number): Promise<Uint8Array[]>;
   /** Bytes that the disk still takes. */
   free(): Promise<number>;
 }
+
+const dayMs = 24 * 3600 * 1000;
 
 /** What is written at once: fewer trips to the disk's threads for the same memory. */
 const batchBytes = 256 * 1024;
 
 /** What a process before this one had not finished is thrown away. */
-export function openFiles(home: string): Files {
+export function openFiles(home: string, now: number): Files {
   const root = join(home, "uploads");
   const incoming = join(root, "incoming");
   mkdirSync(root, { recursive: true, mode: 0o700 });
   rmSync(incoming, { recursive: true, force: true });
   mkdirSync(incoming, { mode: 0o700 });
+  forgetBackups(root, now - dayMs);
   const nameOf = (token: Uint8Array): string => Buffer.from(token).toString("hex");
   const directoryOf = (token: Uint8Array): string => join(root, nameOf(token).slice(0, 2));
   const placeOf = (token: Uint8Array): string => join(directoryOf(token), nameOf(token));
@@ -66,11 +71,30 @@ export function openFiles(home: string): Files {
       }
     },
     remove: (token) => rm(placeOf(token), { force: true }),
+    async settled(folder, before) {
+      const directory = join(root, folder.toString(16).padStart(2, "0"));
+      const found: Uint8Array[] = [];
+      for (const name of await readdir(directory).catch(() => [])) {
+        if (!/^[0-9a-f]{32}$/.test(name)) continue;
+        const facts = await stat(join(directory, name)).catch(() => undefined);
+        if (facts !== undefined && facts.mtimeMs < before) found.push(Buffer.from(name, "hex"));
+      }
+      return found;
+    },
     async free() {
       const { bavail, bsize } = await statfs(root);
       return bavail * bsize;
     },
   };
+}
+
+/** Second names that a backup gave to files and could not take away again, as it was killed. */
+function forgetBackups(root: string, before: number): void {
+  for (const name of readdirSync(root)) {
+    const folder = join(root, name);
+    if (name.startsWith("backup-") && statSync(folder).mtimeMs < before)
+      rmSync(folder, { recursive: true, force: true });
+  }
 }
 
 /** One batch is on its way to the disk while the next one is gathered; the sender waits for the disk beyond that. */

@@ -38,7 +38,7 @@ export const httpUpload = defineModule({
 function start(core: Core) {
   const { names, properties } = core;
   const key = core.keyFor("upload slots");
-  const files = openFiles(core.home);
+  const files = openFiles(core.home, core.clock.now());
   const moving = transfers(core, files, key);
   const giving = slots(core, files, key);
   const sweeping = sweep(core, files, moving.filling);

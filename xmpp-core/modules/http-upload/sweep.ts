@@ -2,10 +2,12 @@ import type { Core } from "../module.ts";
 import type { Files } from "./files.ts";
 import { days } from "./properties.ts";
 import { dayMs, slotMs } from "./slots.ts";
-import { dropGarbage, dropOld, dropOver, dropUpload, garbage, oldSlots } from "./tables.ts";
+import { dropGarbage, dropOld, dropOver, dropUpload, garbage, known, oldSlots } from "./tables.ts";
 
 /** Files that are removed from disk between two commits. */
 const slice = 200;
+/** Files that are looked for in the database at a time. */
+const mostLooked = 500;
 
 export interface Sweep {
   /** Looks now; resolves when what was deleted before the call is off the disk. */
@@ -20,6 +22,7 @@ export function sweep(core: Core, files: Files, filling: (token: Uint8Array) => 
   let running: Promise<void> | undefined;
   let again: Promise<void> | undefined;
   let stopped = false;
+  let folder = 0;
 
   async function look(): Promise<void> {
     const now = clock.now();
@@ -44,10 +47,30 @@ export function sweep(core: Core, files: Files, filling: (token: Uint8Array) => 
     }
   }
 
+  /**
+   * Files that the database knows nothing of, some folders at a time: in a restored home they may be newer than its
+   * database. Those of the last day stay, lest somebody put the wrong database there for a moment.
+   */
+  async function strays(): Promise<void> {
+    const before = clock.now() - dayMs;
+    for (let folders = 0, looked = 0; folders < 256 && looked < mostLooked; folders++) {
+      const old = await files.settled(folder, before);
+      folder = (folder + 1) % 256;
+      looked += old.length;
+      for (const token of old) {
+        if (stopped) return;
+        const [row] = await storage.read(known, token, token);
+        if (row?.found === 0) await files.remove(token);
+      }
+    }
+  }
+
   function begin(): Promise<void> {
-    const done = look().finally(() => {
-      running = undefined;
-    });
+    const done = look()
+      .then(strays)
+      .finally(() => {
+        running = undefined;
+      });
     running = done;
     return done;
   }

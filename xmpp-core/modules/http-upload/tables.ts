@@ -117,3 +117,6 @@ export const dropOver = write<[now: number, rows: number]>(
 );
 export const garbage = read<[most: number], { token: Uint8Array }>("SELECT token FROM upload_garbage LIMIT ?");
 export const dropGarbage = write<[token: Uint8Array]>("DELETE FROM upload_garbage WHERE token = ?");
+export const known = read<[token: Uint8Array, token2: Uint8Array], { found: number }>(
+  "SELECT EXISTS (SELECT 1 FROM upload WHERE token = ?) OR EXISTS (SELECT 1 FROM upload_garbage WHERE token = ?) AS found",
+);
