@@ -74,6 +74,10 @@ test("who is removed leaves no row in any table", async () => {
     ),
     zebedee.get("<request xmlns='urn:xmpp:http:upload:0' filename='zebedee.txt' size='1'/>", "upload.localhost"),
     zebedee.set("<enable xmlns='urn:xmpp:push:0' jid='push.example' node='zebedee'/>"),
+    zebedee.set(
+      "<command xmlns='http://jabber.org/protocol/commands' node='urn:xmpp:invite#invite' action='execute'/>",
+      "localhost",
+    ),
     // What others keep for his name.
     bob.set("<enable xmlns='urn:xmpp:push:0' jid='zebedee@localhost/z' node='b'/>"),
     bob.set(`<prefs xmlns='${mam}' default='never'><always/><never><jid>zebedee@localhost</jid></never></prefs>`),
@@ -98,6 +102,7 @@ test("who is removed leaves no row in any table", async () => {
       ...["abuse_report", "account", "archive", "archive_preference", "archive_rule", "archive_text", "blocked"],
       ...[
         "credentials",
+        "invitation",
         "offline",
         "privacy_default",
         "privacy_list",
