@@ -65,6 +65,7 @@ export async function startDesktop(name: string): Promise<Desktop> {
     TZ: "UTC",
     GSETTINGS_BACKEND: "memory",
     LIBGL_ALWAYS_SOFTWARE: "1",
+    GSK_RENDERER: "cairo",
     NO_AT_BRIDGE: "1",
   };
   const start: Desktop["start"] = (program, argv, network) => {

@@ -21,12 +21,17 @@ const driven = (programs: readonly ClientProgram[]): Promise<Driven[]> =>
 /** The programs without windows, which start within a second. */
 export const programs: Driven[] = await driven([slixmpp, profanity, finch, xmppJs]);
 
-/** Those of story.test.ts; who comes by DNS is told nothing but address and password. */
-export const actors: (Driven & { readonly byDns: boolean })[] = [
-  ...programs.map((one) => ({ ...one, byDns: one.program === slixmpp || one.program === profanity })),
+const knowsDns = new Set<ClientProgram>([slixmpp, profanity]);
+
+/** Those of story.test.ts; who comes by DNS is told nothing but address and password, and Dino cannot come otherwise. */
+export const actors: (Driven & { readonly dns: "never" | "if there is" | "only" })[] = [
+  ...programs.map((one) => ({
+    ...one,
+    dns: knowsDns.has(one.program) ? ("if there is" as const) : ("never" as const),
+  })),
   ...(await driven([gajim, dino, thunderbird, converseOverWebSocket, converseOverBosh])).map((one) => ({
     ...one,
-    byDns: one.program === dino,
+    dns: one.program === dino ? ("only" as const) : ("never" as const),
   })),
 ];
 

@@ -14,8 +14,8 @@ const room = `lobby@conference.${domain}`;
 const noNetwork = await networkMissing();
 if (noNetwork !== undefined) console.warn(`skipped: programs that find the server by DNS (${noNetwork})`);
 
-describe.each(actors)("$name", ({ name, program, missing, byDns }) => {
-  const why = missing ?? (byDns ? noNetwork : undefined);
+describe.each(actors)("$name", ({ name, program, missing, dns }) => {
+  const why = missing ?? (dns === "only" ? noNetwork : undefined);
   const result = results(name, program, why);
   const step = (key: string, title: string, run: () => Promise<void>): void =>
     test.skipIf(why !== undefined)(title, async () => {
@@ -42,7 +42,7 @@ describe.each(actors)("$name", ({ name, program, missing, byDns }) => {
     });
     await setIterations(core, "alice");
     const { port, directPort } = core;
-    network = byDns ? await startNetwork({ domain, port, directPort }) : undefined;
+    network = dns !== "never" && noNetwork === undefined ? await startNetwork({ domain, port, directPort }) : undefined;
     account = {
       host: "127.0.0.1",
       port,
