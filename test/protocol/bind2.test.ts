@@ -1,19 +1,34 @@
 import type { Element } from "ltx";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { startTestCore, type TestCore } from "../support/core.ts";
+import { freePort, startTestCore, type TestCore } from "../support/core.ts";
 import { type ManualClock, manualClock } from "../support/manual-clock.ts";
-import { authenticate, bindElement, condition, laptop, phone, type Sasl2Login, sasl2 } from "../support/sasl2.ts";
+import {
+  authenticate,
+  bindElement,
+  condition,
+  laptop,
+  phone,
+  requestToken,
+  type Sasl2Login,
+  sasl2,
+  tokenOf,
+} from "../support/sasl2.ts";
 import { ns } from "../support/stanzas.ts";
 import { XmppClient } from "../support/xmpp-client.ts";
 
 /** A session in one step: XEP-0386, and XEP-0198 §9 inside it. */
 
 let core: TestCore;
+let webPort: number;
 let clock: ManualClock;
 const users = ["alice", "bob", "carol", "dave"];
 beforeAll(async () => {
   clock = manualClock();
-  const properties = { "xmpp.client.idle": "-1", "stream.management.requestFrequency": "1000" };
+  webPort = await freePort();
+  const properties = {
+    ...{ "xmpp.client.idle": "-1", "stream.management.requestFrequency": "1000", "httpbind.enabled": "true" },
+    ...{ "httpbind.port.secure": String(webPort), "httpbind.port.plain": String(await freePort()) },
+  };
   core = await startTestCore({ domain: "chat.example", users, clock, properties });
 });
 afterEach(async () => {
@@ -253,4 +268,22 @@ describe("offline messages", () => {
     client.presence();
     expect((await client.next("message")).getChildText("body")).toBe("not archived");
   });
+});
+
+test("the same over WebSocket, one element in each message, with a token for the next time", async () => {
+  const web = { host: "127.0.0.1", port: webPort, domain: "chat.example", via: "websocket" as const };
+  const client = await XmppClient.connect(web);
+  const inside = requestToken("HT-SHA-256-NONE") + bindElement(enable);
+  const success = await authenticate(client, { user: "alice", mechanism: "SCRAM-SHA-256", agent: phone, inside });
+  expect(enabledOf(success)).toBeDefined();
+  expect((await client.next("features")).getChild("bind", ns.bind)).toBeUndefined();
+  await client.ping();
+  client.drop();
+  const back = await XmppClient.connect(web);
+  const again = await authenticate(back, {
+    ...{ user: "alice", mechanism: "HT-SHA-256-NONE", token: tokenOf(success) ?? "", agent: phone },
+    inside: resume(success),
+  });
+  expect(again.getChild("resumed", sasl2.sm)).toBeDefined();
+  await back.ping();
 });

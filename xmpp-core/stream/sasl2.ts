@@ -9,7 +9,7 @@ import type { Account } from "../routing/accounts.ts";
 import type { Write } from "../storage/statement.ts";
 import type { TlsFacts } from "../transport/connection.ts";
 import type { Stanza } from "../xml/stanza.ts";
-import { join, text, type Xml, x } from "../xml/writer.ts";
+import { text, type Xml, x } from "../xml/writer.ts";
 import { bind2, bind2Feature } from "./bind2.ts";
 import type { Login, Outcome, Refusal } from "./login.ts";
 import { features, featuresAfterLogin } from "./negotiation.ts";
@@ -153,15 +153,16 @@ export function sasl2(
       const offers = (managed: boolean, bound: boolean): Xml =>
         features(featuresAfterLogin(parts.properties.get(managementActive) && !managed, parts.streamFeatures(), bound));
       if (bind === undefined) {
-        stream.wire.write(join([success(`${account.name}@${view}`, resumed?.answer), offers(false, false)]));
-        return;
+        stream.wire.write(success(`${account.name}@${view}`, resumed?.answer));
+        return void stream.wire.write(offers(false, false));
       }
       const opened = bind2(parts, management, stream, { account, view, userAgent, bind, bound: told });
       const { session } = opened;
       stream.becomes(session);
       // In the session's own queue: nothing that comes for it meanwhile may overtake what tells the client of it.
       const answer = success(session.address, resumed?.answer, opened.bound);
-      session.outbound.nonza(join([answer, offers(session.managed, true)]), opened.after);
+      session.outbound.nonza(answer, opened.after);
+      session.outbound.nonza(offers(session.managed, true), opened.after);
       for (const handler of parts.sessionHandlers()) handler.opened?.(session, told.length > 0 ? "archive" : undefined);
       await parts.storage.settled(opened.after).catch(() => undefined);
     } finally {
