@@ -141,7 +141,7 @@ class MessageStream extends Duplex {
   readonly #socket: Socket;
 
   constructor(socket: Socket, rest: Buffer) {
-    super();
+    super({ decodeStrings: false });
     this.#socket = socket;
     const read = frameReader((each) => this.#take(each));
     if (rest.length > 0) read(rest);
@@ -188,8 +188,14 @@ class MessageStream extends Duplex {
 
   override _read(): void {}
 
-  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
-    const text = chunk.toString();
+  /** Text is a message; bytes are frames already. */
+  override _write(chunk: Buffer | string, _encoding: string, done: () => void): void {
+    if (typeof chunk !== "string") {
+      this.#socket.write(chunk);
+      done();
+      return;
+    }
+    const text = chunk;
     const header = /^<\?xml.*?<stream:stream .*?( to='[^']*' version='[^']*')>$/.exec(text);
     const framing = "xmlns='urn:ietf:params:xml:ns:xmpp-framing'";
     const message = header

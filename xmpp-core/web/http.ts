@@ -46,6 +46,8 @@ const protection = {
   "cache-control": "no-store",
 } as const;
 
+const contradiction = "The headers in which proxies say who asks contradict each other.";
+
 /** Bytes a second: who sends a large file more slowly than this is not waited for. */
 const leastRate = 1024;
 
@@ -70,15 +72,20 @@ export function openWeb(parts: WebParts): Web {
   door.server.on("upgrade", (request: IncomingMessage, socket: ConnectionStream, head: Buffer) => {
     const segments = segmentsOf(request.url);
     const { headers, method = "" } = request;
+    const who = visitor(request);
     const refused =
       segments === undefined || namesTwoHosts(request)
         ? plain(404, "There is nothing here.")
-        : parts.upgrade({ segments, headers, method, ...visitor(request) }, () => socket.detach(head));
+        : who === undefined
+          ? plain(400, contradiction)
+          : parts.upgrade({ segments, headers, method, ...who }, () => socket.detach(head));
     if (refused !== undefined) sendRaw(socket, refused);
   });
 
   async function answer(request: IncomingMessage): Promise<WebAnswer> {
     if (namesTwoHosts(request)) return plain(400, "A request is for one host.", { connection: "close" });
+    const who = visitor(request);
+    if (who === undefined) return plain(400, contradiction);
     const segments = segmentsOf(request.url);
     const [root = "", ...rest] = segments ?? [];
     const route = segments && routes.get(root);
@@ -91,18 +98,20 @@ export function openWeb(parts: WebParts): Web {
     const given = await route.answer({
       ...{ method: asked, segments: rest, headers: request.headers, body: request },
       query: new URL(request.url ?? "/", "http://host").searchParams,
-      ...asker(request),
+      ...asker(request, who),
     });
     return { ...given, headers: { ...given.headers, ...shared } };
   }
 
-  function visitor(request: IncomingMessage): Visitor {
+  function visitor(request: IncomingMessage): Visitor | undefined {
     return visitorOf(request.socket as unknown as ConnectionStream, request.headers, parts.properties.get);
   }
 
-  function asker(request: IncomingMessage): Pick<WebRequest, "remote" | "secure" | "local" | "host"> {
+  function asker(
+    request: IncomingMessage,
+    { address, secure }: Visitor,
+  ): Pick<WebRequest, "remote" | "secure" | "local" | "host"> {
     const socket = request.socket as unknown as ConnectionStream;
-    const { address, secure } = visitor(request);
     const asked = hostOf(socket, request.headers, parts.properties.get);
     return { remote: address, secure, local: socket.localAddress, host: asked };
   }

@@ -107,7 +107,7 @@ export const forwardedHeader = property("httpbind.forwarded.header", {
   schema: text,
   default: "Forwarded",
   impact: "live",
-  doc: "The header of RFC 7239, with address and protocol of the client; it counts before the others.",
+  doc: "The header of RFC 7239, with address and protocol of the client. Requests in which it contradicts the other headers are refused.",
 });
 
 export const forwardedForHeader = property("httpbind.forwarded.for.header", {

@@ -20,20 +20,34 @@ interface Hop {
 /**
  * Who asks, and over what: as the headers of a proxy say if, and only if, it is one of those that we trust. The hops are
  * read from our side: the first that is none of ours is the client, and what stands before it is hearsay. RFC 7239
+ * @returns undefined if the proxy lets two kinds of headers through that contradict each other: one of them is the client's
  */
-export function visitorOf({ remoteAddress, encrypted }: Peer, headers: IncomingHttpHeaders, get: Get): Visitor {
+export function visitorOf(peer: Peer, headers: IncomingHttpHeaders, get: Get): Visitor | undefined {
+  const { remoteAddress, encrypted } = peer;
   const trusted = trustedProxies(get);
-  const direct = { address: remoteAddress, secure: encrypted, proxied: false };
-  if (!addressIn(trusted, remoteAddress)) return direct;
-  const hops = forwarded(headers, get) ?? forwardedFor(headers, get);
+  if (!addressIn(trusted, remoteAddress)) return { address: remoteAddress, secure: encrypted, proxied: false };
+  const standard = clientOf(forwarded(headers, get), trusted);
+  const usual = clientOf(forwardedFor(headers, get), trusted);
+  if (differ(standard?.address, usual?.address) || differ(standard?.proto, usual?.proto)) return undefined;
+  const proto = standard?.proto ?? usual?.proto;
+  return {
+    address: standard?.address ?? usual?.address ?? remoteAddress,
+    secure: proto === undefined ? encrypted : proto === "https" || proto === "wss",
+    proxied: standard !== undefined || usual !== undefined,
+  };
+}
+
+function clientOf(hops: readonly Hop[], trusted: readonly string[]): Hop | undefined {
   let client: Hop | undefined;
   for (let at = hops.length - 1; at >= 0; at--) {
     client = hops[at];
     if (client?.address === undefined || !addressIn(trusted, client.address)) break;
   }
-  const proto = client?.proto;
-  const secure = proto === undefined ? encrypted : proto === "https" || proto === "wss";
-  return { address: client?.address ?? remoteAddress, secure, proxied: client !== undefined };
+  return client;
+}
+
+function differ(one: string | undefined, other: string | undefined): boolean {
+  return one !== undefined && other !== undefined && one !== other;
 }
 
 /** The name under which the service was asked for, as a trusted proxy has it, or the browser; without a port, lower case. */
@@ -48,10 +62,10 @@ function trustedProxies(get: Get): readonly string[] {
   return get(properties.forwardedEnabled) ? get(properties.trustedProxies) : [];
 }
 
-/** `Forwarded: for="[2001:db8::1]:80";proto=https, for=10.0.0.1`; undefined without one. */
-function forwarded(headers: IncomingHttpHeaders, get: Get): Hop[] | undefined {
-  const text = header(headers, get(properties.forwardedHeader));
-  return text?.split(",").map((element) => {
+/** `Forwarded: for="[2001:db8::1]:80";proto=https, for=10.0.0.1` */
+function forwarded(headers: IncomingHttpHeaders, get: Get): Hop[] {
+  const elements = header(headers, get(properties.forwardedHeader))?.split(",") ?? [];
+  return elements.map((element) => {
     const pairs = new Map(
       element.split(";").map((pair): [string, string] => {
         const [name = "", ...value] = pair.split("=");
