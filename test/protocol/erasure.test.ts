@@ -4,6 +4,7 @@ import { write } from "../../xmpp-core/storage/statement.ts";
 import { startTestCore, type TestCore } from "../support/core.ts";
 import { mam, readArchive } from "../support/mam.ts";
 import { type ManualClock, manualClock } from "../support/manual-clock.ts";
+import { authenticate, phone, requestToken, tokenOf } from "../support/sasl2.ts";
 import { XmppClient } from "../support/xmpp-client.ts";
 
 const accountId = 7_654_321;
@@ -60,6 +61,9 @@ test("who is removed leaves no row in any table", async () => {
   const bob = await core.login("bob", { resource: "b" });
   await bob.set(never);
   const zebedee = await core.login("zebedee", { resource: "z", sm: true });
+  const device = await XmppClient.connect({ host: "127.0.0.1", port: core.port, domain: core.domain });
+  const known = await authenticate(device, { user: "zebedee", agent: phone, inside: requestToken() });
+  expect(tokenOf(known)).toBeDefined();
   const answers = await Promise.all([
     zebedee.set("<query xmlns='jabber:iq:roster'><item jid='bob@localhost'><group>g</group></item></query>"),
     zebedee.set("<vCard xmlns='vcard-temp'><FN>zebedee</FN></vCard>"),
@@ -100,6 +104,7 @@ test("who is removed leaves no row in any table", async () => {
   expect(traces()).toEqual(
     expect.arrayContaining([
       ...["abuse_report", "account", "archive", "archive_preference", "archive_rule", "archive_text", "blocked"],
+      ...["device", "login_token"],
       ...[
         "credentials",
         "invitation",
