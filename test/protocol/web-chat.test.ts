@@ -1,4 +1,4 @@
-/** The bundled web chat, as a browser asks for it; test/system/web-chat.test.ts chats in one. */
+/** The bundled web chat, as a browser asks for it; test/clients/web-chat.test.ts chats in one. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { neededFiles, openConverse, packagedConverse } from "../../xmpp-core/modules/web-chat/converse-files.ts";
 import { freePort, startTestCore, type TestCore } from "../support/core.ts";

@@ -40,6 +40,7 @@ export function htmlPage(place: Place, title: string, main: readonly Xml[]): str
       x("meta", { charset: "utf-8" }),
       x("meta", { name: "viewport", content: "width=device-width, initial-scale=1" }),
       x("title", {}, text(title)),
+      x("link", { rel: "icon", type: "image/svg+xml", href: `${prefix}/portal.svg` }),
       x("link", { rel: "stylesheet", href: `${prefix}/portal.css?${styleVersion}` }),
       languages.map((each) => x("link", { rel: "alternate", hreflang: each, href: `${prefix}${path}?lang=${each}` })),
     ),

@@ -12,7 +12,7 @@ import { guideNames, guides } from "./guides/all.ts";
 import { languageOf } from "./language.ts";
 import type { Place } from "./layout.ts";
 import { portalPage } from "./portal-page.ts";
-import { style } from "./style.ts";
+import { icon, style } from "./style.ts";
 import { words } from "./words.ts";
 
 const enabled = property("firekeeper.portal.enabled", {
@@ -81,11 +81,8 @@ export const portal = defineModule({
     });
     page("portal.json", async (request, _place, view) => fresh(request, json, asText(await factsFor(view))));
     page("certificates.json", (request) => fresh(request, json, asText(certificatesFacts(core.certificates()))));
-    page("portal.css", () => ({
-      status: 200,
-      headers: { "content-type": "text/css; charset=utf-8", "cache-control": "public, max-age=31536000, immutable" },
-      body: style,
-    }));
+    page("portal.css", () => kept("text/css; charset=utf-8", style));
+    page("portal.svg", () => kept("image/svg+xml", icon));
     return undefined;
 
     function page(
@@ -107,6 +104,13 @@ export const portal = defineModule({
       });
     }
   },
+});
+
+/** Its address changes with it, or it hardly ever does. */
+const kept = (type: string, body: string): WebAnswer => ({
+  status: 200,
+  headers: { "content-type": type, "cache-control": "public, max-age=604800" },
+  body,
 });
 
 const inLanguage = ({ language }: Place) => ({ "content-language": language, vary: "accept-language" });

@@ -35,3 +35,6 @@ footer{padding-top:1rem;padding-bottom:2rem;color:var(--faint)}
 
 /** Part of its address, so that browsers keep it for as long as it is the same. */
 export const styleVersion = createHash("sha256").update(style).digest("hex").slice(0, 12);
+
+/** A speech bubble, so that browsers need not ask for an icon in vain. */
+export const icon = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><path fill="#0b5cad" d="M6 5h20a3 3 0 0 1 3 3v12a3 3 0 0 1-3 3H15l-7 6v-6H6a3 3 0 0 1-3-3V8a3 3 0 0 1 3-3z"/></svg>`;

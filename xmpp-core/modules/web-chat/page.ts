@@ -33,8 +33,8 @@ export function chatPage(base: string, domain: string, version: string): string 
       x("link", { rel: "icon", href: `${files}/images/favicon.ico` }),
       x("link", { rel: "stylesheet", href: `${files}/converse.min.css` }),
       x("link", { rel: "license", href: `${files}/LICENSE` }),
-      x("script", { src: `${files}/converse.min.js`, defer: "" }, text(" ")),
-      x("script", { src: `${base}/start.js`, defer: "", "data-base": base }, text(" ")),
+      x("script", { src: `${files}/converse.min.js`, type: "module" }, text(" ")),
+      x("script", { src: `${base}/start.js`, type: "module", "data-base": base, "data-domain": domain }, text(" ")),
     ),
     x(
       "body",
@@ -50,26 +50,75 @@ export function chatPage(base: string, domain: string, version: string): string 
  * the page, so what reaches the page reaches them, whatever names and proxies are before it.
  */
 export const startScript = `// Converse.js is free software under the Mozilla Public License 2.0; its licence is in the file LICENSE beside it.
-(async () => {
-  const { base } = document.currentScript.dataset;
-  const beside = (path) => new URL(base + "/../" + path, location.origin).href;
-  const settings = await (await fetch(base + "/settings.json", { cache: "no-cache" })).json();
-  const socketAddress = beside("ws/").replace(/^http/, "ws");
-  const works = await new Promise((resolve) => {
-    const socket = new WebSocket(socketAddress, "xmpp");
-    const end = (opened) => {
-      clearTimeout(timer);
-      socket.onopen = socket.onerror = null;
-      socket.close();
-      resolve(opened);
-    };
-    const timer = setTimeout(() => end(false), 5000);
-    socket.onopen = () => end(true);
-    socket.onerror = () => end(false);
-  }).catch(() => false);
-  const way = works ? { websocket_url: socketAddress } : { bosh_service_url: beside("http-bind/") };
-  converse.initialize({ ...settings, ...way });
-})();
+const { base, domain } = document.querySelector("script[data-base]").dataset;
+const beside = (path) => new URL(base + "/../" + path, location.origin).href;
+
+function links(name, targets) {
+  customElements.define(
+    name,
+    class extends HTMLElement {
+      connectedCallback() {
+        const paragraph = document.createElement("p");
+        paragraph.className = "text-center p-3 m-0";
+        for (const [href, textContent] of targets)
+          paragraph.append(Object.assign(document.createElement("a"), { href, textContent, className: "px-2" }));
+        this.replaceChildren(paragraph);
+      }
+    },
+  );
+}
+// Instead of Converse.js's own, which show pictures of other hosts and lead to its authors for help.
+links("converse-controlbox-navbar", [[beside(""), domain]]);
+links("converse-footer", [
+  ["https://conversejs.org", "Converse.js"],
+  [document.querySelector("link[rel=license]").href, "MPL 2.0"],
+]);
+
+// What nobody has read yet stands in the title, so that it is seen from another tab.
+converse.plugins.add("firekeeper", {
+  initialize() {
+    const { _converse } = this;
+    const { api } = _converse;
+    api.waitUntil("chatBoxesInitialized").then(() => {
+      const { chatboxes } = _converse.state;
+      const count = () => {
+        const unread = chatboxes.models.reduce((sum, box) => sum + (box.get("num_unread") || 0), 0);
+        document.title = unread > 0 ? "(" + unread + ") " + domain : domain;
+      };
+      for (const event of ["change:num_unread", "add", "remove", "reset"]) chatboxes.on(event, count);
+      count();
+    });
+    // A stream is resumed under the address it was bound to, and not under the one that a new login makes up.
+    const bound = () => _converse.session.save({ bound_jid: api.connection.get().jid });
+    for (const event of ["connected", "reconnected"]) api.listen.on(event, bound);
+    api.listen.on("setUserJID", () => {
+      const { session } = _converse;
+      const jid = session.get("bound_jid");
+      if (!jid || !session.get("smacks_stream_id") || !jid.startsWith(session.get("bare_jid") + "/")) return;
+      const resource = jid.slice(jid.indexOf("/") + 1);
+      session.save({ jid, resource });
+      Object.assign(_converse, { jid, resource });
+      api.connection.get().jid = jid;
+    });
+  },
+});
+
+const settings = await (await fetch(base + "/settings.json", { cache: "no-cache" })).json();
+const socketAddress = beside("ws/").replace(/^http/, "ws");
+const opens = await new Promise((resolve) => {
+  const socket = new WebSocket(socketAddress, "xmpp");
+  const end = (opened) => {
+    clearTimeout(timer);
+    socket.onopen = socket.onerror = null;
+    socket.close();
+    resolve(opened);
+  };
+  const timer = setTimeout(() => end(false), 5000);
+  socket.onopen = () => end(true);
+  socket.onerror = () => end(false);
+}).catch(() => false);
+const way = opens ? { websocket_url: socketAddress } : { bosh_service_url: beside("http-bind/") };
+converse.initialize({ ...settings, ...way, whitelisted_plugins: ["firekeeper"] });
 `;
 
 /** Converse.js's own settings; the domain is fixed and nobody else's server is asked for anything. */
