@@ -161,6 +161,34 @@ test("each app is called once for a message, by what it enabled last; disabling 
   await service.quiet();
 });
 
+test("a room calls when it mentions the person; an app that never was available is called as well", async () => {
+  const app = await phone();
+  const bob = await core.login("bob", { resource: "bob" });
+  const room = "den@conference.localhost";
+  for (const [client, nick] of [
+    [bob, "bob"],
+    [app, "Al"],
+  ] as const) {
+    client.presence("<x xmlns='http://jabber.org/protocol/muc'/>", `to='${room}/${nick}'`);
+    await client.next("message", (m) => m.getChild("subject") !== undefined);
+    if (client === bob)
+      await bob.set(
+        "<query xmlns='http://jabber.org/protocol/muc#owner'><x xmlns='jabber:x:data' type='submit'/></query>",
+        room,
+      );
+  }
+  await away(app);
+  for (const text of ["nothing for her", "Al, where are you?"])
+    bob.send(`<message to='${room}' type='groupchat'><body>${text}</body></message>`);
+  expect((await service.call()).summary["message-count"]).toBe("1");
+  await service.quiet();
+  const shy = await core.login("alice", { resource: "shy", sm: true });
+  await enable(shy, "phone");
+  await away(shy);
+  bob.message("alice@localhost/elsewhere", "hello");
+  expect((await service.call()).node).toBe("phone");
+});
+
 test("who wrote and what is told by property only", async () => {
   const app = await phone();
   await away(app);

@@ -70,6 +70,11 @@ export class Outbound {
     return this.heldBytes + (this.back?.bytes ?? 0);
   }
 
+  /** Whether any stanza waits until the client looks. */
+  get holdsBack(): boolean {
+    return this.back !== undefined && this.back.size > 0;
+  }
+
   /** Stanzas that wait until the client looks. */
   get heldBack(): readonly Held[] {
     return this.back?.all() ?? [];
@@ -184,6 +189,8 @@ export class Outbound {
       if (entry !== undefined) this.send(entry);
     }
     this.waiting = done === this.waiting.length ? [] : this.waiting.slice(done);
+    // What was queued is now in the hands of the wire: a successor is told of it as that, or not at all.
+    if (done > 0) this.changed();
     return this.waiting.length > 0;
   }
 

@@ -75,7 +75,9 @@ function start(core: Core) {
 
   const readerOf = (session: Session): Reader => ({
     own: session.bareAddress,
-    roomsUrgent: properties.get(roomsUrgent),
+    get roomsUrgent() {
+      return properties.get(roomsUrgent);
+    },
     placeIn(room) {
       for (const rooms of core.offered(roomPlaces)) {
         const place = rooms.placeIn(session, room);
@@ -86,9 +88,10 @@ function start(core: Core) {
   });
 
   function keeperOf(session: Session): Keeper {
+    const reader = readerOf(session);
     return {
       judge(data) {
-        const found = judge(data, readerOf(session));
+        const found = judge(data, reader);
         if (found.is === "now" || properties.get(delayed)) return found;
         return { is: "now", from: found.from, wakes: false };
       },
@@ -152,7 +155,7 @@ function start(core: Core) {
     const now = core.clock.now();
     const most = properties.get(longest);
     for (const [session, since] of quiet) {
-      const waits = session.outbound.heldBack.length > 0;
+      const waits = session.outbound.holdsBack;
       if (!waits || since === undefined) quiet.set(session, waits ? now : undefined);
       else if (most > 0 && now - since >= most && session.outbound.attached) {
         session.outbound.letGo();

@@ -136,10 +136,11 @@ function inRoom(seen: Seen): Verdict {
   if (place !== undefined && sender?.resource === place.nick) return now;
   if (!saysSomething(seen)) return later;
   if (stanza.has(ns.delay, "delay")) return later;
-  if (reader.roomsUrgent || place === undefined || place.membersOnly) return wakes;
+  if (reader.roomsUrgent || place?.membersOnly === true) return wakes;
   // Nobody can tell whom it mentions.
   if (encrypted.some((namespace) => stanza.has(namespace))) return wakes;
-  return mentions(seen, place.nick) ? wakes : later;
+  // In rooms of others the nick is not known here; most people go by their name.
+  return mentions(seen, place?.nick ?? reader.own.slice(0, reader.own.indexOf("@"))) ? wakes : later;
 }
 
 function mentions({ stanza, reader }: Seen, nick: string): boolean {

@@ -74,12 +74,19 @@ function start(core: Core) {
     if (all.length === 0) return;
     const sender = formatJid(flow.from);
     withdrawn(flow, all);
-    const away = all.filter(({ session }) => core.sessions.byId(session) === undefined);
+    const away = all.filter(({ session }) => hearsNothing(flow, core.sessions.byId(session)));
     if (away.length === 0 || flow.sender?.account === account) return;
     const own = formatJid({ local: account.name, domain: flow.view, resource: "" });
     if (!core.offered(urgent).some((one) => one.wakes(flow.stanza, sender, own))) return;
     const notice = noticeOf(flow.stanza, sender);
     for (const registration of away) call(registration, notice);
+  }
+
+  /** What goes to a session that is kept for its app, `wakers` tell of. */
+  function hearsNothing(flow: MessageFlow, session: Session | undefined): boolean {
+    if (session === undefined) return true;
+    const gets = flow.targets.includes(session) || flow.copies.some((copy) => copy.session === session);
+    return !gets && session !== flow.deferred && !session.outbound.attached;
   }
 
   /** The service says that it takes no more calls for a node. XEP-0357 §8 */
