@@ -111,6 +111,29 @@ test("a session outlives an orderly restart, and its open request is answered be
   expect(await carol.requestAck()).toBe(0);
 });
 
+test("what is said to a session while the server restarts reaches it, each once and in order", async () => {
+  const [alice, carol] = [await login("alice"), await login("carol", { sm: true })];
+  const bob = await core.login("bob");
+  const said = [];
+  for (const round of [1, 2, 3]) {
+    const bodies = ["before", "meanwhile", "after"].map((when) => `${when} ${round}`);
+    const [before = "", meanwhile = "", after = ""] = bodies;
+    const tell = (body: string) => [alice, carol].map(({ jid }) => bob.message(jid, body));
+    tell(before);
+    const restarted = core.restart();
+    tell(meanwhile);
+    await restarted;
+    tell(after);
+    said.push(...bodies);
+  }
+  for (const client of [alice, carol]) {
+    const heard = [];
+    for (const _ of said) heard.push((await client.next("message")).getChildText("body"));
+    expect(heard).toEqual(said);
+    await client.none("message", undefined, bob);
+  }
+});
+
 test("answers are kept over a restart, for clients that lost them", async () => {
   const alice = await bound("alice");
   const before = await alice.send(ping("1"));

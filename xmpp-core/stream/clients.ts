@@ -148,14 +148,19 @@ export function clients(parts: StreamParts): Clients {
     },
     freeze() {
       stopSweep();
-      const states = new Map<Session, ConnectionState>();
+      const states = new Map<Session, () => ConnectionState>();
       for (const stream of streams) {
         if (stream.state.at !== "bound") continue;
         const { session } = stream.state;
-        const { connection, ...stored } = stream.freeze();
-        states.set(session, { number: connection, stream: JSON.stringify(stored) });
+        const state = (): ConnectionState => {
+          const { connection, ...stored } = stream.freeze();
+          return { number: connection, stream: JSON.stringify(stored) };
+        };
+        const frozen = state();
+        // What is said while rows are written goes into a connection to the gate; BOSH has none and keeps it.
+        states.set(session, stream.wire.kind === "bosh" ? state : () => frozen);
       }
-      return (session) => states.get(session);
+      return (session) => states.get(session)?.();
     },
     stop: stopSweep,
   };
