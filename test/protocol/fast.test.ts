@@ -23,9 +23,11 @@ const dayMs = 24 * 3600 * 1000;
 let core: TestCore;
 let clock: ManualClock;
 let people = 0;
+let failing = false;
 beforeAll(async () => {
   clock = manualClock();
-  core = await startTestCore({ domain: "chat.example", clock, properties: { "xmpp.client.idle": "-1" } });
+  const properties = { "xmpp.client.idle": "-1" };
+  core = await startTestCore({ domain: "chat.example", clock, properties, testing: { failWrites: () => failing } });
 });
 afterEach(async () => {
   XmppClient.dropAll();
@@ -327,6 +329,27 @@ describe("counted", () => {
     await core.crash();
     expect(condition(await byToken(user, token, { fast: "count='5'" }))).toBe("credentials-expired");
     expect(condition(await byToken(user, token, { fast: "count='6'" }))).toBe("success");
+  });
+});
+
+describe("while the disk takes nothing", () => {
+  test("people get in, no token is given that would not be known, and no count is taken that would be forgotten", async () => {
+    const user = await person();
+    const token = await tokenFor(user);
+    failing = true;
+    const healthy = new Promise<void>((resolve) => {
+      core.server.storage.onHealth((health) => health === "ok" && resolve());
+    });
+    try {
+      const success = await byPassword(user, { agent: laptop, inside: requestToken() + bindElement() });
+      expect([condition(success), tokenOf(success)]).toEqual(["success", undefined]);
+      expect(condition(await byToken(user, token))).toBe("success");
+      expect(condition(await byToken(user, token, { fast: "count='1'" }))).toBe("temporary-auth-failure");
+    } finally {
+      failing = false;
+    }
+    await healthy;
+    expect(condition(await byToken(user, token, { fast: "count='1'" }))).toBe("success");
   });
 });
 

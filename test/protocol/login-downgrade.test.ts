@@ -233,6 +233,21 @@ describe("XEP-0480", () => {
     expect((await keysOf("bob"))?.sha256).toBeUndefined();
   });
 
+  test("an account that is disabled meanwhile does not get in by it", async () => {
+    await shaOneOnly("bob");
+    const client = await connect();
+    const asked = await authenticate(client, {
+      user: "bob",
+      mechanism: "SCRAM-SHA-1-PLUS",
+      inside: upgrade("SHA-256"),
+    });
+    const bob = core.server.accounts.get(core.server.names.primary.id, "bob");
+    if (bob === undefined) throw new Error("no bob");
+    bob.enabled = false;
+    expect(condition(await doTask(client, asked, "bob"))).toBe("account-disabled");
+    bob.enabled = true;
+  });
+
   test("the binding is that of this very connection", async () => {
     const [one, other] = [await connect(), await connect()];
     expect(bindingOf(one, "tls-exporter").equals(bindingOf(other, "tls-exporter"))).toBe(false);

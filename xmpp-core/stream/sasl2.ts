@@ -127,9 +127,10 @@ export function sasl2(
       const { writes, token } = tokenRows(account, device, asked);
       if (userAgent !== undefined) writes.unshift(...(await devices.seen(account.id, userAgent)));
       const kept = writes.length === 0 || (await stored(writes));
-      // A count that is not on disk would be taken a second time.
-      if (!kept && shown?.used !== undefined) return refused(login.refuse("temporary-auth-failure"));
-      const told = bind === undefined ? [] : await parts.bound(account);
+      // A count that is not on disk would be taken a second time, and what was to be void would be good.
+      const mustKeep = shown?.used !== undefined && (asked.fast?.count !== undefined || asked.fast?.invalidate);
+      if (!kept && mustKeep) return refused(login.refuse("temporary-auth-failure"));
+      const told = bind === undefined ? [] : await toldAtBinding(account);
       if (stream.over) return;
       if (parts.accounts.byId(account.id) !== account || !account.enabled)
         return refused(login.refuse("account-disabled", undefined, account.name));
@@ -202,6 +203,16 @@ export function sasl2(
       return true;
     } catch {
       return false; // the storage has reported it
+    }
+  }
+
+  /** Without it a client is let in all the same: the disk may be full, and its archive is there to be read. */
+  async function toldAtBinding(account: Account): Promise<readonly Xml[]> {
+    try {
+      return await parts.bound(account);
+    } catch (error) {
+      parts.report.wrong({ what: "what a client is told when it binds", error });
+      return [];
     }
   }
 

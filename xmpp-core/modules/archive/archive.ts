@@ -139,6 +139,8 @@ export const archive = defineModule({
   start(core) {
     const { storage } = core;
     let waiting = 0;
+    /** Whether what a former process left is behind us. */
+    let hasEntered = false;
     const enterSoon = (): void => {
       waiting = 0;
       enterAll(core).catch((error: unknown) => core.report.wrong({ what: "entering messages into archives", error }));
@@ -199,7 +201,18 @@ export const archive = defineModule({
         { get: [ns.archive, "metadata"], at: ["account"], answer: (request) => metadata(core, request) },
         ...preferences.iq,
       ],
-      bound: (account) => edgesOf(core, account),
+      async bound(account) {
+        // Mostly there is nothing new, and a login should not cost a commit.
+        if (waiting > 0 || !hasEntered) {
+          waiting = 0;
+          await enterAll(core).catch((error: unknown) => {
+            waiting++;
+            throw error;
+          });
+          hasEntered = true;
+        }
+        return edgesOf(core, account);
+      },
       account: {
         renamed(account, before) {
           preferences.follow(account, before);
@@ -268,12 +281,12 @@ function result(core: Core, session: Session, row: StoredStanza, queryId: string
 }
 
 async function metadata(core: Core, request: IqRequest): Promise<IqAnswer> {
+  await enterAll(core);
   return request.result(await edgesOf(core, request.account as Account));
 }
 
 /** The first and the last message of an archive. XEP-0313 §4.4 */
 async function edgesOf(core: Core, account: Account): Promise<Xml> {
-  await enterAll(core);
   const found = (await core.storage.read(edges, account.id, account.id))[0];
   return metadataElement(found?.first, found?.last);
 }
