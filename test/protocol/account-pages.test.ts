@@ -247,7 +247,14 @@ test("pages run nothing, are kept nowhere, and are to be had over HTTPS alone", 
   expect(String(headers["set-cookie"])).toMatch(/^__Host-form=[\w-]{22}; .*Secure; HttpOnly; SameSite=Strict$/);
   const clear = await fetch(`http://127.0.0.1:${ports.plain}/account/password`);
   expect([clear.status, (await clear.text()).includes("<form")]).toEqual([403, false]);
+  const linked = async () => {
+    const { registration, passwordPage } = JSON.parse((await visit().get("/portal.json")).body);
+    return [registration.page, passwordPage];
+  };
+  const base = `https://localhost:${ports.secure}/account`;
+  expect(await linked()).toEqual([`${base}/register`, `${base}/password`]);
   await core.set({ "firekeeper.accounts.pages": "false" });
+  expect(await linked()).toEqual([null, null]);
   expect((await visit().get("/account/register")).status).toBe(404);
   await core.set({ "firekeeper.accounts.pages": "true", "firekeeper.accounts.notice": "House <rules> apply." });
   expect((await visit().get("/account/register")).body).toContain("<p>House &lt;rules&gt; apply.</p>");

@@ -4,7 +4,7 @@ import { text, x } from "../../xml/writer.ts";
 import { accountMaking } from "../account-points.ts";
 import { attempts } from "../attempts.ts";
 import { type Core, defineModule } from "../module.ts";
-import { type WebAnswer, type WebRequest, webRoutes } from "../web-points.ts";
+import { accountPages as linkedPages, type WebAnswer, type WebRequest, webRoutes } from "../web-points.ts";
 import { invitePage } from "./invite-page.ts";
 import { alarm, page, style } from "./layout.ts";
 import { sendsMails } from "./mail.ts";
@@ -52,6 +52,12 @@ function start(core: Core) {
 
   const nothing = (request: WebRequest, root: string) =>
     shown(request, root, "nothing", (visit) => page(visit, 404, visit.words.notFound, []));
+
+  const linked = (path: string, here: () => boolean) => () =>
+    core.properties.get(pagesEnabled) && here() ? path : undefined;
+  const open = (): boolean => core.offered(accountMaking)[0]?.open() === true;
+  core.offer(linkedPages, { kind: "register", path: linked("/account/register", open) });
+  core.offer(linkedPages, { kind: "password", path: linked("/account/password", () => true) });
 
   core.offer(webRoutes, {
     root: "account",

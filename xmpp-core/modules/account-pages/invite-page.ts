@@ -2,7 +2,7 @@
 import { text, type Xml, x } from "../../xml/writer.ts";
 import { accountMaking, type Invitation, invitations } from "../account-points.ts";
 import type { Core } from "../module.ts";
-import { type WebAnswer, webRoutes } from "../web-points.ts";
+import { accountPages, type WebAnswer } from "../web-points.ts";
 import { alarm, page, paragraph } from "./layout.ts";
 import { qrCode } from "./qr.ts";
 import { madePage, register, registerForm } from "./register-page.ts";
@@ -36,6 +36,7 @@ export async function invitePage(core: Core, token: string, visit: Visit, stale 
   if (made !== undefined && !("wrong" in made)) return madePage(core, visit, made);
   const wrong = stale ? words.stale : made?.wrong;
   const { uri, page: address } = offered.links(invitation, token, visit.domain);
+  const webChat = webChatOf(core);
   const name = invitation.by.displayName ?? inviter(core, invitation, visit);
   return page(visit, wrong === undefined ? 200 : 400, filled(words.inviteTitle, { name }), [
     wrong !== undefined && alarm(wrong),
@@ -52,7 +53,7 @@ export async function invitePage(core: Core, token: string, visit: Visit, stale 
     x("h2", {}, text(words.inviteStep2)),
     x("p", {}, x("a", { class: "button", href: uri }, text(words.accept))),
     x("p", {}, x("small", {}, text(words.acceptHint))),
-    hasWebChat(core) && x("p", {}, x("a", { href: `${visit.root}chat` }, text(words.webChat))),
+    webChat !== undefined && x("p", {}, x("a", { href: `${visit.root}${webChat.slice(1)}` }, text(words.webChat))),
     ...(welcome ? [x("h2", {}, text(words.inviteForm)), registerForm(core, making, visit, invitation)] : []),
     ...phone(visit, address),
     x("p", {}, x("small", {}, text(filled(words.until, { date: dateOf(invitation, visit) })))),
@@ -72,4 +73,9 @@ function dateOf({ expiresAt }: Invitation, { language }: Visit): string {
   return new Intl.DateTimeFormat(language, { dateStyle: "long", timeZone: "UTC" }).format(expiresAt);
 }
 
-const hasWebChat = (core: Core): boolean => core.offered(webRoutes).some(({ root }) => root === "chat");
+/** Its path, if there is one. */
+const webChatOf = (core: Core): string | undefined =>
+  core
+    .offered(accountPages)
+    .find(({ kind }) => kind === "web-chat")
+    ?.path();
