@@ -2,7 +2,7 @@ import { join, text, type Xml, x } from "../../xml/writer.ts";
 import type { PortalFacts } from "./facts.ts";
 import { guides } from "./guides/all.ts";
 import type { Condition, Features, Guide, Step } from "./guides/guide.ts";
-import { filled, type Language } from "./language.ts";
+import { filled, type Language, typeset } from "./language.ts";
 import { code, hrefOf, htmlPage, link, type Place } from "./layout.ts";
 import tests from "./tested.json" with { type: "json" };
 import { dateText, words } from "./words.ts";
@@ -72,7 +72,7 @@ function stepText(place: Place, guide: Guide, step: Step, facts: PortalFacts): X
     ...{ onion: facts.onion ?? "", chat: facts.web.chat ?? "" },
     ...{ websocket: facts.web.websocket ?? "", bosh: facts.web.bosh ?? "" },
   };
-  const pieces = step.text[language].split(/(\[[a-zA-Z]+\]|[a-z]*@?\{[a-zA-Z]+\})/);
+  const pieces = typeset(step.text[language], language).split(/(\[[a-zA-Z]+\]|[a-z]*@?\{[a-zA-Z]+\})/);
   return join(
     pieces.map((piece) => {
       const label = /^\[(\w+)\]$/.exec(piece)?.[1];

@@ -34,3 +34,8 @@ export function filled(template: string, values: Readonly<Record<string, string 
     return String(value);
   });
 }
+
+/** French sets a space before some marks and inside its quotes; none of them begins or ends a line. */
+export function typeset(text: string, language: Language): string {
+  return language === "fr" ? text.replaceAll(/ (?=[:;?!»])|(?<=«) /g, "\u00a0") : text;
+}

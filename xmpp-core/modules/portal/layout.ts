@@ -92,13 +92,12 @@ export function htmlPage(place: Place, title: string, main: readonly Xml[]): str
 const here = (label: string): Xml => x("span", { "aria-current": "page" }, text(label));
 
 /** A table of two columns: what it is, and what to type. */
-export function factTable(caption: string, rows: readonly (readonly [label: string, value: Xml] | undefined)[]): Xml {
+export function factTable(title: string, rows: readonly (readonly [label: string, value: Xml] | undefined)[]): Xml {
   const shown = rows.filter((row) => row !== undefined);
   if (shown.length === 0) return nothing;
   return x(
     "table",
-    { class: "facts" },
-    x("caption", {}, x("small", {}, text(caption))),
+    { class: "facts", "aria-label": title },
     x(
       "tbody",
       {},

@@ -26,6 +26,7 @@ export function portalPage(place: Place, facts: PortalFacts, guides: readonly Gu
     filled(own.title, { domain }),
     [
       x("p", {}, text(own.intro)),
+      x("h2", {}, text(own.whatToType)),
       factTable(own.whatToType, [
         [own.address, and(code(facts.address), own.addressNote)],
         [own.apart, join([text(`${own.userName} `), code("name"), text(`, ${own.domain} `), code(domain)])],

@@ -1,4 +1,4 @@
-import type { Language } from "./language.ts";
+import { type Language, typeset } from "./language.ts";
 
 /** What the pages say beside the guides' steps. The compiler misses what a language lacks. */
 interface Words {
@@ -85,7 +85,7 @@ interface Words {
   readonly columnNotes: string;
 }
 
-export const words: Readonly<Record<Language, Words>> = {
+const written: Readonly<Record<Language, Words>> = {
   en: {
     start: "Your access",
     guides: "Guides",
@@ -403,6 +403,16 @@ export const words: Readonly<Record<Language, Words>> = {
       "OTR und OMEMO verschlüsseln von Person zu Person. Jingle: Anrufe oder Dateien zwischen zwei Programmen. Proxy: verbindet sich über einen SOCKS5-Proxy.",
   },
 };
+
+/** Every text of a language, set as it is there. */
+function set<T>(value: T, language: Language): T {
+  if (typeof value === "string") return typeset(value, language) as T;
+  if (Array.isArray(value)) return value.map((each) => set<unknown>(each, language)) as T;
+  const entries = Object.entries(value as object).map(([key, each]) => [key, set<unknown>(each, language)]);
+  return Object.fromEntries(entries) as T;
+}
+
+export const words: typeof written = { en: written.en, fr: set(written.fr, "fr"), de: written.de };
 
 /** `5 MB` in the spelling of the language; powers of 1000, as file managers count. */
 export function sizeText(bytes: number, language: Language): string {
