@@ -14,6 +14,7 @@ import { planSchemaPage } from "../agent/plan/document.ts";
 import { hostSchemaText } from "../agent/store/http/schema.ts";
 import { systemClock } from "../xmpp-core/clock.ts";
 import { allModules } from "../xmpp-core/modules/all.ts";
+import { portalSchemas } from "../xmpp-core/modules/portal/schemas.ts";
 import { propertiesPage } from "../xmpp-core/properties/page.ts";
 import { type Handlers, type IqHandler, messagePhases } from "../xmpp-core/routing/handlers.ts";
 import { allProperties, startServer } from "../xmpp-core/server.ts";
@@ -114,6 +115,7 @@ export async function generatedPages(): Promise<ReadonlyMap<string, string>> {
     ["compliance.md", compliancePage(JSON.parse(await readFile(suites, "utf8")) as Suite)],
     ["stores/http-host.schema.json", hostSchemaText()],
     ["plan.schema.json", planSchemaPage()],
+    ...portalSchemas(),
     ["settings.md", await withBlocks("settings.md", blocks)],
     ["stanza-path.md", await withBlocks("stanza-path.md", blocks)],
   ] as const;
