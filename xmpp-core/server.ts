@@ -16,7 +16,7 @@ import { slowDown } from "./auth/slow-down.ts";
 import { certificateProperties } from "./certificates/properties.ts";
 import type { Clock } from "./clock.ts";
 import { certificates } from "./control/certificates.ts";
-import { type Control, openControl } from "./control/control.ts";
+import { type Control, hostPasswords, openControl } from "./control/control.ts";
 import { fallingBack } from "./control/fall-back.ts";
 import { listening as openListening } from "./control/listening.ts";
 import { openNameNotices } from "./control/name-notices.ts";
@@ -191,12 +191,7 @@ export async function startServer(options: ServerOptions) {
         ...{ passwords, devices },
         slowDown: slowing,
         keyFor: (purpose) => createHmac("sha256", decoySecret).update(purpose).digest(),
-        hostPasswords: {
-          takes: () => control?.agent()?.takesPasswords === true,
-          change: async (account, password) => control?.changePassword(account, password),
-          removes: () => control?.agent()?.takesRemovals === true,
-          remove: async (account) => (await control?.removeUser(account)) ?? 0,
-        },
+        hostPasswords: hostPasswords(() => control),
         derivations,
         archiveIds: nextArchiveId,
         operation: options.process,

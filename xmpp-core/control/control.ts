@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { CodedError } from "../errors.ts";
+import type { HostPasswords } from "../modules/module.ts";
 import { writeWhole } from "../storage/files.ts";
 import { programVersion } from "../version.ts";
 import { actualTeller } from "./actual.ts";
@@ -26,6 +27,14 @@ import { upkeep } from "./upkeep.ts";
 
 type ConsoleAsk = Extract<ControlEvent, { event: "console" }>;
 type ChangedPart = Extract<ControlEvent, { event: "changed" }>["part"];
+
+/** What modules ask of the host by way of the agent; `control` is undefined until the server is open. */
+export const hostPasswords = (control: () => Control | undefined): HostPasswords => ({
+  takes: () => control()?.agent()?.takesPasswords === true,
+  change: async (account, password) => control()?.changePassword(account, password),
+  removes: () => control()?.agent()?.takesRemovals === true,
+  remove: async (account) => (await control()?.removeUser(account)) ?? 0,
+});
 
 /** What console and REST use of control. */
 export interface Control {

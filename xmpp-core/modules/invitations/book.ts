@@ -25,7 +25,6 @@ export interface Book {
   find(token: string): Entry | undefined;
   of(account: Account): readonly Entry[];
   all(): readonly Entry[];
-  byId(id: number): Entry | undefined;
   keeps(served: number, name: string): boolean;
   /** One use less, at once in memory. Undefined: none is left. */
   take(entry: Entry): { writes: Write[]; undo: () => void } | undefined;
@@ -45,15 +44,20 @@ export function openBook(core: Core): Book {
   const markOf = (token: string): string => createHmac("sha256", key).update(token).digest("base64");
   const byMark = new Map<string, Entry>();
   const byAccount = new Map<number, Set<Entry>>();
+  /** By the name that is kept for who is invited. */
+  const kept = new Map<string, Entry>();
   let lastId = 0;
 
   function enter(entry: Entry): void {
     byMark.set(entry.mark, entry);
+    if (entry.name !== undefined) kept.set(`${entry.served} ${entry.name}`, entry);
     const mine = byAccount.get(entry.by.id) ?? new Set();
     byAccount.set(entry.by.id, mine.add(entry));
   }
   function leave(entry: Entry): void {
     byMark.delete(entry.mark);
+    const place = `${entry.served} ${entry.name}`;
+    if (kept.get(place) === entry) kept.delete(place);
     const mine = byAccount.get(entry.by.id);
     mine?.delete(entry);
     if (mine?.size === 0) byAccount.delete(entry.by.id);
@@ -97,9 +101,10 @@ export function openBook(core: Core): Book {
     },
     of: (account) => [...(byAccount.get(account.id) ?? [])].filter(open),
     all: () => [...byMark.values()].filter(open),
-    byId: (id) => [...byMark.values()].find((entry) => entry.id === id && open(entry)),
-    keeps: (served, name) =>
-      [...byMark.values()].some((entry) => entry.name === name && entry.served === served && open(entry)),
+    keeps(served, name) {
+      const entry = kept.get(`${served} ${name}`);
+      return entry !== undefined && open(entry);
+    },
     take(entry) {
       // XEP-0445 §4: time is judged when the token is shown, not again when it is used.
       if (entry.usesLeft === 0 || !entry.by.enabled) return undefined;
@@ -125,11 +130,10 @@ export function openBook(core: Core): Book {
       return false;
     },
     forget(account) {
-      for (const entry of byAccount.get(account.id) ?? []) {
+      for (const entry of [...(byAccount.get(account.id) ?? [])]) {
+        leave(entry);
         entry.usesLeft = 0;
-        byMark.delete(entry.mark);
       }
-      byAccount.delete(account.id);
       return [tables.dropInvitationsOf.with(account.id)];
     },
     sweep() {
