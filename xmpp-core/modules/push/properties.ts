@@ -49,7 +49,7 @@ export const hibernation = property("firekeeper.push.hibernation", {
   schema: milliseconds.min(0),
   default: 3 * 24 * 3600 * 1000,
   impact: "live",
-  doc: "How long the session of an app that can be called is kept without a connection; 0: as long as any other.",
+  doc: "How long the session of an app that can be called is kept without a connection; 0: no longer than others.",
 });
 
 export const queueBytes = property("firekeeper.push.queue-bytes", {
