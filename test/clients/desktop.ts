@@ -49,7 +49,8 @@ function artifactFolder(): Promise<string> {
   return artifacts;
 }
 
-export async function startDesktop(name: string): Promise<Desktop> {
+/** With `accessible`, what is shown can be read and pressed by the accessibility bus. */
+export async function startDesktop(name: string, options: { accessible?: boolean } = {}): Promise<Desktop> {
   const directory = await freshDirectory(`desktop-${name}`);
   const home = join(directory.path, "home");
   const runtime = join(directory.path, "run");
@@ -66,7 +67,7 @@ export async function startDesktop(name: string): Promise<Desktop> {
     GSETTINGS_BACKEND: "memory",
     LIBGL_ALWAYS_SOFTWARE: "1",
     GSK_RENDERER: "cairo",
-    NO_AT_BRIDGE: "1",
+    ...(options.accessible ? {} : { NO_AT_BRIDGE: "1" }),
   };
   const start: Desktop["start"] = (program, argv, network) => {
     giveAway(directory.path);
@@ -111,6 +112,7 @@ export async function startDesktop(name: string): Promise<Desktop> {
     environment.DISPLAY = `:${await display.said}`;
     environment.DBUS_SESSION_BUS_ADDRESS = await bus.said;
     start("openbox", ["--sm-disable"]);
+    if (options.accessible) start("/usr/libexec/at-spi-bus-launcher", ["--launch-immediately"]);
   } catch (error) {
     await desktop.stop();
     throw error;
@@ -133,7 +135,7 @@ const busXml = (
 `;
 
 function startProgram(command: string, argv: readonly string[], env: NodeJS.ProcessEnv, cwd: string): Program {
-  return follow(spawn(command, argv, { env, cwd, stdio: ["ignore", "pipe", "pipe"] }));
+  return follow(spawn(command, argv, { env, cwd, stdio: ["pipe", "pipe", "pipe"] }));
 }
 
 /** Programs with windows do not want to be root (Gajim ends at once), so what is below them belongs to somebody else then. */

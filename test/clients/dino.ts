@@ -4,7 +4,7 @@ import Database from "better-sqlite3";
 import { installed, packageVersion } from "../peers/peer.ts";
 import { until } from "../support/processes.ts";
 import { type Desktop, desktopMissing, startDesktop } from "./desktop.ts";
-import { type Account, type ClientProgram, patienceMs } from "./real-client.ts";
+import { type Account, type ClientProgram, patienceMs, startMs } from "./real-client.ts";
 
 /** Received or sent, as Dino writes it down. */
 const received = 0;
@@ -27,8 +27,8 @@ export const dino: ClientProgram = {
     const address = `${account.user}@${account.domain}`;
     const file = join(desktop.home, ".local/share/dino/dino.db");
     let output = (): string => "";
-    const expectation = (what: string, holds: () => boolean | Promise<boolean>): Promise<void> =>
-      until(holds, patienceMs, () => `Dino: no ${what}\n${output()}`).catch(async (error: unknown) => {
+    const expectation = (what: string, holds: () => boolean | Promise<boolean>, within = patienceMs): Promise<void> =>
+      until(holds, within, () => `Dino: no ${what}\n${output()}`).catch(async (error: unknown) => {
         await desktop.picture(`no ${what}`);
         throw error;
       });
@@ -45,8 +45,8 @@ export const dino: ClientProgram = {
       output = program.output;
       program.child.stdout?.on("data", count);
       program.child.stderr?.on("data", count);
-      await expectation("login", () => ask("SELECT count(*) AS n FROM roster") > 0);
-      await expectation("window", async () => (await window(desktop)) !== undefined);
+      await expectation("login", () => ask("SELECT count(*) AS n FROM roster") > 0, startMs);
+      await expectation("window", async () => (await window(desktop)) !== undefined, startMs);
     } catch (error) {
       await desktop.stop();
       throw error;
@@ -93,14 +93,15 @@ async function makeDatabase(
   desktop: Desktop,
   file: string,
   account: Account,
-  expectation: (what: string, holds: () => boolean | Promise<boolean>) => Promise<void>,
+  expectation: (what: string, holds: () => boolean | Promise<boolean>, within?: number) => Promise<void>,
 ): Promise<void> {
   const first = desktop.start("dino-im", []);
   await expectation(
     "database",
     () => existsSync(file) && number(file, "SELECT count(*) AS n FROM sqlite_master WHERE name = 'account'", []) > 0,
+    startMs,
   );
-  await expectation("first window", async () => (await window(desktop)) !== undefined);
+  await expectation("first window", async () => (await window(desktop)) !== undefined, startMs);
   await first.stop();
   const database = new Database(file);
   database

@@ -6,7 +6,7 @@ import { installed, packageVersion } from "../peers/peer.ts";
 import { until } from "../support/processes.ts";
 import { desktopMissing, startDesktop } from "./desktop.ts";
 import { certificateOf } from "./network.ts";
-import { type Account, type ClientProgram, patienceMs } from "./real-client.ts";
+import { type Account, type ClientProgram, patienceMs, startMs } from "./real-client.ts";
 
 const remote = ["--session", "--dest", "org.gajim.Gajim", "--object-path", "/org/gajim/dbus/RemoteObject"];
 
@@ -29,8 +29,8 @@ export const gajim: ClientProgram = {
     let output = (): string => "";
     const transcript = (): string => `${heard}\n${output()}`;
     const stop = (): Promise<void> => desktop.stop();
-    const expectation = (what: string, holds: () => boolean | Promise<boolean>): Promise<void> =>
-      until(holds, patienceMs, () => `Gajim: no ${what}\n${transcript()}`).catch(async (error: unknown) => {
+    const expectation = (what: string, holds: () => boolean | Promise<boolean>, within = patienceMs): Promise<void> =>
+      until(holds, within, () => `Gajim: no ${what}\n${transcript()}`).catch(async (error: unknown) => {
         await desktop.picture(`no ${what}`);
         throw error;
       });
@@ -51,7 +51,11 @@ export const gajim: ClientProgram = {
       const program = desktop.start("gajim", ["-c", profile, "-l", "gajim.c.client=INFO,nbxmpp=INFO"], account.network);
       output = program.output;
       // It offers its remote control five seconds after its start.
-      await expectation("login", async () => /'online'/.test(await call("get_status", account.user).catch(() => "")));
+      await expectation(
+        "login",
+        async () => /'online'/.test(await call("get_status", account.user).catch(() => "")),
+        startMs,
+      );
     } catch (error) {
       await stop();
       throw error;

@@ -29,6 +29,7 @@ export async function befriend(core: TestCore, name: string, other: XmppClient):
   await client.next("presence", (one) => one.attrs.type === "subscribe");
   client.presence("", `type='subscribed' to='${contact}'`);
   await other.next("presence", (one) => one.attrs.type === "subscribed");
+  await other.next("presence", (one) => one.attrs.from === `${address}/before`);
   await client.close();
   await other.next("presence", (one) => one.attrs.from === `${address}/before` && one.attrs.type === "unavailable");
 }

@@ -50,5 +50,8 @@ export type ClientProgram = {
   login(account: Account): Promise<RealClient>;
 };
 
+/** How long a program with windows may take to start and log in, on a machine that is busy with other things too. */
+export const startMs = 75_000;
+
 /** How long a real program may take to show something. */
 export const patienceMs = 20_000;

@@ -5,11 +5,9 @@ import { freePort } from "../support/core.ts";
 import { until } from "../support/processes.ts";
 import { type Desktop, desktopMissing, type Program, startDesktop } from "./desktop.ts";
 import { type Marionette, openMarionette } from "./marionette.ts";
-import { type Account, type ClientProgram, patienceMs, type RealClient } from "./real-client.ts";
+import { type Account, type ClientProgram, patienceMs, type RealClient, startMs } from "./real-client.ts";
 
 const binary = "/usr/lib/thunderbird/thunderbird";
-/** It starts slowly on a busy machine with two cores. */
-const startMs = 60_000;
 
 /** Thunderbird with what a test does besides being a client: its windows for accounts and certificates. */
 export interface Thunderbird extends RealClient {
