@@ -144,7 +144,7 @@ test("commands that one may not run are neither listed nor explained nor run", a
       .map(({ attrs }) => attrs.node);
   const info = (client: XmppClient, node: string) =>
     client.get(`<query xmlns='http://jabber.org/protocol/disco#info' node='${node}'/>`, "localhost");
-  const hers = (await listed(alice))?.filter((node) => !String(node).startsWith("urn:firekeeper:"));
+  const hers = (await listed(alice))?.filter((node) => !String(node).startsWith("urn:"));
   expect(hers).toEqual(["survey"]);
   expect(await listed(admin)).toEqual(expect.arrayContaining(["survey", "for-admins"]));
   expect(errorCondition(await info(alice, "for-admins"))).toBe("item-not-found");
