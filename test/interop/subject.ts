@@ -51,11 +51,16 @@ async function startFirekeeper(): Promise<Subject> {
     domain,
     listen: { address: "127.0.0.71", plain: 5222 },
     readyWithinMs: 120_000,
-    host: { users: [{ name: admin.user, password: admin.password }], settings: { "sys.xmpp.adminuser": admin.user } },
+    host: {
+      users: [{ name: admin.user, password: admin.password }],
+      settings: { "sys.xmpp.adminuser": admin.user, "sys.xmpp.externalip": "127.0.0.71" },
+    },
     properties: {
       // All accounts are made and log in from one address.
       "xmpp.ratelimit.newconnections.c2s.enabled": false,
       "firekeeper.client.trusted-networks": "127.0.0.0/8",
+      // Files are where the server is, not where localhost is.
+      "plugin.httpfileupload.announcedWebHost": "127.0.0.71",
     },
   });
   // The admin can log in when nothing of the host is left to apply.

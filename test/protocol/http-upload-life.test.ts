@@ -3,6 +3,7 @@ import { request } from "node:http";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { eraseLocal } from "../../xmpp-core/modules/local-accounts.ts";
+import { command, commandNote, formFields } from "../support/commands.ts";
 import { freePort, startTestCore, type TestCore } from "../support/core.ts";
 import { askSlot, http, type Slot, slotOf, uploaded } from "../support/uploads.ts";
 import type { XmppClient } from "../support/xmpp-client.ts";
@@ -161,4 +162,35 @@ test("who is removed leaves no file", async () => {
   await expect.poll(onDisk, soon).toHaveLength(1);
   const found = await Promise.all(links.map(async (link) => (await http("GET", link)).status));
   expect(found).toEqual([404, 404, 200]);
+});
+
+test("people see what they uploaded and delete it; admins do it for them", async () => {
+  const bob = await person("bob");
+  const links = [await uploaded(bob, "one", { name: "one.txt" }), await uploaded(bob, "two", { name: "two.txt" })];
+  const own = "urn:firekeeper:uploads";
+  const shown = await command(bob, own);
+  expect(shown.toString()).toContain("one.txt, 3 bytes");
+  const chosen = new URL(links[0] ?? "").pathname.split("/")[2] ?? "";
+  const session = shown.getChild("command")?.attrs.sessionid;
+  expect(commandNote(await command(bob, own, { files: [chosen] }, session))).toBe("Deleted: 1.");
+  const found = () => Promise.all(links.map(async (link) => (await http("GET", link)).status));
+  expect(await found()).toEqual([404, 200]);
+  expect((await command(bob, `${own}#of`)).attrs.type).toBe("error");
+  const admin = await core.login("admin");
+  const asked = (await command(admin, `${own}#of`)).getChild("command")?.attrs.sessionid;
+  const listed = await command(admin, `${own}#of`, { accountjid: ["bob@localhost"] }, asked);
+  expect(formFields(listed).has("files")).toBe(true);
+  expect(commandNote(await command(admin, `${own}#of`, { all: ["1"] }, asked))).toMatch(/^Deleted: \d+\.$/);
+  expect(await found()).toEqual([404, 404]);
+  await Promise.all([bob.close(), admin.close()]);
+});
+
+test("turned off, it is no service, and what was uploaded can still be read", async () => {
+  const alice = await core.login("alice");
+  const link = await uploaded(alice, "stays");
+  const slot = slotOf(await askSlot(alice, { size: 1 }));
+  await core.set({ "firekeeper.upload.enabled": "false" });
+  expect((await askSlot(alice, { size: 1 })).attrs.type).toBe("error");
+  expect((await http("PUT", slot.put, { headers: slot.headers, body: "x" })).status).toBe(403);
+  expect((await http("GET", link)).body.toString()).toBe("stays");
 });

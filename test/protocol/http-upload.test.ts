@@ -8,7 +8,6 @@ import { resolverAt } from "../../agent/doctor/dns.ts";
 import type { Facts } from "../../agent/doctor/facts.ts";
 import { checkReachability } from "../../agent/doctor/reachability.ts";
 import { connectAgent } from "../support/agent.ts";
-import { command, commandNote, formFields } from "../support/commands.ts";
 import { freePort, startTestCore, type TestCore } from "../support/core.ts";
 import { type ManualClock, manualClock } from "../support/manual-clock.ts";
 import { askSlot, http, slotOf, upload, uploaded } from "../support/uploads.ts";
@@ -397,34 +396,4 @@ test("the address that programs are told is asked whether it leads here, and sta
   await expect.poll(async () => (await status())?.problem, soon).toBe("another server answers there");
   other.close();
   await agent.target.close();
-});
-
-test("people see what they uploaded and delete it; admins do it for them", async () => {
-  const bob = await core.login("bob");
-  const links = [await uploaded(bob, "one", { name: "one.txt" }), await uploaded(bob, "two", { name: "two.txt" })];
-  const own = "urn:firekeeper:uploads";
-  const shown = await command(bob, own);
-  expect(shown.toString()).toContain("one.txt, 3 bytes");
-  const chosen = new URL(links[0] ?? "").pathname.split("/")[2] ?? "";
-  const session = shown.getChild("command")?.attrs.sessionid;
-  expect(commandNote(await command(bob, own, { files: [chosen] }, session))).toBe("Deleted: 1.");
-  const found = () => Promise.all(links.map(async (link) => (await http("GET", link)).status));
-  expect(await found()).toEqual([404, 200]);
-  expect((await command(bob, `${own}#of`)).attrs.type).toBe("error");
-  const admin = await core.login("admin");
-  const asked = (await command(admin, `${own}#of`)).getChild("command")?.attrs.sessionid;
-  const listed = await command(admin, `${own}#of`, { accountjid: ["bob@localhost"] }, asked);
-  expect(formFields(listed).has("files")).toBe(true);
-  expect(commandNote(await command(admin, `${own}#of`, { all: ["1"] }, asked))).toMatch(/^Deleted: \d+\.$/);
-  expect(await found()).toEqual([404, 404]);
-  await Promise.all([bob.close(), admin.close()]);
-});
-
-test("turned off, it is no service, and what was uploaded can still be read", async () => {
-  const link = await uploaded(alice, "stays");
-  const slot = slotOf(await askSlot(alice, { size: 1 }));
-  await set({ "firekeeper.upload.enabled": "false" });
-  expect((await askSlot(alice, { size: 1 })).attrs.type).toBe("error");
-  expect((await http("PUT", slot.put, { headers: slot.headers, body: "x" })).status).toBe(403);
-  expect((await http("GET", link)).body.toString()).toBe("stays");
 });

@@ -1,10 +1,10 @@
 /** What a browser is told of a file, so that nothing that somebody uploaded ever runs under our name. */
 
 /** Shown in place; everything else is offered for saving. */
-const shown = new Set([
-  ...["image/png", "image/jpeg", "image/gif", "image/webp", "image/avif", "image/bmp"],
-  ...["audio/mpeg", "audio/mp4", "audio/aac", "audio/ogg", "audio/opus", "audio/wav", "audio/webm", "audio/flac"],
-  ...["video/mp4", "video/webm", "video/ogg", "video/quicktime"],
+const shown = new Map([
+  ["image", new Set(["png", "jpeg", "gif", "webp", "avif", "bmp"])],
+  ["audio", new Set(["mpeg", "mp4", "aac", "ogg", "opus", "wav", "webm", "flac"])],
+  ["video", new Set(["mp4", "webm", "ogg", "quicktime"])],
 ]);
 const octets = "application/octet-stream";
 /** What some program might run or lay out with its own scripts. */
@@ -20,7 +20,8 @@ export function mediaType(given: string | undefined): string | undefined {
 /** Headers of a file under its stored name and type. RFC 6266 */
 export function contentHeaders(name: string, type: string): Record<string, string> {
   const said = type === "" || active.test(type) ? octets : type;
-  const way = shown.has(said) ? "inline" : "attachment";
+  const [kind = "", format = ""] = said.split("/");
+  const way = shown.get(kind)?.has(format) ? "inline" : "attachment";
   const plain = name.replace(/[^ -~]|["\\%]/gu, "_");
   return {
     "content-type": said === "text/plain" ? "text/plain; charset=utf-8" : said,
