@@ -246,3 +246,14 @@ test("an app that logs in anew leaves no session behind that waits for days", as
   expect(session()).toBeUndefined();
   expect(session("anew")).toBeDefined();
 });
+
+test("a resumption that comes to nothing leaves a session that waits, is called and ends in its time", async () => {
+  const client = await app();
+  await expect(client.attemptResume(client.handled + 1000)).rejects.toThrow("undefined-condition");
+  expect([session()?.carrier, session()?.detachedAt]).toEqual([undefined, expect.any(Number)]);
+  const bob = await core.login("bob");
+  bob.message("alice@localhost", "hello");
+  await service.call();
+  clock.pass(4 * days);
+  expect(session()).toBeUndefined();
+});

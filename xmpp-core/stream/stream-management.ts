@@ -123,22 +123,31 @@ export function streamManagement(parts: StreamParts): StreamManagement {
       const known = typeof previd === "string" ? await parts.sessions.handledOf(previd, account) : undefined;
       return { is: "failed", answer: failed("item-not-found", known) };
     }
-    session.carrier?.displaced();
+    const before = session.carrier;
+    before?.displaced();
     session.outbound.detach();
+    // Whoever was to take it over does not: it waits for the next who comes.
+    const over = (): Resuming => {
+      if (!session.ended && session.carrier === before) {
+        if (before === undefined) session.outbound.detach();
+        else parts.sessions.detach(session);
+      }
+      return { is: "over" };
+    };
     const crashed = parts.sessions.awaitsRecovery(session);
     const handled = unwrap(h, crashed ? 0 : session.outbound.acknowledged);
     if (handled === undefined) {
       stream.end("policy-violation", "<resume/> needs h, a number below 2^32.");
-      return { is: "over" };
+      return over();
     }
     if (crashed) await parts.sessions.recover(session, handled, parts.renderStored);
     else if (!parts.sessions.acknowledged(session, handled)) {
       stream.end("undefined-condition", "More stanzas acknowledged than were sent.");
-      return { is: "over" };
+      return over();
     }
     await parts.sessions.refill(session, parts.renderStored);
     await parts.storage.settled(parts.sessions.settleCount(session));
-    if (session.ended || !stream.wire.open) return { is: "over" };
+    if (session.ended || !stream.wire.open) return over();
     return {
       is: "resumed",
       answer: x("resumed", { xmlns: ns.streamManagement, previd: session.resumeToken, h: session.handled % 2 ** 32 }),
