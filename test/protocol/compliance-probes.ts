@@ -1,60 +1,29 @@
 /** One probe for each specification that the Compliance Suites ask of a server: what a client would see. XEP-0479 */
-import { createHash, randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { connect as connectTls, type TLSSocket } from "node:tls";
 import type { Element } from "ltx";
 import { expect } from "vitest";
 import { TestComponent } from "../support/component.ts";
-import type { TestCore } from "../support/core.ts";
 import { mam, readArchive } from "../support/mam.ts";
 import { fetch, ids, item, publish } from "../support/pubsub.ts";
 import { codesOf, join, makeRoom, mucNs } from "../support/rooms.ts";
 import { errorCondition } from "../support/stanzas.ts";
 import { askSlot, http, slotOf } from "../support/uploads.ts";
-import type { Where, XmppClient } from "../support/xmpp-client.ts";
-import { XmppClient as Client } from "../support/xmpp-client.ts";
-
-export interface Stage {
-  readonly core: TestCore;
-  readonly webPort: number;
-  readonly componentPort: number;
-}
-export type Probe = (stage: Stage) => Promise<void>;
-
-const domain = "localhost";
-const info = "http://jabber.org/protocol/disco#info";
-const items = "http://jabber.org/protocol/disco#items";
-const carbons = "urn:xmpp:carbons:2";
-const bookmarks = "urn:xmpp:bookmarks:1";
-
-async function featuresOf(client: XmppClient, at: string, node = ""): Promise<string[]> {
-  const answer = await client.get(`<query xmlns='${info}'${node === "" ? "" : ` node='${node}'`}/>`, at);
-  return (answer.getChild("query", info)?.getChildren("feature") ?? []).map(({ attrs }) => attrs.var);
-}
-
-/** Comes online and is what this person is seen as. */
-async function online(core: TestCore, user: string, resource: string = randomUUID()): Promise<XmppClient> {
-  const client = await core.login(user, { resource });
-  await client.roster();
-  client.presence();
-  await client.next("presence", ({ attrs }) => attrs.from === client.jid);
-  return client;
-}
-
-const bodyFrom = (from: string, body: string) => (stanza: Element) =>
-  stanza.is("message") && String(stanza.attrs.from).startsWith(from) && stanza.getChildText("body") === body;
-
-function open(port: number, more: object): TLSSocket {
-  const socket = connectTls({ host: "127.0.0.1", port, servername: domain, rejectUnauthorized: false, ...more });
-  socket.on("error", () => undefined);
-  return socket;
-}
-
-const shownPhoto = (presence: Element) => presence.getChild("x", "vcard-temp:x:update")?.getChildText("photo");
-
-/** How often a probe was asked for a name nobody used before. */
-let made = 0;
-const fresh = (what: string): string => `${what}${++made}`;
+import { XmppClient as Client, type Where } from "../support/xmpp-client.ts";
+import {
+  bodyFrom,
+  bookmarks,
+  carbons,
+  domain,
+  featuresOf,
+  fresh,
+  info,
+  items,
+  online,
+  open,
+  type Probe,
+  picture,
+  shownPhoto,
+} from "./compliance-stage.ts";
 
 export const probes: Readonly<Record<string, Probe>> = {
   async "RFC 6120"({ core }) {
@@ -409,10 +378,3 @@ export const probes: Readonly<Record<string, Probe>> = {
     expect([relay?.attrs.username, relay?.attrs.password].every(Boolean)).toBe(true);
   },
 };
-
-/** A picture that nobody had before, and its hash. */
-function picture(): { id: string; data: Buffer } {
-  const head = Buffer.from("89504e470d0a1a0a0000000d494844520000004000000020", "hex");
-  const data = Buffer.concat([head, Buffer.from(randomUUID())]);
-  return { id: createHash("sha1").update(data).digest("hex"), data };
-}

@@ -4,7 +4,8 @@ import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { declared, required, type Suite } from "../../docs/compliance.ts";
 import { freePort, startTestCore } from "../support/core.ts";
 import { XmppClient } from "../support/xmpp-client.ts";
-import { probes, type Stage } from "./compliance-probes.ts";
+import { probes } from "./compliance-probes.ts";
+import type { Stage } from "./compliance-stage.ts";
 
 const suite = JSON.parse(await readFile(new URL("./compliance.json", import.meta.url), "utf8")) as Suite;
 const wanted = [...new Set(required(suite).map(({ spec }) => spec))];
