@@ -322,12 +322,12 @@ export async function startServer(options: ServerOptions) {
     /** Stores every session and what is on its way; with `keep` the connections go to the successor. */
     async function leave(keep: boolean): Promise<void> {
       report.stopping({ cause: keep ? "restart" : "stop", sessions: sessions.size });
+      await admin.close();
+      if (keep) await gate.prepareSuccessor();
+      // As late as can be: who asks by HTTP from now on until the successor is there has to ask again.
       await clients.answerRequests();
-      await Promise.all([web.close(), admin.close()]);
-      if (keep) {
-        await gate.prepareSuccessor();
-        await gate.handover();
-      }
+      await web.close();
+      if (keep) await gate.handover();
       await clients.quiesce();
       await idle(settleMs);
       const connectionOf = clients.freeze();

@@ -123,6 +123,7 @@ export async function boshStream(to: WebWhere): Promise<Socket> {
 
 class BodyStream extends Duplex {
   readonly #session: BoshSession;
+  readonly #waiting: { payload: string; attributes: Record<string, string> }[] = [];
   #open = 0;
   #over = false;
 
@@ -158,27 +159,38 @@ class BodyStream extends Duplex {
   }
 
   #request(payload: string, attributes: Record<string, string> = {}): void {
-    if (this.#over) return;
-    const rid = ++this.#session.rid;
-    const attempt = (left: number): void => {
+    const last = this.#waiting.at(-1);
+    const plain = Object.keys(attributes).length === 0;
+    if (plain && last !== undefined && Object.keys(last.attributes).length === 0) last.payload += payload;
+    else this.#waiting.push({ payload, attributes });
+    this.#pump();
+  }
+
+  /** Two requests are open at most, as was agreed; one waits at the server while there is nothing to say. */
+  #pump(): void {
+    if (this.#session.sid === "") return;
+    while (!this.#over && this.#open < 2 && (this.#waiting.length > 0 || this.#open === 0)) {
+      const { payload, attributes } = this.#waiting.shift() ?? { payload: "", attributes: {} };
       this.#open++;
-      this.#session.send(payload, { ...attributes, rid }).then(
-        ({ status, text, body }) => {
-          this.#open--;
-          if (status !== 200)
-            return left > 0 ? attempt(left - 1) : this.destroy(new Error(`answered ${status}: ${text}`));
-          this.#take(text, body);
-        },
-        (error: Error) => {
-          this.#open--;
-          // As a browser does: the connection broke, so the same request is sent again.
-          if (this.#over) return;
-          if (left > 0) setTimeout(() => attempt(left - 1), 50);
-          else this.destroy(error);
-        },
-      );
+      this.#attempt(payload, { ...attributes, rid: ++this.#session.rid }, 400);
+    }
+  }
+
+  #attempt(payload: string, attributes: Record<string, string | number>, left: number): void {
+    // As a browser does: the connection broke, so the same request is sent again.
+    const again = (why: string): void => {
+      if (this.#over) return;
+      if (left === 0) this.destroy(new Error(why));
+      else setTimeout(() => this.#attempt(payload, attributes, left - 1), 50);
     };
-    attempt(40);
+    this.#session.send(payload, attributes).then(
+      ({ status, text, body }) => {
+        if (status !== 200) return again(`answered ${status}: ${text}`);
+        this.#open--;
+        this.#take(text, body);
+      },
+      (error: Error) => again(error.message),
+    );
   }
 
   #take(text: string, body: Element): void {
@@ -196,7 +208,7 @@ class BodyStream extends Duplex {
       this.destroy();
       return;
     }
-    if (this.#open === 0) this.#request("");
+    this.#pump();
   }
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {

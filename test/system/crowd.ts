@@ -19,12 +19,15 @@ interface Flow {
 interface Member {
   readonly name: string;
   readonly managed: boolean;
+  readonly via: Via;
   client: XmppClient;
   /** Logged in or resumed: may write. */
   here: boolean;
   /** How often its connection was lost. */
   losses: number;
 }
+
+type Via = "websocket" | "bosh" | undefined;
 
 const window = 2;
 const nameOf = (number: number) => `p${number}`;
@@ -59,12 +62,18 @@ export class Crowd {
     for (const member of members) this.#listen(member);
   }
 
-  static async gather(service: Service, size: number): Promise<Crowd> {
+  /** `viaOf` tells who comes by a port for browsers. */
+  static async gather(
+    service: Service,
+    size: number,
+    viaOf: (number: number) => Via = () => undefined,
+  ): Promise<Crowd> {
     const members: Member[] = [];
     await fewAtATime(Array.from({ length: size }).keys(), async (number) => {
       const managed = number % 2 === 0;
       const name = nameOf(number);
-      members[number] = { name, managed, client: await login(service, name, managed), here: true, losses: 0 };
+      const via = viaOf(number);
+      members[number] = { name, managed, via, client: await login(service, name, managed, via), here: true, losses: 0 };
     });
     return new Crowd(service, members);
   }
@@ -120,7 +129,7 @@ export class Crowd {
   async comeBack(): Promise<void> {
     await fewAtATime(this.members.values(), async (member) => {
       if (member.managed) await member.client.resume();
-      else member.client = await login(this.#service, member.name, false);
+      else member.client = await login(this.#service, member.name, false, member.via);
       this.#listen(member);
       for (const flow of this.#flows) if (flow.from === member) this.#fill(flow);
     });
@@ -168,7 +177,7 @@ export class Crowd {
     // Ends with the connection, or after a while in which nobody wrote; who listens in vain is seen by `progress`.
     const again = (): void => {
       void take().catch(() => {
-        if (client.connection.tls?.destroyed === false) again();
+        if (member.here && member.client === client) again();
       });
     };
     again();
@@ -183,15 +192,14 @@ export class Crowd {
   }
 }
 
-function login(service: Service, user: string, sm: boolean): Promise<XmppClient> {
+function login(service: Service, user: string, sm: boolean, via: Via): Promise<XmppClient> {
   const { host, ports, domain } = service;
-  return XmppClient.login({ host, port: ports.plain, domain, user, password: user, resource: "r", sm }).then(
-    async (client) => {
-      client.presence();
-      await client.ping();
-      return client;
-    },
-  );
+  const where = via === undefined ? { host, port: ports.plain } : { host, port: ports.secureWeb, via };
+  return XmppClient.login({ ...where, domain, user, password: user, resource: "r", sm }).then(async (client) => {
+    client.presence();
+    await client.ping();
+    return client;
+  });
 }
 
 async function fewAtATime<T>(items: Iterator<T>, work: (item: T) => Promise<void>): Promise<void> {

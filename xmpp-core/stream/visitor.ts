@@ -18,4 +18,4 @@ export function visitorTls(visitor: Visitor, ours: TlsFacts | undefined, binds: 
   return { version, cipher, certificate };
 }
 
-const elsewhere: TlsFacts = { version: "TLS", cipher: "of a proxy", certificate: "" };
+const elsewhere: TlsFacts = { version: "TLS", cipher: "by HTTPS", certificate: "" };
