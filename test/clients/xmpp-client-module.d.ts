@@ -6,7 +6,7 @@ declare module "@xmpp/client" {
     on(event: "stanza", listener: (stanza: Element) => void): void;
     on(event: "online", listener: (address: unknown) => void): void;
     on(event: "error", listener: (error: Error) => void): void;
-    on(event: "disconnect" | "input" | "output", listener: (detail: unknown) => void): void;
+    on(event: "disconnect" | "input" | "output" | "send" | "element", listener: (detail: unknown) => void): void;
     start(): Promise<unknown>;
     stop(): Promise<unknown>;
     send(stanza: Element): Promise<void>;
@@ -14,7 +14,7 @@ declare module "@xmpp/client" {
     readonly iqCallee: {
       set(namespace: string, name: string, answer: (context: { element: Element }) => unknown): void;
     };
-    readonly reconnect: { stop(): void };
+    readonly reconnect: { stop(): void; delay: number };
   };
   export function client(options: { service: string; domain: string; username: string; password: string }): Entity;
   export function xml(name: string, attributes?: Record<string, string>, ...children: (Element | string)[]): Element;
