@@ -14,12 +14,12 @@ import {
   type StatusDocument,
 } from "./outcome.ts";
 import { changePassword } from "./password-change.ts";
-import { removeUser, takesRemovals } from "./user-removal.ts";
 import { changeDocument, planDocument } from "./plan/render.ts";
 import { type ReviewedPlan, readReviewed, reviewed } from "./plan/review.ts";
 import { type Cause, inScope, type Outcome, type Parts, reconcile, rollBack } from "./reconcile.ts";
 import type { Report } from "./report.ts";
 import { confirmationOf, freezeOf, nextDeadline, standingSentences, windowOf } from "./standing.ts";
+import { removeUser, takesRemovals } from "./user-removal.ts";
 
 export type { OutcomeDocument, StatusDocument } from "./outcome.ts";
 
