@@ -47,7 +47,8 @@ async function waitFor(attempt: Promise<string>): Promise<number> {
   const answered = attempt.then(() => true as const);
   while (clock.waits().length === before)
     if ((await Promise.race([answered, new Promise((resolve) => setImmediate(resolve, false))])) === true) return 0;
-  const wait = Math.max(...clock.waits());
+  // The newest is this attempt's: other parts of the server wait for things of their own.
+  const wait = clock.waits().at(-1) ?? 0;
   clock.pass(wait);
   await attempt;
   return wait;

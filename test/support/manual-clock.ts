@@ -4,7 +4,7 @@ import { type Clock, systemClock } from "../../xmpp-core/clock.ts";
 export interface ManualClock extends Clock {
   /** Lets the time pass, calls what is due, and once everything that is done again and again. */
   pass(ms: number): void;
-  /** What waits for a moment to come: how long from now each, ms. */
+  /** What waits for a moment to come: how long from now each, ms; the newest last. */
   waits(): number[];
 }
 
