@@ -108,7 +108,7 @@ export const pubsubProofs: Readonly<Record<string, Proof>> = {
     expect(world.periods()).toContain(4_321_000);
     await create(alice, at, node, { item_expire: "60" });
     await publish(alice, at, node, item("a"));
-    const expire = new Date(Date.now() + 365 * 24 * 3_600_000).toISOString();
+    const expire = new Date(world.now() + 365 * 24 * 3_600_000).toISOString();
     await subscribe(bob, at, node, bob.bare, { expire });
     await event(bob, node);
     world.pass(366 * 24 * 3_600_000);

@@ -41,7 +41,7 @@ export const voiceProofs: Record<string, Proof> = {
     const alice = await world.login("alice");
     const answer = await alice.get(`<services xmlns='${ns}' type='turn'/>`, world.core.domain);
     const [relay] = answer.getChild("services", ns)?.getChildren("service") ?? [];
-    const left = Date.parse(relay?.attrs.expires) - Date.now();
+    const left = Date.parse(relay?.attrs.expires) - world.now();
     expect(left).toBeLessThanOrEqual(600_000);
     await alice.close();
   },

@@ -14,6 +14,8 @@ export interface World {
   login(user: string, more?: Partial<Login>): Promise<XmppClient>;
   /** Up to the first features. */
   connect(more?: Partial<Where>): Promise<XmppClient>;
+  /** The server's time, ms. */
+  now(): number;
   /** Lets the time pass and runs what is due by it. */
   pass(ms: number): void;
   /** Until bulk work that has begun is done. */
@@ -65,6 +67,7 @@ export async function openWorld(): Promise<World> {
     },
     login: (user, more) => core.login(user, more),
     connect: (more) => XmppClient.connect({ host: "127.0.0.1", port: core.port, domain: core.domain, ...more }),
+    now: clock.now,
     pass(ms) {
       ahead += ms;
       for (const work of [...periodic.keys()]) work();
