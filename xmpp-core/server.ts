@@ -52,13 +52,13 @@ import { clientListeners, clientListenSpecs } from "./stream/listeners.ts";
 import { isTrusted } from "./stream/login.ts";
 import type { StreamParts } from "./stream/parts.ts";
 import { fqdn, streamProperties } from "./stream/properties.ts";
+import { webAddress, webListeners, webListenSpecs, webProperties } from "./stream/web-ports.ts";
 import { webStreamProperties } from "./stream/web-properties.ts";
 import type { Gate } from "./transport/gate.ts";
 import { programVersion } from "./version.ts";
 import { hostMetaPage } from "./web/host-meta.ts";
 import { openWeb } from "./web/http.ts";
 import { httpBindRoute } from "./web/http-bind.ts";
-import { webAddress, webListeners, webListenSpecs, webProperties } from "./web/properties.ts";
 import { webSocketUpgrade } from "./web/websocket.ts";
 
 export interface ServerOptions {

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { domainToUnicode } from "node:url";
 import { canonicalHost } from "../properties/text-schema.ts";
-import { webBase } from "../web/properties.ts";
+import { webBase } from "../stream/web-ports.ts";
 import type { Core } from "./module.ts";
 import type { WebAnswer, WebRequest } from "./web-points.ts";
 

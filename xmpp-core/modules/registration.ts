@@ -8,7 +8,7 @@ import { boolean, enumeration } from "../properties/text-schema.ts";
 import type { Account } from "../routing/accounts.ts";
 import type { IqAnswer, IqRequest, StrangerRequest } from "../routing/handlers.ts";
 import type { Session } from "../routing/session.ts";
-import { webAddress } from "../web/properties.ts";
+import { webAddress } from "../stream/web-ports.ts";
 import { text, x } from "../xml/writer.ts";
 import { accountMaking, challenges, invitations, type Refusal, type WantedAccount } from "./account-points.ts";
 import { attempts } from "./attempts.ts";

@@ -3,8 +3,8 @@ import { prepareDomain } from "../jid/jid.ts";
 import type { PageAnswer, PublicPage } from "../modules/web-points.ts";
 import type { Property } from "../properties/property.ts";
 import type { Names } from "../routing/names.ts";
+import { webAddress } from "../stream/web-ports.ts";
 import { x } from "../xml/writer.ts";
-import { webAddress } from "./properties.ts";
 import { webSocketRoot } from "./websocket.ts";
 
 interface Link {

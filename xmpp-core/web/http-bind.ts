@@ -2,7 +2,7 @@ import type { Readable } from "node:stream";
 import type { WebAnswer, WebRoute } from "../modules/web-points.ts";
 import type { Registry } from "../properties/registry.ts";
 import type { BoshDoor } from "../stream/bosh.ts";
-import { corsDomains, corsEnabled, corsHeaders, corsMaxAge, webListeners } from "./properties.ts";
+import { corsDomains, corsEnabled, corsHeaders, corsMaxAge, webListeners } from "../stream/web-ports.ts";
 
 const plain = (status: number, text: string, headers: Record<string, string> = {}): WebAnswer => ({
   status,

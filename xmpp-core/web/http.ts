@@ -6,12 +6,12 @@ import type { CrossOrigin, PublicPage, WebAnswer, WebRequest, WebRoute } from ".
 import type { Registry } from "../properties/registry.ts";
 import type { Report } from "../report.ts";
 import type { Visitor } from "../stream/visitor.ts";
+import { cspEnabled, cspValue, webListeners } from "../stream/web-ports.ts";
 import type { Connection } from "../transport/connection.ts";
 import type { Gate } from "../transport/gate.ts";
 import { openDoor } from "../transport/http-door.ts";
 import type { ConnectionStream } from "../transport/stream.ts";
 import { segmentsOf } from "./path.ts";
-import { cspEnabled, cspValue, webListeners } from "./properties.ts";
 import { hostOf, visitorOf } from "./visitor.ts";
 
 export interface WebParts {

@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from "node:http";
 import type { Property } from "../properties/property.ts";
 import { addressIn } from "../properties/text-schema.ts";
 import type { Visitor } from "../stream/visitor.ts";
-import * as properties from "./properties.ts";
+import * as properties from "../stream/web-ports.ts";
 
 type Get = <T>(property: Property<T>) => T;
 

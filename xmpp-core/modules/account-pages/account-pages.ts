@@ -1,5 +1,5 @@
 import type { Account } from "../../routing/accounts.ts";
-import { webAddress } from "../../web/properties.ts";
+import { webAddress } from "../../stream/web-ports.ts";
 import { text, x } from "../../xml/writer.ts";
 import { accountMaking } from "../account-points.ts";
 import { attempts } from "../attempts.ts";

@@ -5,7 +5,7 @@ import type { StanzaError } from "../../formats/stanza-error.ts";
 import { parseJid, prepareLocal } from "../../jid/jid.ts";
 import type { Account } from "../../routing/accounts.ts";
 import { read, type Write, write } from "../../storage/statement.ts";
-import { webAddress } from "../../web/properties.ts";
+import { webAddress } from "../../stream/web-ports.ts";
 import type { Core } from "../module.ts";
 import { changeFor, refusal, stored } from "../own-password.ts";
 import { isMailAddress } from "../registration-forms.ts";

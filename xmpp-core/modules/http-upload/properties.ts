@@ -1,6 +1,6 @@
 import { property } from "../../properties/property.ts";
 import { boolean, enumeration, host, integer, list, port, serviceLabel } from "../../properties/text-schema.ts";
-import { webAddress } from "../../web/properties.ts";
+import { webAddress } from "../../stream/web-ports.ts";
 import type { Core } from "../module.ts";
 
 /** What admins decide about uploaded files. docs/uploads.md */

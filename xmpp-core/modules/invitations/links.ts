@@ -1,5 +1,5 @@
 /** What an invitation is given away as. XEP-0379 §3.2, XEP-0401 §5, XEP-0445 §2, RFC 5122 */
-import { webAddress } from "../../web/properties.ts";
+import { webAddress } from "../../stream/web-ports.ts";
 import type { Invitation, InvitationLinks } from "../account-points.ts";
 import type { Core } from "../module.ts";
 

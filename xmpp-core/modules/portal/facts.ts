@@ -2,7 +2,7 @@ import { isIP } from "node:net";
 import { z } from "zod";
 import { ns } from "../../formats/namespaces.ts";
 import { directActive, directPort, fqdn, networkInterface, plainActive, plainPort } from "../../stream/properties.ts";
-import { webAddress } from "../../web/properties.ts";
+import { webAddress } from "../../stream/web-ports.ts";
 import { localAddresses } from "../local-addresses.ts";
 import type { Core } from "../module.ts";
 import { discoExtra } from "../points.ts";

@@ -1,7 +1,7 @@
 import { ns } from "../../formats/namespaces.ts";
 import { property } from "../../properties/property.ts";
 import { boolean } from "../../properties/text-schema.ts";
-import { webAddress } from "../../web/properties.ts";
+import { webAddress } from "../../stream/web-ports.ts";
 import { defineModule } from "../module.ts";
 import { discoExtra } from "../points.ts";
 import { fresh, pathPrefix, viewOf } from "../public-page.ts";

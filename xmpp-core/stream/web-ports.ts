@@ -1,8 +1,8 @@
 import type { ListenSpec } from "../frames.ts";
 import { type Property, property } from "../properties/property.ts";
 import { addressList, boolean, host, list, portOrOff, seconds, text, webOrigin } from "../properties/text-schema.ts";
-import { fqdn, networkInterface, trusted } from "../stream/properties.ts";
-import { webPerAddress } from "../stream/web-properties.ts";
+import { fqdn, networkInterface, trusted } from "./properties.ts";
+import { webPerAddress } from "./web-properties.ts";
 
 /** The properties of the ports for browsers: WebSocket, BOSH, uploads and public pages. */
 
