@@ -124,6 +124,9 @@ export async function boshStream(to: WebWhere): Promise<Socket> {
 class BodyStream extends Duplex {
   readonly #session: BoshSession;
   readonly #waiting: { payload: string; attributes: Record<string, string> }[] = [];
+  /** Answers that overtook the one before, which came on another connection. */
+  readonly #early = new Map<number, BoshAnswer>();
+  #taken = 0;
   #open = 0;
   #over = false;
 
@@ -140,7 +143,10 @@ class BodyStream extends Duplex {
     if (to !== undefined) this.#header();
     if (to !== undefined && this.#session.sid === "") {
       void this.#session.create({ to }).then(
-        (body) => this.#take(body.toString(), body),
+        (body) => {
+          this.#taken = this.#session.rid;
+          this.#take(body.toString(), body);
+        },
         (error: Error) => this.destroy(error),
       );
     } else if (to !== undefined) this.#request("", { to, "xmpp:restart": "true" });
@@ -176,7 +182,7 @@ class BodyStream extends Duplex {
     }
   }
 
-  #attempt(payload: string, attributes: Record<string, string | number>, left: number): void {
+  #attempt(payload: string, attributes: { rid: number; [more: string]: string | number }, left: number): void {
     // As a browser does: the connection broke, so the same request is sent again.
     const again = (why: string): void => {
       if (this.#over) return;
@@ -184,13 +190,21 @@ class BodyStream extends Duplex {
       else setTimeout(() => this.#attempt(payload, attributes, left - 1), 50);
     };
     this.#session.send(payload, attributes).then(
-      ({ status, text, body }) => {
-        if (status !== 200) return again(`answered ${status}: ${text}`);
-        this.#open--;
-        this.#take(text, body);
+      (answer) => {
+        if (answer.status !== 200) return again(`answered ${answer.status}: ${answer.text}`);
+        this.#early.set(attributes.rid, answer);
+        this.#inOrder();
       },
       (error: Error) => again(error.message),
     );
+  }
+
+  #inOrder(): void {
+    for (let next = this.#early.get(this.#taken + 1); next !== undefined; next = this.#early.get(this.#taken + 1)) {
+      this.#early.delete(++this.#taken);
+      this.#open--;
+      this.#take(next.text, next.body);
+    }
   }
 
   #take(text: string, body: Element): void {
