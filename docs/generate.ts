@@ -23,10 +23,13 @@ import { inProcessGate } from "../xmpp-core/transport/in-process.ts";
 import { compliancePage, type Suite } from "./compliance.ts";
 import { manualPage } from "./manual-page.ts";
 import { projectDescription, specificationsPage } from "./specifications.ts";
+import { type Tested, testedPage } from "./tested.ts";
 
 const directory = new URL("./", import.meta.url);
 /** The Compliance Suites as data. */
 const suites = new URL("../test/protocol/compliance.json", import.meta.url);
+/** What real programs were seen to do: by the tests, and by people. */
+const seen = ["results.json", "by-eye.json"].map((name) => new URL(`../test/clients/${name}`, import.meta.url));
 
 interface Started {
   readonly module: string;
@@ -119,7 +122,9 @@ export async function generatedPages(): Promise<ReadonlyMap<string, string>> {
     ["settings.md", await withBlocks("settings.md", blocks)],
     ["stanza-path.md", await withBlocks("stanza-path.md", blocks)],
   ] as const;
+  const tests = await Promise.all(seen.map(async (file) => JSON.parse(await readFile(file, "utf8")) as Tested[]));
   const asTheyAre = [
+    ["../xmpp-core/modules/portal/tested.json", testedPage(tests.flat())],
     ["firekeeper.1", manualPage(environmentVariables())],
     ["firekeeper.doap", projectDescription()],
   ] as const;

@@ -1,8 +1,9 @@
+import type { Language } from "../../formats/language.ts";
 import { join, text, type Xml, x } from "../../xml/writer.ts";
 import type { PortalFacts } from "./facts.ts";
 import { guides } from "./guides/all.ts";
 import type { Condition, Features, Guide, Step } from "./guides/guide.ts";
-import { filled, type Language, typeset } from "./language.ts";
+import { filled, typeset } from "./language.ts";
 import { code, hrefOf, htmlPage, link, type Place } from "./layout.ts";
 import tests from "./tested.json" with { type: "json" };
 import { dateText, words } from "./words.ts";
@@ -10,10 +11,11 @@ import { dateText, words } from "./words.ts";
 interface Test {
   readonly version: string;
   readonly date: string;
-  readonly proven: readonly string[];
 }
-/** What `npm run test:clients` found; see docs/guides.md. */
-const tested: ReadonlyMap<string, Test> = new Map(Object.entries(tests));
+/** When each part of a guide was seen to work, written by `npm run docs`; see docs/guides.md. */
+const tested = new Map<string, ReadonlyMap<string, Test>>(
+  Object.entries(tests).map(([client, parts]) => [client, new Map(Object.entries(parts))]),
+);
 
 /** The steps of one program, with this server's values. */
 export function guidePage(place: Place, guide: Guide, facts: PortalFacts): string {
@@ -94,12 +96,9 @@ function labelOf({ labels, client }: Guide, label: string, language: Language): 
 
 function testNote({ client }: Guide, { provenBy }: Step, language: Language): Xml {
   const own = words[language];
-  const test = tested.get(client);
-  const passed = test?.proven.includes(provenBy) === true;
-  const note = passed
-    ? filled(own.tested, { version: test.version, date: dateText(test.date, language) })
-    : own.untested;
-  return join([text(" "), x("small", { class: passed ? "tested" : "untested" }, text(`(${note})`))]);
+  const test = tested.get(client)?.get(provenBy);
+  const note = test ? filled(own.tested, { version: test.version, date: dateText(test.date, language) }) : own.untested;
+  return join([text(" "), x("small", { class: test ? "tested" : "untested" }, text(`(${note})`))]);
 }
 
 /** All guides, and what the programs can do. */
@@ -139,7 +138,8 @@ export function guideList(place: Place, domain: string, shown: readonly string[]
           "tbody",
           {},
           all.map((guide) => {
-            const test = tested.get(guide.client);
+            // A file keeps its parts in the order of their dates.
+            const test = [...(tested.get(guide.client)?.values() ?? [])].at(-1);
             return x(
               "tr",
               {},

@@ -1,4 +1,4 @@
-import type { Text } from "../language.ts";
+import type { Text } from "../../../formats/language.ts";
 
 /** How to set up one program: the one source of its page in every language. */
 export interface Guide {
@@ -19,7 +19,7 @@ export interface Step {
   readonly id: string;
   /** What must hold on this server for the step to be shown; absent: always. */
   readonly when?: Condition;
-  /** The part of the client's tests that goes through it; see tested.json. */
+  /** The part of the client's tests that goes through it; see docs/tested.ts. */
   readonly provenBy: Proof;
   /** `[label]` is one of the guide's labels, `{value}` one of this server's. */
   readonly text: Text;
