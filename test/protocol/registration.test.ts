@@ -1,25 +1,40 @@
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { connectAgent } from "../support/agent.ts";
-import { startTestCore, type TestCore } from "../support/core.ts";
+import { freePort, startTestCore, type TestCore } from "../support/core.ts";
 import { errorCondition, ns } from "../support/stanzas.ts";
-import { XmppClient } from "../support/xmpp-client.ts";
+import { type Where, XmppClient } from "../support/xmpp-client.ts";
 
 // XEP-0077
 const register = "jabber:iq:register";
 let core: TestCore;
-beforeEach(async () => {
+let webPort: number;
+/** Strangers of each test come from an address of their own: attempts are counted by it. */
+let address = 1;
+const properties = {
+  ...{ "register.inband": "true", "firekeeper.register.captcha": "false", "register.password": "true" },
+  ...{ "firekeeper.password.least-length": "1", "firekeeper.register.quarantine-days": "0" },
+  ...{ "firekeeper.register.removal": "local", "firekeeper.client.trusted-networks": "" },
+};
+
+beforeAll(async () => {
+  webPort = await freePort();
   core = await startTestCore({
-    users: ["alice"],
+    users: ["alice", "walter"],
     properties: {
-      ...{ "register.inband": "true", "firekeeper.register.captcha": "false" },
-      ...{ "firekeeper.password.least-length": "1", "firekeeper.register.quarantine-days": "0" },
+      ...{ ...properties, "httpbind.enabled": "true", "httpbind.port.plain": "-1" },
+      "httpbind.port.secure": String(webPort),
     },
   });
 });
-afterEach(() => core.close());
+afterAll(() => core.close());
+beforeEach(() => void address++);
+afterEach(async () => {
+  XmppClient.dropAll();
+  await core.set(properties);
+});
 
-const stranger = (more: { tls?: "none" | "direct"; port?: number } = {}) =>
-  XmppClient.connect({ host: "127.0.0.1", port: core.port, domain: core.domain, ...more });
+const stranger = (more: Partial<Where> = {}) =>
+  XmppClient.connect({ host: "127.0.0.1", port: core.port, domain: core.domain, from: `127.0.0.${address}`, ...more });
 const offered = (client: XmppClient) =>
   client.features?.getChild("register", "http://jabber.org/features/iq-register") !== undefined;
 const account = (name: string, password = name) =>
@@ -35,7 +50,7 @@ async function registered(name: string): Promise<XmppClient> {
   return client;
 }
 
-test("a stranger sees the form, makes an account and logs in on the same stream; the host sees it as local", async () => {
+test("a stranger sees the form, makes an account and logs in on the same stream; the host sees it as local; a crash leaves it", async () => {
   const client = await stranger();
   expect(offered(client)).toBe(true);
   const form = (await client.get(`<query xmlns='${register}'/>`, core.domain)).getChild("query", register);
@@ -48,20 +63,40 @@ test("a stranger sees the form, makes an account and logs in on the same stream;
   expect(accounts.map(({ name, origin }) => [name, origin])).toEqual([
     ["alice", "host"],
     ["newcomer", "local"],
+    ["walter", "host"],
   ]);
   await agent.target.close();
+  await core.crash();
+  await core.login("newcomer", { password: "pässwörd" });
 });
 
-test("the account and its password outlive a crash", async () => {
-  await registered("newcomer");
-  await core.crash();
-  await core.login("newcomer");
-});
+test.each(["websocket", "bosh"] as const)(
+  "over %s too: an account is made, its password changed, and it is given up",
+  async (via) => {
+    const name = `by${via}`;
+    const where = { port: webPort, via };
+    const client = await stranger(where);
+    expect(offered(client)).toBe(true);
+    expect((await client.get(`<query xmlns='${register}'/>`)).getChild("query", register)).toBeDefined();
+    expect((await client.set(account(name))).attrs.type).toBe("result");
+    expect(errorCondition(await client.set(account(name, "stolen")))).toBe("conflict");
+    await client.authenticate({ ...client.where, user: name, password: name });
+    await client.bind("browser");
+    const desk = await core.login(name);
+    expect((await client.set(account(name, "new"), core.domain)).attrs.type).toBe("result");
+    expect(await desk.streamError()).toBe("not-authorized");
+    await expect(core.login(name, where)).rejects.toThrow("not-authorized");
+    const other = await core.login(name, { ...where, password: "new" });
+    expect((await client.set(removal, core.domain)).attrs.type).toBe("result");
+    expect([await client.streamError(), await other.streamError()]).toEqual(["not-authorized", "not-authorized"]);
+    await expect(core.login(name, { password: "new" })).rejects.toThrow("not-authorized");
+  },
+);
 
 test("names are prepared, and what is no name or no password is refused", async () => {
   const client = await stranger();
-  await client.set(account("NewComer"));
-  await core.login("newcomer", { password: "NewComer" });
+  await client.set(account("NoVice"));
+  await core.login("novice", { password: "NoVice" });
   for (const bad of [
     account("a@b"),
     account(""),
@@ -76,15 +111,14 @@ test("names are prepared, and what is no name or no password is refused", async 
 
 test("a name of the host's people is never given away, neither is a former one, a disabled one or the free admin's", async () => {
   const taken = async (name: string) => errorCondition(await (await stranger()).set(account(name, "stolen")));
-  expect(await taken("ALICE")).toBe("conflict");
-  await core.login("alice");
+  expect(await taken("WALTER")).toBe("conflict");
+  await core.login("walter");
   const { accounts, names, storage } = core.server;
-  const alice = accounts.get(names.primary.id, "alice");
-  if (alice === undefined) throw new Error("no alice");
-  await storage.write(accounts.rename(alice, "alicia"));
-  alice.enabled = false;
-  expect([await taken("alice"), await taken("alicia"), await taken("admin")]).toEqual(Array(3).fill("conflict"));
-  await core.crash();
+  const walter = accounts.get(names.primary.id, "walter");
+  if (walter === undefined) throw new Error("no walter");
+  await storage.write(accounts.rename(walter, "walther"));
+  walter.enabled = false;
+  expect([await taken("walter"), await taken("walther"), await taken("admin")]).toEqual(Array(3).fill("conflict"));
   await expect(core.login("admin", { password: "stolen" })).rejects.toThrow("not-authorized");
   expect((await (await stranger()).set(account("someone"))).attrs.type).toBe("result");
 });
@@ -164,24 +198,24 @@ test("password and account of the host's people are the host's: refused, and the
 });
 
 test("who gives the account up is answered, every session ends, and nothing is left for the next of that name", async () => {
-  await (await registered("bob")).close();
+  await (await registered("gwen")).close();
   const alice = await core.login("alice");
-  const bob = await core.login("bob", { resource: "desk" });
-  const phone = await core.login("bob", { resource: "phone", sm: true });
+  const gwen = await core.login("gwen", { resource: "desk" });
+  const phone = await core.login("gwen", { resource: "phone", sm: true });
   alice.presence();
-  bob.presence();
-  await bob.set("<vCard xmlns='vcard-temp'><FN>The first Bob</FN></vCard>");
-  alice.message("bob@localhost", "to the first bob");
-  await bob.next("message");
+  gwen.presence();
+  await gwen.set("<vCard xmlns='vcard-temp'><FN>The first Gwen</FN></vCard>");
+  alice.message("gwen@localhost", "to the first gwen");
+  await gwen.next("message");
   await alice.ping();
-  expect((await bob.set(removal, "localhost")).attrs.type).toBe("result");
-  expect([await bob.streamError(), await phone.streamError()]).toEqual(["not-authorized", "not-authorized"]);
-  await expect(core.login("bob")).rejects.toThrow("not-authorized");
-  alice.message("bob@localhost", "to nobody");
+  expect((await gwen.set(removal, "localhost")).attrs.type).toBe("result");
+  expect([await gwen.streamError(), await phone.streamError()]).toEqual(["not-authorized", "not-authorized"]);
+  await expect(core.login("gwen")).rejects.toThrow("not-authorized");
+  alice.message("gwen@localhost", "to nobody");
   expect(errorCondition(await alice.next("message", (m) => m.attrs.type === "error"))).toBe("service-unavailable");
   await core.crash();
-  await (await registered("bob")).close();
-  const next = await core.login("bob");
+  await (await registered("gwen")).close();
+  const next = await core.login("gwen");
   next.presence();
   const archive = await next.set("<query xmlns='urn:xmpp:mam:2'/>");
   expect(archive.getChild("fin", "urn:xmpp:mam:2")?.getChild("set")?.getChildText("count")).toBe("0");
@@ -212,8 +246,8 @@ test("turned off: not offered, refused with a word, and disco tells", async () =
     );
   };
   expect(await features()).toContain(register);
-  await (await registered("bob")).close();
-  const bob = await core.login("bob");
+  await (await registered("erna")).close();
+  const erna = await core.login("erna");
   await core.set({ "register.inband": "false" });
   expect(await features()).not.toContain(register);
   const client = await stranger();
@@ -222,10 +256,10 @@ test("turned off: not offered, refused with a word, and disco tells", async () =
     expect(errorCondition(answer)).toBe("not-allowed");
     expect(explained(answer)).toContain("administrator");
   }
-  expect((await bob.set(account("bob", "still"))).attrs.type).toBe("result");
+  expect((await erna.set(account("erna", "still"))).attrs.type).toBe("result");
   await core.set({ "register.password": "false" });
-  expect(errorCondition(await bob.set(account("bob", "no more")))).toBe("not-allowed");
+  expect(errorCondition(await erna.set(account("erna", "no more")))).toBe("not-allowed");
   await core.set({ "firekeeper.register.removal": "none" });
-  expect(errorCondition(await bob.set(removal))).toBe("not-allowed");
-  expect(errorCondition(await bob.get(`<query xmlns='${register}'/>`))).toBe("not-allowed");
+  expect(errorCondition(await erna.set(removal))).toBe("not-allowed");
+  expect(errorCondition(await erna.get(`<query xmlns='${register}'/>`))).toBe("not-allowed");
 });
