@@ -1,7 +1,7 @@
 /** Guides for clients: one source, three languages, this server's values. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { languages } from "../../xmpp-core/formats/language.ts";
 import { guideNames, guides } from "../../xmpp-core/modules/portal/guides/all.ts";
-import { languages } from "../../xmpp-core/modules/portal/language.ts";
 import { freePort, startTestCore, type TestCore } from "../support/core.ts";
 import { fetchPage } from "../support/public-pages.ts";
 

@@ -1,7 +1,9 @@
 /** How the pages look, and the pieces they are made of. No script, no style inside. */
+
+import { type Language, languageNames, languages } from "../../formats/language.ts";
 import { text, type Xml, x } from "../../xml/writer.ts";
 import type { WebAnswer } from "../web-points.ts";
-import { type Language, languages, type Words } from "./words.ts";
+import type { Words } from "./words.ts";
 
 /** Where a page stands and who reads it. */
 export interface Place {
@@ -37,14 +39,12 @@ export function page(
       x(
         "footer",
         {},
-        languages.map((one) => x("a", { href: `?lang=${one}`, hreflang: one, lang: one }, text(names[one]))),
+        languages.map((one) => x("a", { href: `?lang=${one}`, hreflang: one, lang: one }, text(languageNames[one]))),
       ),
     ),
   );
   return { status, headers: { "content-type": "text/html; charset=utf-8" }, body: `<!doctype html>${html}\n` };
 }
-
-const names: Readonly<Record<Language, string>> = { en: "English", fr: "Français", de: "Deutsch" };
 
 export const paragraph = (sentence: string): Xml => x("p", {}, text(sentence));
 /** What went wrong; read aloud at once. */

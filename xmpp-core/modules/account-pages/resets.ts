@@ -1,6 +1,8 @@
 /** Links by mail with which somebody who forgot the password chooses another one. */
+
 import { createHmac } from "node:crypto";
 import { LRUCache } from "lru-cache";
+import { type Language, languageOf } from "../../formats/language.ts";
 import type { StanzaError } from "../../formats/stanza-error.ts";
 import { parseJid, prepareLocal } from "../../jid/jid.ts";
 import type { Account } from "../../routing/accounts.ts";
@@ -11,7 +13,7 @@ import { changeFor, refusal, stored } from "../own-password.ts";
 import { isMailAddress } from "../registration-forms.ts";
 import { sendMail, sendsMails } from "./mail.ts";
 import { hostAddress, mailsPerHour } from "./properties.ts";
-import { filled, type Language, languageOf, words } from "./words.ts";
+import { filled, words } from "./words.ts";
 
 export const resetsMigration = {
   name: "0097_password-resets",

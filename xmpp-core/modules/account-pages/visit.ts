@@ -1,9 +1,11 @@
 /** One request for a page: who asks, in which language, with which form. */
+
 import { createHmac, timingSafeEqual } from "node:crypto";
+import { languageOf } from "../../formats/language.ts";
 import type { Core } from "../module.ts";
 import type { WebAnswer, WebRequest } from "../web-points.ts";
 import type { Place } from "./layout.ts";
-import { languageOf, words } from "./words.ts";
+import { words } from "./words.ts";
 
 export interface Visit extends Place {
   readonly remote: string;

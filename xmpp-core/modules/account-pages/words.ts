@@ -1,6 +1,5 @@
 /** Everything that the pages say, in each language; {…} is filled in. */
-export const languages = ["en", "fr", "de"] as const;
-export type Language = (typeof languages)[number];
+import type { Language } from "../../formats/language.ts";
 
 const en = {
   registerTitle: "Make an account",
@@ -234,12 +233,4 @@ export const words: Readonly<Record<Language, Words>> = { en, fr, de };
 /** `filled("at {place}", { place: "home" })` is `"at home"`. */
 export function filled(sentence: string, values: Readonly<Record<string, string | number>>): string {
   return sentence.replaceAll(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
-}
-
-/** What the reader asks for, else the first of ours that his browser likes. */
-export function languageOf(asked: string | null, accepted: string | undefined): Language {
-  const known = (tag: string): Language | undefined =>
-    languages.find((one) => one === tag.trim().slice(0, 2).toLowerCase());
-  const wanted = (accepted ?? "").slice(0, 200).split(",").map(known);
-  return (asked === null ? undefined : known(asked)) ?? wanted.find((one) => one !== undefined) ?? "en";
 }

@@ -1,18 +1,15 @@
 import type { IncomingHttpHeaders } from "node:http";
+import { languageOf, type Text } from "../../formats/language.ts";
 import { text, x } from "../../xml/writer.ts";
 import type { WebAnswer } from "../web-points.ts";
 
 /** What people read when a file is not to be had or not taken: in their language, or as JSON for programs. */
 
-const languages = ["en", "fr", "de"] as const;
-type Language = (typeof languages)[number];
-type Words = Readonly<Record<Language, string>>;
-
 interface Page {
   readonly status: number;
   readonly code: string;
-  readonly title: Words;
-  readonly says: Words;
+  readonly title: Text;
+  readonly says: Text;
 }
 
 /** There is none, or none any more; the answer is the same for both. `days`: 0 is for ever. */
@@ -101,7 +98,7 @@ function page(headers: IncomingHttpHeaders, told: Page, more: Record<string, num
       headers: { "content-type": "application/json; charset=utf-8", ...vary },
       body: `${JSON.stringify({ error: { code, message: told.says.en, ...more } })}\n`,
     };
-  const language = languageOf(headers["accept-language"]);
+  const language = languageOf(null, headers["accept-language"]);
   if (!accept.includes("text/html"))
     return {
       status,
@@ -125,21 +122,4 @@ function page(headers: IncomingHttpHeaders, told: Page, more: Record<string, num
     headers: { "content-type": "text/html; charset=utf-8", "content-language": language, ...vary },
     body: `<!doctype html>${html}\n`,
   };
-}
-
-/** Of our languages the one that is wanted most. RFC 9110 §12.5.4 */
-function languageOf(wanted: string | undefined): Language {
-  let best: { language: Language; weight: number } = { language: "en", weight: 0 };
-  for (const part of (wanted ?? "").slice(0, 500).split(",")) {
-    const [range = "", ...parameters] = part.trim().toLowerCase().split(";");
-    const language = languages.find((one) => range === one || range.startsWith(`${one}-`));
-    const weight = Number(
-      parameters
-        .find((one) => one.trim().startsWith("q="))
-        ?.trim()
-        .slice(2) ?? 1,
-    );
-    if (language !== undefined && weight > best.weight) best = { language, weight };
-  }
-  return best.language;
 }

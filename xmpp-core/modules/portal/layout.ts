@@ -1,5 +1,5 @@
+import { type Language, languageNames, languages } from "../../formats/language.ts";
 import { nothing, text, type Xml, x } from "../../xml/writer.ts";
-import { type Language, languageNames, languages } from "./language.ts";
 import { styleVersion } from "./style.ts";
 import { words } from "./words.ts";
 

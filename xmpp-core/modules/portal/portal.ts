@@ -1,3 +1,4 @@
+import { languageOf } from "../../formats/language.ts";
 import { property } from "../../properties/property.ts";
 import { boolean, list, type TextSchema, text } from "../../properties/text-schema.ts";
 import { defineModule } from "../module.ts";
@@ -9,7 +10,6 @@ import { leads } from "./dns-lead.ts";
 import { portalFacts } from "./facts.ts";
 import { guideList, guidePage } from "./guide-page.ts";
 import { guideNames, guides } from "./guides/all.ts";
-import { languageOf } from "./language.ts";
 import type { Place } from "./layout.ts";
 import { portalPage } from "./portal-page.ts";
 import { icon, style } from "./style.ts";

@@ -1,4 +1,5 @@
-import { type Language, typeset } from "./language.ts";
+import type { Language } from "../../formats/language.ts";
+import { typeset } from "./language.ts";
 import type { Words } from "./wording.ts";
 import { german } from "./words-de.ts";
 import { english } from "./words-en.ts";
