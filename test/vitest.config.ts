@@ -3,7 +3,7 @@ import { defineConfig } from "vitest/config";
 /**
  * Which suites run by default; the ones with real clients, peers and containers have scripts of their own in
  * package.json. Files of `parts` share processes: two servers live in one process anyway, and reading all sources again
- * for each file costs more than most of them take. Files of `whole` start programs or measure their own process.
+ * for each file costs more than most of them take. Files of `whole` start programs.
  */
 export default defineConfig({
   test: {
@@ -13,8 +13,8 @@ export default defineConfig({
     maxWorkers: 3,
     coverage: { include: ["agent/**/*.ts", "xmpp-core/**/*.ts"], reportsDirectory: "coverage" },
     projects: [
-      { extends: true, test: { name: "parts", include: ["test/{unit,protocol}/**/*.test.ts"], isolate: false } },
-      { extends: true, test: { name: "whole", include: ["test/{system,hostile}/**/*.test.ts"] } },
+      { extends: true, test: { name: "parts", include: ["test/{unit,protocol,hostile}/**/*.test.ts"], isolate: false } },
+      { extends: true, test: { name: "whole", include: ["test/system/**/*.test.ts"] } },
     ],
   },
 });
