@@ -13,7 +13,10 @@ export default defineConfig({
     maxWorkers: 3,
     coverage: { include: ["agent/**/*.ts", "xmpp-core/**/*.ts"], reportsDirectory: "coverage" },
     projects: [
-      { extends: true, test: { name: "parts", include: ["test/{unit,protocol,hostile}/**/*.test.ts"], isolate: false } },
+      {
+        extends: true,
+        test: { name: "parts", include: ["test/{unit,protocol,hostile}/**/*.test.ts"], isolate: false },
+      },
       { extends: true, test: { name: "whole", include: ["test/system/**/*.test.ts"] } },
     ],
   },
