@@ -3,8 +3,8 @@
  * called wrong too, and it is asked about one account only so often: guesses here must not lock people out there.
  */
 import { createHmac, timingSafeEqual } from "node:crypto";
-import { LRUCache } from "lru-cache";
 import type { Clock } from "../clock.ts";
+import { recentlyUsed } from "../recently-used.ts";
 
 export type LiveSource = "ldap" | "sql" | "http";
 
@@ -70,7 +70,7 @@ interface Memory {
 export function liveCheck({ clock, random, directory, configuration, limits, failed }: LiveParts): LiveCheck {
   // Lives in memory only: a stolen core image is the only place where it could be read.
   const key = random(32);
-  const memories = new LRUCache<string, Memory>({ max: remembered });
+  const memories = recentlyUsed<string, Memory>(remembered);
   const took: number[] = [];
   const failures = new Map<LiveSource, string>();
   const open = new Map<LiveSource, Promise<Directory>>();

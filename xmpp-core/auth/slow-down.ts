@@ -14,8 +14,8 @@
  */
 import { createHash } from "node:crypto";
 import ipaddr from "ipaddr.js";
-import { LRUCache } from "lru-cache";
 import type { Clock } from "../clock.ts";
+import { recentlyUsed } from "../recently-used.ts";
 import type { Attempt } from "./exchange.ts";
 
 export interface Bucket {
@@ -63,8 +63,8 @@ export function slowDown({
   trusted?: (address: string) => boolean;
 }): SlowDown {
   /** For each key the time at which its debt is forgotten. */
-  const debts = new LRUCache<string, number>({ max: limits.remembered });
-  const knownNetworks = new LRUCache<string, true>({ max: limits.remembered });
+  const debts = recentlyUsed<string, number>(limits.remembered);
+  const knownNetworks = recentlyUsed<string, true>(limits.remembered);
 
   const add = (key: string, ms: number) => {
     const until = Math.max(debts.get(key) ?? 0, clock.now()) + ms;

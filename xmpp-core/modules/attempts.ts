@@ -1,5 +1,5 @@
-import { LRUCache } from "lru-cache";
 import { placesOf } from "../auth/slow-down.ts";
+import { recentlyUsed } from "../recently-used.ts";
 import { isTrusted } from "../stream/login.ts";
 import type { Core } from "./module.ts";
 
@@ -19,7 +19,7 @@ const addressesOfNetwork = 10;
  */
 export function attempts(core: Pick<Core, "clock" | "properties">, { atOnce, everyMs }: Allowance) {
   /** For each place the time at which its attempts are forgotten. */
-  const debts = new LRUCache<string, number>({ max: remembered });
+  const debts = recentlyUsed<string, number>(remembered);
   return (remote: string): boolean => {
     if (isTrusted(core, remote)) return true;
     const now = core.clock.now();

@@ -1,6 +1,5 @@
 /** A user changes the own password, or an admin that of somebody the server owns: here, where the account is the server's, else in the host store, through the agent. docs/passwords.md. */
 
-import { LRUCache } from "lru-cache";
 import type { Element } from "ltx";
 import { deriveCredentials, formatCredentials, parseCredentials, preparePassword } from "../auth/keys.ts";
 import { scramIterations } from "../auth/properties.ts";
@@ -9,6 +8,7 @@ import { ns } from "../formats/namespaces.ts";
 import { notStored, type StanzaError, stanzaError } from "../formats/stanza-error.ts";
 import { property } from "../properties/property.ts";
 import { boolean, integer } from "../properties/text-schema.ts";
+import { recentlyUsed } from "../recently-used.ts";
 import type { Account } from "../routing/accounts.ts";
 import type { Session } from "../routing/session.ts";
 import type { Write } from "../storage/statement.ts";
@@ -154,7 +154,7 @@ function end(core: Core, session: Session): void {
 
 /** The ad-hoc command, which asks for the present password too. */
 export function passwordCommand(core: Core): Command {
-  const tries = new LRUCache<number, number>({ max: 10_000 });
+  const tries = recentlyUsed<number, number>(10_000);
 
   async function right(account: Account, password: string): Promise<boolean | StanzaError> {
     const now = core.clock.now();

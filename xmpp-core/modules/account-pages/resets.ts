@@ -1,10 +1,10 @@
 /** Links by mail with which somebody who forgot the password chooses another one. */
 
 import { createHmac } from "node:crypto";
-import { LRUCache } from "lru-cache";
 import { type Language, languageOf } from "../../formats/language.ts";
 import type { StanzaError } from "../../formats/stanza-error.ts";
 import { parseJid, prepareLocal } from "../../jid/jid.ts";
+import { recentlyUsed } from "../../recently-used.ts";
 import type { Account } from "../../routing/accounts.ts";
 import { read, type Write, write } from "../../storage/statement.ts";
 import { webAddress } from "../../stream/web-ports.ts";
@@ -63,7 +63,7 @@ export function openResets(core: Core): Resets {
   const { accounts, clock, names, random, storage } = core;
   const key = core.keyFor("password resets");
   const markOf = (token: string) => createHmac("sha256", key).update(token).digest();
-  const asked = new LRUCache<number, number[]>({ max: 10_000 });
+  const asked = recentlyUsed<number, number[]>(10_000);
   const using = new Set<string>();
   let sentAt: number[] = [];
   let sending = false;

@@ -1,6 +1,6 @@
-import { LRUCache } from "lru-cache";
 import { property } from "../../properties/property.ts";
 import { boolean, text } from "../../properties/text-schema.ts";
+import { recentlyUsed } from "../../recently-used.ts";
 import { type Answers, challenges } from "../account-points.ts";
 import { attempts } from "../attempts.ts";
 import { type Core, defineModule } from "../module.ts";
@@ -61,7 +61,7 @@ export const captcha = defineModule({
 });
 
 function start(core: Core) {
-  const open = new LRUCache<string, Open>({ max: mostOpen });
+  const open = recentlyUsed<string, Open>(mostOpen);
   const admitted = attempts(core, { atOnce: 60, everyMs: 20_000 });
 
   function still(id: string): Open | undefined {

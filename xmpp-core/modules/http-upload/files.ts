@@ -14,7 +14,9 @@ export interface Files {
   /** Undefined: it is not there. */
   open(token: Uint8Array): Promise<FileHandle | undefined>;
   remove(token: Uint8Array): Promise<void>;
-  /** Those of one of the 256 folders that were there before this moment. */
+  /** Which of the 256 folders are there. */
+  folders(): Promise<readonly number[]>;
+  /** Those of one of the folders that were there before this moment. */
   settled(folder: number, before: number): Promise<Uint8Array[]>;
   /** Bytes that the disk still takes. */
   free(): Promise<number>;
@@ -71,6 +73,10 @@ export function openFiles(home: string, now: number): Files {
       }
     },
     remove: (token) => rm(placeOf(token), { force: true }),
+    async folders() {
+      const names = await readdir(root);
+      return names.flatMap((name) => (/^[0-9a-f]{2}$/.test(name) ? [Number.parseInt(name, 16)] : []));
+    },
     async settled(folder, before) {
       const directory = join(root, folder.toString(16).padStart(2, "0"));
       const found: Uint8Array[] = [];

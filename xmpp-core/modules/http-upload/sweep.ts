@@ -53,8 +53,9 @@ export function sweep(core: Core, files: Files, filling: (token: Uint8Array) => 
    */
   async function strays(): Promise<void> {
     const before = clock.now() - dayMs;
+    const there = new Set(await files.folders());
     for (let folders = 0, looked = 0; folders < 256 && looked < mostLooked; folders++) {
-      const old = await files.settled(folder, before);
+      const old = there.has(folder) ? await files.settled(folder, before) : [];
       folder = (folder + 1) % 256;
       looked += old.length;
       for (const token of old) {

@@ -1,4 +1,4 @@
-import { LRUCache } from "lru-cache";
+import { recentlyUsed } from "../../recently-used.ts";
 import type { Account, Accounts } from "../../routing/accounts.ts";
 import type { Write } from "../../storage/statement.ts";
 import type { Storage } from "../../storage/storage.ts";
@@ -67,7 +67,7 @@ export interface Rosters {
 /** Rosters of accounts with sessions stay in memory, and a few others that were just needed. */
 export function openRosters(storage: Storage): Rosters {
   const online = new Map<number, Roster>();
-  const recent = new LRUCache<number, Roster>({ max: keptOfOffline });
+  const recent = recentlyUsed<number, Roster>(keptOfOffline);
   /** Those that others ask for on the way of a stanza, when there is no time to read. */
   const lasting = new Map<number, Roster | undefined>();
   const loading = new Map<number, Promise<Roster>>();
