@@ -270,8 +270,8 @@ describe("offline messages", () => {
   });
 });
 
-test("the same over WebSocket, one element in each message, with a token for the next time", async () => {
-  const web = { host: "127.0.0.1", port: webPort, domain: "chat.example", via: "websocket" as const };
+test.each(["websocket", "bosh"] as const)("the same over %s, with a token for the next time", async (via) => {
+  const web = { host: "127.0.0.1", port: webPort, domain: "chat.example", via };
   const client = await XmppClient.connect(web);
   const inside = requestToken("HT-SHA-256-NONE") + bindElement(enable);
   const success = await authenticate(client, { user: "alice", mechanism: "SCRAM-SHA-256", agent: phone, inside });

@@ -1,6 +1,7 @@
 /** Contacts behind components, as gateways have them: subscriptions, presence and probes both ways. RFC 6121 §3, §4 */
 import type { Element } from "ltx";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { command, formFields } from "../support/commands.ts";
 import { TestComponent } from "../support/component.ts";
 import { freePort, startTestCore, type TestCore } from "../support/core.ts";
 import { XmppClient } from "../support/xmpp-client.ts";
@@ -172,4 +173,32 @@ test("nobody can subscribe to a component that is away, nor to the services of t
     await alice.next(kind("error", to));
   }
   expect(await item(alice)).toBeUndefined();
+});
+
+test("who was invited is a contact at once, once; a token of somebody else asks as usual (XEP-0379)", async () => {
+  const irc = await join();
+  const guest = "guest@irc.localhost";
+  const [alice, bob] = [await online("alice"), await online("bob")];
+  const tokenOf = async (who: XmppClient) =>
+    /preauth=([\w-]{22})/.exec(formFields(await command(who, "urn:xmpp:invite#invite")).get("uri")?.[0] ?? "")?.[1];
+  const [token, foreign] = [await tokenOf(alice), await tokenOf(bob)];
+  const ask = (from: string, shown: string | undefined) =>
+    irc.send(
+      `<presence type='subscribe' from='${from}' to='alice@localhost'><preauth xmlns='urn:xmpp:pars:0' token='${shown}'/></presence>`,
+    );
+  ask(guest, token);
+  expect((await irc.next(kind("subscribed"))).attrs).toMatchObject({ from: "alice@localhost", to: guest });
+  expect((await irc.next(kind("subscribe"))).attrs).toMatchObject({ from: "alice@localhost", to: guest });
+  await irc.next((one) => kind(undefined, "alice@localhost/pc")(one) && one.attrs.to === guest);
+  await alice.next("roster push", (push) => push.getChild("query")?.getChild("item")?.attrs.subscription === "from");
+  irc.send(`<presence type='subscribed' from='${guest}' to='alice@localhost'/>`);
+  await alice.next("roster push", (push) => push.getChild("query")?.getChild("item")?.attrs.subscription === "both");
+  for (const [who, shown] of [
+    ["late@irc.localhost", token],
+    ["third@irc.localhost", foreign],
+  ]) {
+    ask(who ?? "", shown);
+    await alice.next(kind("subscribe", who));
+    expect(await item(alice, who)).toBeUndefined();
+  }
 });

@@ -21,13 +21,14 @@ const hostFile = () => join(core.home, "host.yaml");
 const ask = (what: string, params?: Record<string, unknown>) =>
   askAgent(core.home, what, params) as Promise<OutcomeDocument>;
 
-async function hostText(allowed: boolean): Promise<string> {
+async function hostText(allowed: boolean, more: Record<string, string> = {}): Promise<string> {
   const properties = {
     ...{ "network.interface": "127.0.0.1", "xmpp.proxy.enabled": "false" },
     ...{ "xmpp.socket.plain.port": String(core.port), "xmpp.socket.ssl.port": String(core.directPort) },
     ...{ "adminConsole.port": "-1", "adminConsole.securePort": "-1", "httpbind.port.plain": "-1" },
     ...{ "httpbind.enabled": "true", "httpbind.port.secure": String(port) },
     ...(allowed && { "firekeeper.register.removal": "all" }),
+    ...more,
   };
   const prefixed = Object.entries(properties).map(([key, value]) => [`sys.xmpp.properties.${key}`, value]);
   const users = await Promise.all(
@@ -92,4 +93,17 @@ test("without an agent it is refused, and the account stays", async () => {
   expect((await xena.set(removal, core.domain)).attrs.type).toBe("error");
   await xena.ping();
   agent = await startAgentOn(core, 50);
+});
+
+test("where the host manages the users, the plan says whose the accounts are that people would make", async () => {
+  const more = { "register.inband": "true", "firekeeper.invitations.accounts": "admins" };
+  const spoken = async () =>
+    (await ask("plan")).plan.notices.map(({ message }) => message).filter((one) => /belong to this server/.test(one));
+  expect(await spoken()).toEqual([]);
+  await writeFile(hostFile(), await hostText(true, more));
+  expect((await spoken()).map((one) => one.split(":")[0])).toEqual([
+    "sys.xmpp.properties.firekeeper.invitations.accounts",
+    "sys.xmpp.properties.register.inband",
+  ]);
+  await writeFile(hostFile(), await hostText(true));
 });

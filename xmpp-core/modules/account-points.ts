@@ -66,6 +66,10 @@ export interface WantedAccount {
   readonly challenge?: ({ readonly id: string } & Answers) | undefined;
 }
 
+/** What plan and status say of settings by which people make accounts. */
+export const madeHere =
+  "Accounts made so belong to this server: the host's store does not list them, and a user of the same name there waits for apply --adopt.";
+
 /** Makes accounts for those who ask themselves, over whatever way they come. Offered by the registration. */
 export interface AccountMaking {
   /** Whether anybody may have one. */
@@ -121,8 +125,8 @@ export const invitations = point<Invitations>("invitations");
 
 /** Tokens in requests for a subscription. XEP-0379 */
 export interface ContactTokens {
-  /** Uses the token that `newcomer` shows to `by`; undefined: there is none, or it is no good. */
-  use(by: Account, newcomer: Account, stanza: Stanza): Pick<Used, "writes" | "undo"> | undefined;
+  /** Uses the token that `newcomer` (undefined: somebody behind a component) shows to `by`; undefined: there is none, or it is no good. */
+  use(by: Account, newcomer: Account | undefined, stanza: Stanza): Pick<Used, "writes" | "undo"> | undefined;
 }
 export const contactTokens = point<ContactTokens>("contact tokens");
 

@@ -10,7 +10,14 @@ import type { IqAnswer, IqRequest, StrangerRequest } from "../routing/handlers.t
 import type { Session } from "../routing/session.ts";
 import { webAddress } from "../stream/web-ports.ts";
 import { text, x } from "../xml/writer.ts";
-import { accountMaking, challenges, invitations, type Refusal, type WantedAccount } from "./account-points.ts";
+import {
+  accountMaking,
+  challenges,
+  invitations,
+  madeHere,
+  type Refusal,
+  type WantedAccount,
+} from "./account-points.ts";
 import { attempts } from "./attempts.ts";
 import { giveUpAccount, removal, removalRefused } from "./giving-up.ts";
 import { makeLocal } from "./local-accounts.ts";
@@ -26,6 +33,7 @@ const inband = property("register.inband", {
   default: false,
   impact: "live",
   doc: "Whether anybody may make an account of his own, over the chat protocol or on the page for it; such accounts belong to the server, not to the host.",
+  notes: (open) => (open ? [madeHere] : []),
   weakens: (open) => (open ? "Anybody who reaches this server may make an account." : undefined),
 });
 

@@ -26,7 +26,12 @@ const allowance = { atOnce: 20, everyMs: 60_000 };
 export const invitations = defineModule({
   name: "invitations",
   implements: [
-    { spec: "XEP-0379", version: "0.3.2", status: "complete", note: "tokens of the server, for its own accounts" },
+    {
+      spec: "XEP-0379",
+      version: "0.3.2",
+      status: "complete",
+      note: "tokens of the server, for its own accounts; contacts behind components may show them too",
+    },
     { spec: "XEP-0401", version: "0.6.0", status: "complete" },
     { spec: "XEP-0445", version: "0.3.0", status: "complete" },
   ],
@@ -95,7 +100,7 @@ function start(core: Core) {
       if (typeof token !== "string" || !core.properties.get(invitationContacts)) return undefined;
       const entry = book.find(token);
       if (entry === undefined || entry.by !== by || !entry.makesContact || entry.name !== undefined) return undefined;
-      return newcomer.probe ? undefined : book.take(entry);
+      return newcomer?.probe ? undefined : book.take(entry);
     },
   });
 

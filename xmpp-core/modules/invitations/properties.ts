@@ -1,11 +1,13 @@
 import { property } from "../../properties/property.ts";
 import { boolean, enumeration, integer } from "../../properties/text-schema.ts";
+import { madeHere } from "../account-points.ts";
 
 export const invitationAccounts = property("firekeeper.invitations.accounts", {
   schema: enumeration("nobody", "admins", "everybody"),
   default: "nobody",
   impact: "live",
   doc: "Who may invite people so that they make an account here; such accounts belong to the server, not to the host that manages the users. Inviting a contact is open to everybody.",
+  notes: (who) => (who === "nobody" ? [] : [madeHere]),
   weakens: (who) => (who === "everybody" ? "Every user may invite people who make accounts here." : undefined),
 });
 

@@ -5,6 +5,7 @@ import type { Account } from "../../routing/accounts.ts";
 import type { OutsidePresence, PresenceFlow } from "../../routing/handlers.ts";
 import type { Session } from "../../routing/session.ts";
 import { rawXml, x } from "../../xml/writer.ts";
+import { contactTokens } from "../account-points.ts";
 import { components } from "../component-points.ts";
 import type { Core } from "../module.ts";
 import { blocking, presences } from "../points.ts";
@@ -104,19 +105,38 @@ export function outsideRoad(core: Core, { rosters, pushes, sent, grants, tell }:
     const change = newChange();
     change.touched.add(account);
     let refused: StanzaError | undefined;
+    const invited = kind === "subscribe" && stateWith(mine, contact) !== "both";
+    const used = invited ? core.offered(contactTokens)[0]?.use(account, undefined, stanza) : undefined;
     withFlow(change, mine, contact, () => {
-      if (kind === "subscribe") {
-        refused = asked(change, mine, contact, said);
-        return;
-      }
-      const after = inboundChanges[kind][stateWith(mine, contact)];
-      if (after === undefined) return;
-      const { writes, itemChanged } = changeState(mine, contact, after);
-      change.writes.push(...writes);
-      if (!silent) change.stanzas.push(tell(kind, contact, account, said, isInterested));
-      if (itemChanged) pushLater(change, account, contact);
+      if (used !== undefined) {
+        change.writes.push(...used.writes);
+        welcome(change, mine, contact);
+      } else if (kind === "subscribe") refused = asked(change, mine, contact, said);
+      else heard(change, kind, mine, contact, silent ? undefined : said);
     });
-    return refused ?? settle(core, rosters, change, undefined, pushes.push);
+    const failed = refused ?? (await settle(core, rosters, change, undefined, pushes.push));
+    if (failed !== undefined) used?.undo();
+    return failed;
+  }
+
+  /** What the contact answers, or takes back. */
+  function heard(change: Change, kind: SubscriptionKind, mine: Roster, contact: string, said: Said | undefined): void {
+    const after = inboundChanges[kind][stateWith(mine, contact)];
+    if (after === undefined) return;
+    const { writes, itemChanged } = changeState(mine, contact, after);
+    change.writes.push(...writes);
+    if (said !== undefined) change.stanzas.push(tell(kind, contact, mine.account, said, isInterested));
+    if (itemChanged) pushLater(change, mine.account, contact);
+  }
+
+  /** Somebody who was invited: the request is granted, and one goes back, which the contact's side answers. XEP-0379 §3.4 */
+  function welcome(change: Change, mine: Roster, contact: string): void {
+    const sees = stateWith(mine, contact).startsWith("to");
+    const { writes } = changeState(mine, contact, sees ? "both" : "from+out");
+    change.writes.push(...writes);
+    pushLater(change, mine.account, contact);
+    pass(change, "subscribed", mine.account, contact);
+    if (!sees) pass(change, "subscribe", mine.account, contact);
   }
 
   function asked(change: Change, mine: Roster, contact: string, said: Said): StanzaError | undefined {
