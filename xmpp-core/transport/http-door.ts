@@ -31,6 +31,16 @@ function answerBadBytes(error: Error & { code?: string }, socket: Duplex, protec
   socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n${headers.join("")}\r\n`);
 }
 
+/** Who asks before sending a body is told to send it once somebody reads: a refusal costs no body. RFC 9110 §10.1.1 */
+function continueWhenRead(request: IncomingMessage, response: ServerResponse): void {
+  const reading = (event: string | symbol): void => {
+    if (event !== "data" && event !== "readable") return;
+    request.off("newListener", reading);
+    if (!response.headersSent) response.writeContinue();
+  };
+  request.on("newListener", reading);
+}
+
 /**
  * An HTTP server that is fed with the gate's connections and never listens itself.
  * @param headers what every answer carries
@@ -68,7 +78,10 @@ export function openDoor(
   });
   server.maxHeadersCount = 100;
   server.on("clientError", (error, socket) => answerBadBytes(error, socket, headers));
-  if (!wantsBodies) server.on("checkContinue", (request, response) => server.emit("request", request, response));
+  server.on("checkContinue", (request, response) => {
+    if (wantsBodies) continueWhenRead(request, response);
+    server.emit("request", request, response);
+  });
 
   return {
     server,

@@ -39,8 +39,8 @@ function start(core: Core) {
   const { names, properties } = core;
   const key = core.keyFor("upload slots");
   const files = openFiles(core.home, core.clock.now());
-  const moving = transfers(core, files, key);
   const giving = slots(core, files, key);
+  const moving = transfers(core, files, key, giving.filled);
   const sweeping = sweep(core, files, moving.filling);
   const clean = (): void => {
     sweeping.now().catch((error: unknown) => core.report.wrong({ what: "deleting uploaded files", error }));

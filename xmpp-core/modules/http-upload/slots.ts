@@ -34,7 +34,9 @@ const encryptionBytes = 16;
 
 export interface Slots {
   /** A request of XEP-0363, or of its version before 0.3. */
-  answer(request: OpenRequest): Promise<IqAnswer>;
+  answer(request: OpenRequest): IqAnswer | Promise<IqAnswer>;
+  /** A slot was filled: its owner may have room for another. */
+  filled(): void;
 }
 
 interface Wanted {
@@ -61,6 +63,9 @@ export function slots(core: Core, files: Files, key: Buffer): Slots {
   const { clock, properties, storage } = core;
   /** One after the other: what one is granted counts when the next is looked at. */
   let last: Promise<unknown> = Promise.resolve();
+  /** Until when owners have as many slots as they may: who floods is told without a look at the database. */
+  const crowded = new Map<number | string, number>();
+  let fillings = 0;
 
   function ownerOf({ session, place, from }: OpenRequest): Owner | undefined {
     if (session !== undefined) return { account: session.account, component: undefined };
@@ -70,7 +75,7 @@ export function slots(core: Core, files: Files, key: Buffer): Slots {
     return mayUpload ? { account: undefined, component: asker.label } : undefined;
   }
 
-  async function answer(request: OpenRequest): Promise<IqAnswer> {
+  function answer(request: OpenRequest): IqAnswer | Promise<IqAnswer> {
     if (!properties.get(enabled)) return request.error(stanzaError("service-unavailable"));
     const owner = ownerOf(request);
     if (owner === undefined)
@@ -82,6 +87,8 @@ export function slots(core: Core, files: Files, key: Buffer): Slots {
       );
     const wanted = read(request);
     if ("kind" in wanted) return request.error(wanted);
+    const until = crowded.get(keyOf(owner)) ?? 0;
+    if (until > clock.now()) return no(request, owner, manyOpen(until));
     const given = last.then(() => grant(request, owner, wanted, base));
     last = given.catch(() => undefined);
     return given;
@@ -136,8 +143,16 @@ export function slots(core: Core, files: Files, key: Buffer): Slots {
     });
   }
 
+  const manyOpen = (until: number): StanzaError => wait(`${mostOpen} uploads were asked for and not begun.`, until);
+
+  function no(request: OpenRequest, owner: Owner, why: StanzaError): IqAnswer {
+    core.report.uploadRefused({ by: owner.account?.name ?? owner.component ?? "", why: why.condition });
+    return request.error(why);
+  }
+
   /** Undefined: it fits. */
-  async function refused({ account, component }: Owner, wanted: Wanted): Promise<StanzaError | undefined> {
+  async function refused(owner: Owner, wanted: Wanted): Promise<StanzaError | undefined> {
+    const { account, component } = owner;
     const { size, purpose } = wanted;
     const largest = largestFile(core);
     if (largest !== undefined && size > largest + encryptionBytes) return tooLarge(largest);
@@ -146,10 +161,14 @@ export function slots(core: Core, files: Files, key: Buffer): Slots {
     if (mine !== -1 && size > mine + encryptionBytes) return tooLarge(mine);
     const now = clock.now();
     const since = now - dayMs;
+    const before = fillings;
     const [used] = await storage.read(usage, since, since, account?.id ?? null, component ?? null);
     if (used === undefined) return undefined;
-    if (used.open >= mostOpen)
-      return wait(`${mostOpen} uploads were asked for and not begun.`, (used.firstOpen ?? now) + slotMs);
+    if (used.open >= mostOpen) {
+      const until = (used.firstOpen ?? now) + slotMs;
+      if (fillings === before) crowded.set(keyOf(owner), until);
+      return manyOpen(until);
+    }
     const daily = properties.get(dayBytes);
     if (daily !== -1 && used.day + size > daily + encryptionBytes)
       return wait(`Only ${readable(daily)} may be uploaded in 24 hours.`, (used.firstOfDay ?? now) + dayMs);
@@ -172,11 +191,8 @@ export function slots(core: Core, files: Files, key: Buffer): Slots {
   }
 
   async function grant(request: OpenRequest, owner: Owner, wanted: Wanted, base: string): Promise<IqAnswer> {
-    const no = await refused(owner, wanted);
-    if (no !== undefined) {
-      core.report.uploadRefused({ by: owner.account?.name ?? owner.component ?? "", why: no.condition });
-      return request.error(no);
-    }
+    const why = await refused(owner, wanted);
+    if (why !== undefined) return no(request, owner, why);
     const token = core.random(16);
     const now = clock.now();
     const { name, type, size, purpose, latest } = wanted;
@@ -192,8 +208,16 @@ export function slots(core: Core, files: Files, key: Buffer): Slots {
     return request.result(answered(address, credential), ticket);
   }
 
-  return { answer };
+  return {
+    answer,
+    filled() {
+      fillings++;
+      crowded.clear();
+    },
+  };
 }
+
+const keyOf = ({ account, component }: Owner): number | string => account?.id ?? component ?? "";
 
 /** XEP-0363 §5 */
 function slot(address: string, credential: string): Xml {

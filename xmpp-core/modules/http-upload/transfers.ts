@@ -28,7 +28,8 @@ interface Filling {
 /** How long a browser may show a file without asking again whether it is still there. */
 const freshSeconds = 86_400;
 
-export function transfers(core: Core, files: Files, key: Buffer): Transfers {
+/** @param filled told of each slot that holds its file now */
+export function transfers(core: Core, files: Files, key: Buffer, filled: () => void): Transfers {
   const { clock, properties, report, storage } = core;
   const under = new Map<string, Filling>();
   let stopping = false;
@@ -147,6 +148,7 @@ export function transfers(core: Core, files: Files, key: Buffer): Transfers {
       await files.remove(token);
       return forbiddenPage(headers);
     }
+    filled();
     report.uploaded({ by: nameOf(row), bytes: row.size, purpose: row.purpose });
     return { status: 201, headers: { "content-type": "text/plain; charset=utf-8" }, body: "Stored.\n" };
   }
