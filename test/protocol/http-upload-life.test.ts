@@ -1,7 +1,7 @@
 import { readdir, stat, writeFile } from "node:fs/promises";
 import { request } from "node:http";
 import { join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { eraseLocal } from "../../xmpp-core/modules/local-accounts.ts";
 import { command, commandNote, formFields } from "../support/commands.ts";
 import { freePort, startTestCore, type TestCore } from "../support/core.ts";
@@ -12,12 +12,10 @@ import type { XmppClient } from "../support/xmpp-client.ts";
 /** A machine that is busy with other tests writes to its disk in its own time. */
 const soon = { timeout: 20_000 };
 let core: TestCore;
-let full: boolean;
+let full = false;
 let hold: Promise<void> | undefined;
 let port: number;
-beforeEach(async () => {
-  full = false;
-  hold = undefined;
+beforeAll(async () => {
   port = await freePort();
   core = await startTestCore({
     users: ["admin", "alice"],
@@ -30,11 +28,11 @@ beforeEach(async () => {
     testing: { failWrites: () => full, holdWrites: () => hold },
   });
 });
-afterEach(() => core.close());
+afterAll(() => core.close());
 
 const path = (...names: string[]) => join(core.home, "uploads", ...names);
 async function onDisk(): Promise<string[]> {
-  return (await readdir(path(), { recursive: true })).filter((name) => /[0-9a-f]{32}$/.test(name));
+  return (await readdir(path(), { recursive: true })).filter((name) => /[0-9a-f]{32}$/.test(name)).sort();
 }
 
 async function person(name: string): Promise<XmppClient> {
@@ -84,23 +82,26 @@ describe("an upload that is under way", () => {
     expect((await http("PUT", slot.put, { headers: slot.headers, body: Buffer.alloc(size) })).status).toBe(201);
     expect((await http("GET", kept)).body.toString()).toBe("kept");
     await alice.ping();
+    await alice.close();
   });
 
   test("leaves nothing when the server is killed", async () => {
     const alice = await core.login("alice");
     const slot = slotOf(await askSlot(alice, { size }));
+    const before = await onDisk();
     const { over } = await halfWay(slot, size);
     // What a process that dies at once does not clean away.
     await writeFile(path("incoming", "f".repeat(32)), "half");
     await core.crash();
     expect(await over).not.toBe(201);
     expect(await readdir(path("incoming"))).toEqual([]);
-    expect(await onDisk()).toEqual([]);
+    expect(await onDisk()).toEqual(before);
     expect((await http("PUT", slot.put, { headers: slot.headers, body: Buffer.alloc(size) })).status).toBe(201);
   });
 
   test("is refused at its end when the account has gone meanwhile, and nothing stays", async () => {
     const carol = await person("carol");
+    const before = await onDisk();
     const slot = slotOf(await askSlot(carol, { size: 4 }));
     let go: () => void = () => undefined;
     const asked = request({
@@ -122,44 +123,33 @@ describe("an upload that is under way", () => {
     asked.end("cd");
     go();
     expect(await status).toBe(403);
-    await expect.poll(onDisk, soon).toEqual([]);
+    hold = undefined;
+    await expect.poll(onDisk, soon).toEqual(before);
   });
 });
 
 test("an upload is acknowledged only when its row is on disk; a disk that fails is said and leaves no file", async () => {
   const alice = await core.login("alice");
   const slot = slotOf(await askSlot(alice, { size: 4 }));
+  const before = await onDisk();
   full = true;
   expect((await http("PUT", slot.put, { headers: slot.headers, body: "abcd" })).status).toBe(500);
-  expect(await onDisk()).toEqual([]);
+  expect(await onDisk()).toEqual(before);
   full = false;
   await expect.poll(() => core.server.storage.health, soon).toBe("ok");
   expect((await http("PUT", slot.put, { headers: slot.headers, body: "abcd" })).status).toBe(201);
   expect((await http("GET", slot.get)).body.toString()).toBe("abcd");
 });
 
-test("files stay over a change of domain: new addresses under the new name, old ones lead to them still", async () => {
-  const alice = await core.login("alice");
-  const link = await uploaded(alice, "moved");
-  await core.rename("chat.example.org", null);
-  const later = await core.login("alice", { domain: "chat.example.org", resource: "later" });
-  const slot = slotOf(await askSlot(later, { size: 1, to: "upload.chat.example.org" }));
-  expect(new URL(slot.get).hostname).toBe("chat.example.org");
-  // The other one is known by its former name.
-  expect(new URL(slotOf(await askSlot(alice, { size: 1 })).get).hostname).toBe("localhost");
-  const { pathname } = new URL(link);
-  const got = await http("GET", `http://127.0.0.1:${port}${pathname}`, { headers: { host: "chat.example.org" } });
-  expect(got.body.toString()).toBe("moved");
-});
-
 test("who is removed leaves no file", async () => {
   const dora = await person("dora");
   const alice = await core.login("alice");
+  const before = (await onDisk()).length;
   const links = [await uploaded(dora, "one"), await uploaded(dora, "two"), await uploaded(alice, "three")];
   await askSlot(dora, { size: 1 });
-  expect(await onDisk()).toHaveLength(3);
+  expect(await onDisk()).toHaveLength(before + 3);
   await erase("dora");
-  await expect.poll(onDisk, soon).toHaveLength(1);
+  await expect.poll(onDisk, soon).toHaveLength(before + 1);
   const found = await Promise.all(links.map(async (link) => (await http("GET", link)).status));
   expect(found).toEqual([404, 404, 200]);
 });
@@ -193,4 +183,20 @@ test("turned off, it is no service, and what was uploaded can still be read", as
   expect((await askSlot(alice, { size: 1 })).attrs.type).toBe("error");
   expect((await http("PUT", slot.put, { headers: slot.headers, body: "x" })).status).toBe(403);
   expect((await http("GET", link)).body.toString()).toBe("stays");
+  await core.set({ "firekeeper.upload.enabled": null });
+});
+
+// The last one: the server is called otherwise from here on.
+test("files stay over a change of domain: new addresses under the new name, old ones lead to them still", async () => {
+  const alice = await core.login("alice");
+  const link = await uploaded(alice, "moved");
+  await core.rename("chat.example.org", null);
+  const later = await core.login("alice", { domain: "chat.example.org", resource: "later" });
+  const slot = slotOf(await askSlot(later, { size: 1, to: "upload.chat.example.org" }));
+  expect(new URL(slot.get).hostname).toBe("chat.example.org");
+  // The other one is known by its former name.
+  expect(new URL(slotOf(await askSlot(alice, { size: 1 })).get).hostname).toBe("localhost");
+  const { pathname } = new URL(link);
+  const got = await http("GET", `http://127.0.0.1:${port}${pathname}`, { headers: { host: "chat.example.org" } });
+  expect(got.body.toString()).toBe("moved");
 });
