@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { ClientStream } from "../../xmpp-core/stream/client-stream.ts";
 import { TestComponent } from "../support/component.ts";
 import { freePort, startTestCore, type TestCore } from "../support/core.ts";
 import { manualClock } from "../support/manual-clock.ts";
@@ -26,7 +27,6 @@ beforeAll(async () => {
       "xmpp.component.ssl.active": "false",
       "xmpp.component.defaultSecret": "secret",
       "xmpp.component.idle": "-1",
-      "xmpp.client.idle": "-1",
     },
   });
   world = await TestComponent.join(port, "world", "secret");
@@ -39,7 +39,10 @@ afterAll(async () => {
 
 interface Cost {
   readonly bytes: number;
+  /** Seconds in which anything is written. */
   readonly wakeUps: number;
+  /** Of them those in which there is nothing but the question whether the client is still there. */
+  readonly pings: number;
 }
 
 /** Everything that happens, with the second in which it does. */
@@ -96,17 +99,30 @@ async function live(phone: XmppClient): Promise<Cost> {
   if (session === undefined) throw new Error("no session");
   let bytes = 0;
   let written = false;
+  const { carrier } = session;
+  if (!(carrier instanceof ClientStream)) throw new Error("no stream");
+  let asked = false;
   session.outbound.attach({
     write(data) {
       bytes += Buffer.byteLength(data);
-      written = true;
+      if (data.includes("urn:xmpp:ping") || data.includes("<r ")) {
+        asked = true;
+        carrier.wire.write(data);
+      } else written = true;
     },
   });
   let wakeUps = 0;
+  let pings = 0;
   let second = 0;
   const count = (): void => {
-    if (written) wakeUps++;
+    if (asked && !written) pings++;
+    if (asked || written) wakeUps++;
     written = false;
+  };
+  /** A telephone says that it is there. */
+  const answered = async (): Promise<void> => {
+    while (asked && carrier.heardAt !== clock.now()) await new Promise((next) => setImmediate(next));
+    asked = false;
   };
   for (const { at, what } of hour()) {
     if (at > second) {
@@ -114,16 +130,18 @@ async function live(phone: XmppClient): Promise<Cost> {
       await world.ping();
       await core.server.storage.write([]);
       count();
+      await answered();
     }
     for (; second < at; second++) {
       clock.pass(1000);
       count();
+      await answered();
     }
     world.send(what);
   }
   await world.ping();
   count();
-  return { bytes, wakeUps };
+  return { bytes, wakeUps, pings };
 }
 
 test("an hour costs a client that nobody looks at a twentieth of the wake-ups", { timeout: 300_000 }, async () => {
@@ -138,8 +156,14 @@ test("an hour costs a client that nobody looks at a twentieth of the wake-ups", 
   await world.ping();
   await setUp.close();
   const cost: Cost[] = [];
-  for (const state of ["active", "inactive"]) {
-    const phone = await core.login("alice", { resource: state });
+  // In the middle: asked as often whether it is there as if somebody looked.
+  for (const [state, idle] of [
+    ["active", null],
+    ["inactive", "0"],
+    ["inactive", null],
+  ] as const) {
+    await core.set({ "firekeeper.csi.idle": idle });
+    const phone = await core.login("alice", { resource: state, sm: true });
     phone.presence();
     for (let i = 0; i < rooms; i++) {
       const room = `room${i}@conference.localhost`;
@@ -161,8 +185,9 @@ test("an hour costs a client that nobody looks at a twentieth of the wake-ups", 
     cost.push(await live(phone));
     phone.drop();
   }
-  const [active, inactive] = cost as [Cost, Cost];
-  process.stdout.write(`${JSON.stringify({ active, inactive })}\n`);
+  const [active, asked, inactive] = cost as [Cost, Cost, Cost];
+  process.stdout.write(`${JSON.stringify({ active, asked, inactive })}\n`);
+  expect(asked.pings).toBeGreaterThan(inactive.pings + 5);
   expect(inactive.wakeUps).toBeLessThan(active.wakeUps / 20);
   expect(inactive.bytes).toBeLessThan(active.bytes);
 });

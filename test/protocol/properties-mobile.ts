@@ -112,6 +112,37 @@ export const mobileProofs: Record<string, Proof> = {
     world.pass(3000);
     await phone.next("message");
   },
+  async "firekeeper.csi.idle"(world) {
+    const isPing = (stanza: Element): boolean => stanza.getChild("ping", "urn:xmpp:ping") !== undefined;
+    await world.set({ "xmpp.client.idle": "10000", "firekeeper.csi.idle": "100000" });
+    const phone = await world.login("alice", { resource: "phone", sm: true });
+    // Neither one at which somebody looks, nor one that could not come back, is spared.
+    const desk = await world.login("alice", { resource: "desk", sm: true });
+    const simple = await world.login("alice", { resource: "simple" });
+    for (const client of [phone, simple]) client.send("<inactive xmlns='urn:xmpp:csi:0'/>");
+    for (const client of [phone, simple, desk]) await client.ping();
+    for (const client of [desk, simple]) {
+      client.answers = false;
+      client.acks = "withheld";
+    }
+    world.pass(6000);
+    for (const client of [desk, simple]) await client.next(isPing);
+    world.pass(6000);
+    for (const client of [desk, simple]) await client.ended;
+    await phone.none(isPing);
+    world.pass(50_000);
+    await phone.next(isPing);
+    await phone.ping();
+    await world.set({ "firekeeper.csi.idle": "-1" });
+    world.pass(3_600_000);
+    await phone.ping();
+    // Never shorter than that of others.
+    await world.set({ "xmpp.client.idle": "20000", "firekeeper.csi.idle": "1" });
+    world.pass(5000);
+    await phone.ping();
+    world.pass(30_000);
+    await phone.ended;
+  },
   async "firekeeper.csi.rooms-urgent"(world) {
     const { phone, bob } = await quiet(world);
     const room = "lounge@conference.localhost";

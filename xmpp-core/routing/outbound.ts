@@ -70,6 +70,11 @@ export class Outbound {
     return this.heldBytes + (this.back?.bytes ?? 0);
   }
 
+  /** Whether what is not urgent waits. */
+  get holding(): boolean {
+    return this.back?.keeper !== undefined;
+  }
+
   /** Whether any stanza waits until the client looks. */
   get holdsBack(): boolean {
     return this.back !== undefined && this.back.size > 0;

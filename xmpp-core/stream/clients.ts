@@ -6,10 +6,11 @@ import type { Connection } from "../transport/connection.ts";
 import type { ReaderState } from "../xml/reader.ts";
 import { x } from "../xml/writer.ts";
 import { type BoshDoor, boshDoor } from "./bosh.ts";
-import { type BoshOptions, BoshWire, frozenBosh } from "./bosh-wire.ts";
+import { type BoshOptions, frozenBosh } from "./bosh-state.ts";
+import { BoshWire } from "./bosh-wire.ts";
 import { ClientStream, type StreamOwner } from "./client-stream.ts";
 import type { StreamParts } from "./parts.ts";
-import { idle, idlePing, preauthTimeout } from "./properties.ts";
+import { idle, idlePing, idleQuiet, preauthTimeout } from "./properties.ts";
 import { streamManagement } from "./stream-management.ts";
 import { TcpWire } from "./tcp-wire.ts";
 import type { Visitor } from "./visitor.ts";
@@ -50,11 +51,19 @@ export function clients(parts: StreamParts): Clients {
     gone: (stream) => streams.delete(stream),
   };
 
+  /** How long a client may be silent; a negative number: for ever. */
+  function patience(session: Session): number {
+    const usual = parts.properties.get(idle);
+    // Whoever resumes misses nothing, so that his connection is dead need not be known soon.
+    if (usual < 0 || !session.outbound.holding || session.resumeToken === undefined) return usual;
+    const quiet = parts.properties.get(idleQuiet);
+    return quiet < 0 ? quiet : Math.max(usual, quiet);
+  }
+
   function sweep(): void {
     const now = parts.clock.now();
     const { properties } = parts;
     bosh.sweep(now);
-    const silence = properties.get(idle);
     const pingEvery = properties.get(pingEnabled) ? properties.get(pingInterval) * 1000 : Number.POSITIVE_INFINITY;
     for (const stream of streams) {
       if (stream.state.at !== "bound") {
@@ -62,12 +71,13 @@ export function clients(parts: StreamParts): Clients {
         continue;
       }
       stream.wire.keepAlive?.(now, stream.heardAt, pingEvery);
+      const { session } = stream.state;
+      const silence = patience(session);
       if (silence < 0) continue;
       const silent = now - stream.heardAt;
       if (silent >= silence) stream.lost();
       else if (silent >= silence / 2 && !stream.pinged && properties.get(idlePing)) {
         stream.pinged = true;
-        const { session } = stream.state;
         parts.router.ask(session, "get", x("ping", { xmlns: ns.ping }), () => undefined);
         if (session.managed) session.outbound.nonza("<r xmlns='urn:xmpp:sm:3'/>");
       }

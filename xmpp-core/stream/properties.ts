@@ -79,6 +79,13 @@ export const idlePing = property("xmpp.client.idle.ping", {
   doc: "Whether a silent client is pinged before its connection is closed.",
 });
 
+export const idleQuiet = property("firekeeper.csi.idle", {
+  schema: milliseconds.min(-1),
+  default: 3_600_000,
+  impact: "live",
+  doc: "The same for a client at which nobody looks (XEP-0352) and whose session can be resumed, so that pings do not wake telephones; never shorter than xmpp.client.idle. -1: such a client is neither pinged nor closed.",
+});
+
 /** Openfire's default is 5 minutes. */
 export const preauthTimeout = property("xmpp.client.preauth.timeout", {
   schema: milliseconds.min(1000),
@@ -247,6 +254,7 @@ export const streamProperties = [
   validateHost,
   idle,
   idlePing,
+  idleQuiet,
   preauthTimeout,
   conflictLimit,
   loginAllowed,
