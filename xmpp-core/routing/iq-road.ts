@@ -5,7 +5,7 @@ import { errorElement, errorReply, notStored, type StanzaError, stanzaError } fr
 import { bare, formatJid, type Jid, parseJid } from "../jid/jid.ts";
 import type { Report } from "../report.ts";
 import { parseStanza } from "../xml/document.ts";
-import { limitsAfterLogin } from "../xml/limits.ts";
+import { unlimited } from "../xml/limits.ts";
 import type { Child, Stanza } from "../xml/stanza.ts";
 import { type Xml, x } from "../xml/writer.ts";
 import type { Accounts } from "./accounts.ts";
@@ -33,9 +33,6 @@ export interface IqRoad {
   /** Questions of the server to a session that is no more. */
   forget(session: Session): void;
 }
-
-// What the server writes itself is read again as it is.
-const whole = { ...limitsAfterLogin, stanzaBytes: Number.MAX_SAFE_INTEGER };
 
 /** Ids of requests are kept until they are answered. */
 const longestId = 1024;
@@ -186,7 +183,7 @@ export function iqRoad(parts: {
   /** The stanza as it would go out to this address. */
   function asSeen(sender: Sender, stanza: Stanza, to: Jid): Stanza {
     const view = names.host(to.domain)?.view ?? names.primary.name;
-    return parseStanza(rewritten(views, stanza, sender, view, to), ns.client, whole);
+    return parseStanza(rewritten(views, stanza, sender, view, to), ns.client, unlimited);
   }
 
   function act(from: Jid, request: Stanza, told: (answer: Stanza) => void): () => void {
@@ -199,7 +196,7 @@ export function iqRoad(parts: {
     const sender: Sender = {
       ...{ session: undefined, from, address: formatJid(from), view },
       isOwn: (address) => address === formatJid(from),
-      send: (stanza) => answered(parseStanza(stanza, ns.client, whole)),
+      send: (stanza) => answered(parseStanza(stanza, ns.client, unlimited)),
     };
     receive(sender, request)?.catch((error: unknown) => parts.report.wrong({ what: "asking for an account", error }));
     return () => void acting.delete(key);

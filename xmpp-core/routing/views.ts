@@ -1,7 +1,7 @@
 import type { Element } from "ltx";
 import { formatJid, parseJid } from "../jid/jid.ts";
 import { parseDocument } from "../xml/document.ts";
-import { limitsAfterLogin } from "../xml/limits.ts";
+import { unlimited } from "../xml/limits.ts";
 import { serialise } from "../xml/writer.ts";
 import type { Names } from "./names.ts";
 
@@ -94,15 +94,13 @@ export function views(names: Names, places: readonly AddressPlace[]): Views {
         !payload.includes(from)
       )
         return payload;
-      const wrapped = parseDocument(Buffer.concat([open, payload, close]), stored);
+      const wrapped = parseDocument(Buffer.concat([open, payload, close]), unlimited);
       if (!render(wrapped, root, to, from, "jabber:client")) return payload;
       return Buffer.from(wrapped.getChildElements().length === 0 ? "" : inner(wrapped));
     },
   };
 }
 
-// What is stored was read within the limits in force at the time.
-const stored = { ...limitsAfterLogin, stanzaBytes: Number.MAX_SAFE_INTEGER, elements: Number.MAX_SAFE_INTEGER };
 const open = Buffer.from("<message xmlns='jabber:client'>");
 const close = Buffer.from("</message>");
 

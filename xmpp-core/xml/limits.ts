@@ -33,3 +33,16 @@ export const limitsAfterLogin: Limits = {
   nameBytes: 256,
   namespaces: 1_024,
 };
+
+/**
+ * For what the server has written itself, of parts that were read within their limits at the time: wrapped, it is
+ * deeper and has more names than any peer may send.
+ */
+export const unlimited: Limits = {
+  stanzaBytes: Number.MAX_SAFE_INTEGER,
+  elements: Number.MAX_SAFE_INTEGER,
+  depth: Number.MAX_SAFE_INTEGER,
+  attributes: Number.MAX_SAFE_INTEGER,
+  nameBytes: Number.MAX_SAFE_INTEGER,
+  namespaces: Number.MAX_SAFE_INTEGER,
+};

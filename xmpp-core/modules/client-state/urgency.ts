@@ -2,7 +2,7 @@ import { ns } from "../../formats/namespaces.ts";
 import { bare, formatJid, type Jid, parseJid } from "../../jid/jid.ts";
 import type { Urgency } from "../../routing/held-back.ts";
 import { parseStanza } from "../../xml/document.ts";
-import { limitsAfterLogin } from "../../xml/limits.ts";
+import { unlimited } from "../../xml/limits.ts";
 import type { Stanza } from "../../xml/stanza.ts";
 
 /** Who it is for, and what is known of the rooms that it is in. */
@@ -113,7 +113,7 @@ function copy(seen: Seen): Verdict | undefined {
   const direction = seen.stanza.has(ns.carbons, "sent") ? "sent" : "received";
   const wrapped = seen.stanza.child(ns.carbons, direction)?.getChild("forwarded", ns.forward)?.getChild("message");
   if (wrapped === undefined) return undefined;
-  const inner = seenOf(parseStanza(wrapped.toString(), ns.client, whole), seen.reader);
+  const inner = seenOf(parseStanza(wrapped.toString(), ns.client, unlimited), seen.reader);
   if (onlyPassing(inner)) return { is: "later", key: `state ${direction} ${inner.from} ${inner.stanza.to ?? ""}` };
   // What the other device sent takes the notification off this one.
   return direction === "sent" ? now : verdict(inner);
@@ -177,9 +177,6 @@ function verdict(seen: Seen): Verdict {
   return now;
 }
 
-// What the server writes itself is read again as it is.
-const whole = { ...limitsAfterLogin, stanzaBytes: Number.MAX_SAFE_INTEGER, elements: Number.MAX_SAFE_INTEGER };
-
 const seenOf = (stanza: Stanza, reader: Reader): Seen => {
   const from = stanza.from ?? "";
   return { stanza, from, sender: from === "" ? undefined : parseJid(from), reader };
@@ -191,7 +188,7 @@ const bareOf = (address: string): string => {
 };
 
 /** Reads a stanza as it goes out to a client. */
-export const readOutgoing = (data: Buffer | string): Stanza => parseStanza(data, ns.client, whole);
+export const readOutgoing = (data: Buffer | string): Stanza => parseStanza(data, ns.client, unlimited);
 
 /** Whether a message of this sender would wake its reader. */
 export function wouldWake(message: Stanza, from: string, reader: Reader): boolean {

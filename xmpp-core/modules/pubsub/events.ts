@@ -4,7 +4,7 @@ import type { Account } from "../../routing/accounts.ts";
 import type { Session } from "../../routing/session.ts";
 import type { Ticket } from "../../storage/storage.ts";
 import { parseStanza } from "../../xml/document.ts";
-import { limitsAfterLogin } from "../../xml/limits.ts";
+import { unlimited } from "../../xml/limits.ts";
 import { text, type Xml, x } from "../../xml/writer.ts";
 import type { Core } from "../module.ts";
 import { interests } from "../personal-points.ts";
@@ -115,7 +115,7 @@ export function events(core: Core, entities: Entities, access: Access): Events {
   /** A message that may wait for its receiver goes the way of all messages. */
   function later(host: Host, to: Jid, write: (view: string) => Xml): void {
     const view = names.host(to.domain)?.view ?? names.primary.name;
-    router.message(parseStanza(write(view), ns.client, limitsOfServer), jidOf(host, view), to);
+    router.message(parseStanza(write(view), ns.client, unlimited), jidOf(host, view), to);
   }
 
   const jidOf = (host: Host, view: string): Jid => {
@@ -218,11 +218,3 @@ export function events(core: Core, entities: Entities, access: Access): Events {
     },
   };
 }
-
-// What was read from a client is within its limits; the server's own addition is small.
-const limitsOfServer = {
-  ...limitsAfterLogin,
-  stanzaBytes: Number.MAX_SAFE_INTEGER,
-  elements: Number.MAX_SAFE_INTEGER,
-  depth: limitsAfterLogin.depth + 8,
-};
