@@ -223,7 +223,8 @@ export function openSessions(parts: {
       session.outbound.detach();
       waiting.delete(session.outbound);
       byId.delete(session.id);
-      const inOrder = crashed.delete(session) ? rememberedEntries(session) : session.outbound.everything();
+      const queued = session.outbound.everything();
+      const inOrder = crashed.delete(session) ? [...rememberedEntries(session), ...queued.filter(isRequest)] : queued;
       const owed = [...inOrder, ...session.outbound.heldBack.map((held) => ({ ...held, number: 0 }))];
       if (session.resumeToken !== undefined) byToken.delete(session.resumeToken);
       const place = session.account.sessions.indexOf(session);
@@ -367,6 +368,9 @@ export function openSessions(parts: {
   };
   return sessions;
 }
+
+/** What came for it since is queued; its messages are remembered, too. */
+const isRequest = ({ cargo }: Entry): boolean => cargo.is === "request";
 
 /** What a session that nobody came back to after a crash was owed: it is only on disk. */
 function rememberedEntries(session: Session): Entry[] {

@@ -153,6 +153,8 @@ export function streamManagement(parts: StreamParts): StreamManagement {
       answer: x("resumed", { xmlns: ns.streamManagement, previd: session.resumeToken, h: session.handled % 2 ** 32 }),
       session,
       go() {
+        // Another connection may have resumed it meanwhile: the later one has it.
+        session.carrier?.displaced();
         stream.becomes(session);
         session.outbound.retransmit();
         parts.report.sessionResumed({ session: session.address, after: crashed ? "crash" : "detach" });

@@ -3,7 +3,7 @@ import { ns } from "../../formats/namespaces.ts";
 import { parseStanzaError, type StanzaErrorCondition } from "../../formats/stanza-error.ts";
 import { jid, parseJid } from "../../jid/jid.ts";
 import { parseStanza } from "../../xml/document.ts";
-import { limitsAfterLogin } from "../../xml/limits.ts";
+import { unlimited } from "../../xml/limits.ts";
 import type { Stanza } from "../../xml/stanza.ts";
 import { rawXml, x } from "../../xml/writer.ts";
 import type { Core } from "../module.ts";
@@ -63,9 +63,6 @@ const permanent = new Set<StanzaErrorCondition>([
   "not-authorized",
   "registration-required",
 ]);
-
-// What the server writes itself is read again as it is.
-const whole = { ...limitsAfterLogin, stanzaBytes: Number.MAX_SAFE_INTEGER };
 
 export function sending(core: Core, registrations: Registrations): Sending {
   const lines = new Map<Registration, Line>();
@@ -132,7 +129,7 @@ export function sending(core: Core, registrations: Registrations): Sending {
       forget();
     };
     let forget = (): void => undefined;
-    const asked = core.router.act(from, parseStanza(request, ns.client, whole), (answer) =>
+    const asked = core.router.act(from, parseStanza(request, ns.client, unlimited), (answer) =>
       outcome(() => answered(registration, line, answer)),
     );
     forget = asked;
@@ -203,8 +200,10 @@ export function sending(core: Core, registrations: Registrations): Sending {
       const line = lineOf(registration);
       line.count++;
       line.last = notice;
+      if (line.waits) return;
       line.waits = true;
-      go(registration, line);
+      // Not while the message is being queued: the numbers of those who get it are given, and the service may be one.
+      queueMicrotask(() => go(registration, line));
     },
     seen(registration) {
       const line = lines.get(registration);
