@@ -83,6 +83,19 @@ test("what XML forbids, and more of it than a stranger may send", async () => {
   expect(reason(await ask(to(), { body: Buffer.from([0xff, 0xfe, 0x3c]).toString("latin1") }))).toBe("bad-request");
 });
 
+test("what only looks like the id of a session lends nothing of it to a stranger", async () => {
+  const alice = await session({ hold: 0 });
+  const other = await session({ hold: 0 });
+  for (const attributes of [
+    { rid: 1, to: "localhost" },
+    { rid: other.rid + 1, sid: other.sid },
+  ]) {
+    const body = envelope(attributes).replace(">", ` x=" sid='${alice.sid}'">`);
+    expect(reason(await ask(to(), { body }))).toBe("bad-request");
+  }
+  expect(reason(await alice.send())).toBeUndefined();
+});
+
 test("sessions that nobody logs in on are counted by address", async () => {
   const from = "127.0.0.33";
   await core.set({ "firekeeper.web.connections-per-address": "3" });

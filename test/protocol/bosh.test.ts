@@ -84,11 +84,45 @@ test("the first answer says what was agreed, and nothing is offered that a brows
     maxpause: "300",
     from: "localhost",
   });
-  expect(attrs).toMatchObject({ ver: "1.11", "xmpp:version": "1.0", "xmpp:restartlogic": "true" });
+  expect(attrs).toMatchObject({ ver: "1.6", "xmpp:version": "1.0", "xmpp:restartlogic": "true" });
+  expect(attrs).toMatchObject({ ack: String(made.rid), "xmlns:stream": "http://etherx.jabber.org/streams" });
   expect(attrs.sid).toMatch(/^[\w-]{22}$/);
   expect(attrs.polling).toBeUndefined();
   const offered = made.created?.getChild("features")?.getChild("mechanisms")?.getChildren("mechanism");
   expect(offered?.map((each) => each.getText())).toEqual(["SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"]);
+  expect((await session().create({ ver: "1.12" })).attrs.ver).toBe("1.11");
+  expect((await session().create({ ver: "2.0" })).attrs.ver).toBe("1.11");
+});
+
+test("a client may say which type of content it can read, as long as browsers do not show it as a page", async () => {
+  const typeFor = async (content: string) => {
+    const made = session();
+    await made.create({ content });
+    return (await made.send("<x xmlns='y'/>")).headers["content-type"];
+  };
+  expect(await typeFor("text/plain")).toBe("text/plain");
+  expect(await typeFor('application/xml; charset="UTF-8"')).toBe('application/xml; charset="UTF-8"');
+  for (const content of ["text/html", "text/plain; charset=utf-7", "text/plain\r\nset-cookie: a=b", ""])
+    expect(await typeFor(content)).toBe("text/xml; charset=utf-8");
+});
+
+test("an envelope may have a prefix, and declare those of what is in it", async () => {
+  const alice = await bound("alice");
+  const spaces = "xmlns:b='http://jabber.org/protocol/httpbind' xmlns='jabber:client' xmlns:p='urn:xmpp:ping'";
+  const inside = "<iq type='get' id='p' to='localhost'><p:ping/></iq>";
+  const answer = await alice.raw(`<b:body ${spaces} rid='${++alice.rid}' sid='${alice.sid}'>${inside}</b:body>`);
+  expect([idOf(answer), answer.body.getChild("iq")?.attrs.type]).toEqual(["p", "result"]);
+  const own = `<body xmlns='http://jabber.org/protocol/httpbind' xmlns:c='jabber:client' rid='${++alice.rid}' sid='${alice.sid}'>`;
+  const prefixed = "<c:iq type='get' id='q' to='localhost'><ping xmlns='urn:xmpp:ping'/></c:iq>";
+  expect(idOf(await alice.raw(`${own}${prefixed}</body>`))).toBe("q");
+  const unknown = await alice.raw(own.replace(/rid='\d+'/, `rid='${alice.rid + 1}'`).concat("<d:x/></body>"));
+  expect(condition(unknown)).toBe("bad-request");
+});
+
+test("a client from before there were conditions is told by the status of HTTP what is wrong", async () => {
+  const made = session();
+  expect((await made.create({ ver: undefined })).attrs.ver).toBe("1.11");
+  expect((await made.send("", { rid: made.rid + 9 })).status).toBe(404);
 });
 
 test("without TLS nothing is offered", async () => {
@@ -172,9 +206,10 @@ test("requests are taken in the order of their numbers, and a repeated one gets 
   expect((await alice.send("", { rid: rid + 2 })).text).toBe(answers[1]?.text);
   const again = alice.send("", { rid: rid + 3 });
   const last = alice.send(ping("4"), { rid: rid + 4 });
-  expect([idOf(await third), idOf(await again)]).toEqual(["4", "4"]);
-  expect(condition(await alice.send("", { type: "terminate", rid: rid + 5 }))).toBe("none");
-  expect(condition(await last)).toBe("none");
+  // Who asks again is answered there.
+  expect([(await third).body.attrs.type, idOf(await again)]).toEqual(["error", "4"]);
+  const ended = await alice.send("", { type: "terminate", rid: rid + 5 });
+  expect([condition(await last), condition(ended)]).toEqual(["none", undefined]);
 });
 
 test("a number outside of the window ends the session, and so does one that is forgotten", async () => {
@@ -242,8 +277,8 @@ test("a client that ends its session says its last word with it", async () => {
   const last = "<message xmlns='jabber:client' to='bob@localhost' type='chat'><body>bye</body></message>";
   bob.presence();
   await bob.next("presence");
-  expect(condition(await alice.send(last, { type: "terminate" }))).toBe("none");
-  expect(condition(await held)).toBe("none");
+  const ended = await alice.send(last, { type: "terminate" });
+  expect([condition(await held), condition(ended)]).toEqual(["none", undefined]);
   expect((await bob.next("message")).getChildText("body")).toBe("bye");
   expect(condition(await alice.send())).toBe("none");
 });

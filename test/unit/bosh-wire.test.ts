@@ -1,7 +1,8 @@
 /** When requests of BOSH are answered, by a clock that the test moves. XEP-0124 §8 to §14 */
 import { beforeEach, expect, test } from "vitest";
 import { parseBody } from "../../xmpp-core/stream/bosh-body.ts";
-import { type BoshState, BoshWire } from "../../xmpp-core/stream/bosh-wire.ts";
+import { type BoshState, frozenBosh } from "../../xmpp-core/stream/bosh-state.ts";
+import { BoshWire } from "../../xmpp-core/stream/bosh-wire.ts";
 import type { WireHandler } from "../../xmpp-core/stream/wire.ts";
 import { limitsAfterLogin } from "../../xmpp-core/xml/reader.ts";
 import type { Stanza } from "../../xmpp-core/xml/stanza.ts";
@@ -23,11 +24,12 @@ beforeEach(() => {
 const agreed: BoshState = {
   ...{ sid: "s", rid: 100, requests: 2, hold: 1, waitMs: 60_000, polls: false, acks: false, patienceMs: 30_000 },
   visitor: { address: "192.0.2.1", secure: true, proxied: true },
+  ...{ content: "text/xml; charset=utf-8", legacy: false },
 };
 
 function wire(state: Partial<BoshState> = {}): BoshWire {
   const handler: WireHandler = {
-    header: ({ to }) => told.push(`header ${to}`),
+    header: ({ to, from, lang }) => told.push(["header", to, from, lang].filter(Boolean).join(" ")),
     stanza(stanza) {
       told.push(stanza.name);
       onStanza(stanza);
@@ -52,18 +54,22 @@ function wire(state: Partial<BoshState> = {}): BoshWire {
 }
 
 /** Sends a request; the answer, once there is one. */
-function send(to: BoshWire, rid: number, payload = "", more: Record<string, string | number> = {}): { text?: string } {
+function send(
+  to: BoshWire,
+  rid: number,
+  payload = "",
+  more: Record<string, string | number> = {},
+): { text?: string; status?: number } {
   const body = parseBody(Buffer.from(envelope({ rid, sid: "s", ...more }, payload)), limitsAfterLogin);
   if (body === undefined) throw new Error("no body");
-  const answer: { text?: string } = {};
-  void to.take(body).then((text) => {
-    answer.text = text;
-  });
+  const answer: { text?: string; status?: number } = {};
+  void to.take(body).then(({ body: text, status }) => Object.assign(answer, { text, status }));
   return answer;
 }
 /** Everything that was begun is done. */
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 const empty = '<body xmlns="http://jabber.org/protocol/httpbind"/>';
+const acknowledging = (rid: number): string => empty.replace("/>", ` ack="${rid}"/>`);
 const terminated = (condition: string): string =>
   `<body xmlns="http://jabber.org/protocol/httpbind" type="terminate" condition="${condition}"/>`;
 
@@ -102,7 +108,7 @@ test("it waits no longer than was agreed, and gives way to the next one", async 
   const second = send(bosh, 102);
   const third = send(bosh, 103);
   await settled();
-  expect([second.text, third.text]).toEqual([empty, undefined]);
+  expect([second.text, third.text]).toEqual([acknowledging(103), undefined]);
 });
 
 test("a client that stays away is given up, and then hears so", async () => {
@@ -128,13 +134,28 @@ test("a pause answers all that is open and is as long as it says, until the next
   const held = send(bosh, 101);
   const pausing = send(bosh, 102, "", { pause: 120 });
   await settled();
-  expect([held.text, pausing.text]).toEqual([empty, empty]);
+  expect([held.text, pausing.text]).toEqual([acknowledging(102), empty]);
   await pass(bosh, 119_000);
   const back = send(bosh, 103);
   bosh.write("<message/>");
   await settled();
   expect(back.text).toContain("<message");
   await pass(bosh, 30_000);
+  expect(told.at(-1)).toBe("gone inactive");
+});
+
+test("the answer to a pause carries nothing, and a pause may be shorter than the usual silence", async () => {
+  const bosh = wire();
+  bosh.write("<message/>");
+  const pausing = send(bosh, 101, "", { pause: 10 });
+  await settled();
+  expect(pausing.text).toBe(empty);
+  await pass(bosh, 9000);
+  const back = send(bosh, 102);
+  await settled();
+  expect(back.text).toContain("<message");
+  send(bosh, 103, "", { pause: 10 });
+  await pass(bosh, 10_000);
   expect(told.at(-1)).toBe("gone inactive");
 });
 
@@ -176,24 +197,123 @@ test("what comes while a stanza is under way waits its turn", async () => {
   expect(told).toEqual(["iq", "message", "presence", "closed"]);
 });
 
-test("a stream begins anew when it is time for it, and only then", () => {
+test("a stream begins anew when it is time for it, and only then; what stands beside that is not looked at", () => {
   const bosh = wire();
-  send(bosh, 101, "", { to: "localhost", "xmpp:restart": "true" });
-  expect(told).not.toContain("header localhost");
+  const anew = { "xmpp:restart": "true", to: "localhost", from: "a@localhost", "xml:lang": "de" };
+  send(bosh, 101, "", anew);
+  expect(told).not.toContain("header localhost a@localhost de");
   bosh.restart();
-  send(bosh, 102, "", { to: "localhost", "xmpp:restart": "true" });
-  expect(told).toContain("header localhost");
+  send(bosh, 102, "<message xmlns='jabber:client'/>", anew);
+  expect(told).toContain("header localhost a@localhost de");
+  expect(told).not.toContain("message");
 });
 
-test("whoever asked for it is told which requests have come", async () => {
-  const bosh = wire({ acks: true });
+test("a client is told which requests have come", async () => {
+  const bosh = wire();
   const first = send(bosh, 101);
   const second = send(bosh, 102);
   await settled();
-  expect(first.text).toBe(empty.replace("/>", ' ack="102"/>'));
+  expect(first.text).toBe(acknowledging(102));
   bosh.write("<message/>");
   await settled();
   expect(second.text).not.toContain("ack");
+});
+
+test("a client that says which answers it has is told at once of one that did not arrive", async () => {
+  const bosh = wire({ acks: true });
+  send(bosh, 101);
+  bosh.write("<message/>");
+  await settled();
+  now += 1500;
+  // Without `ack`: it has all answers to its earlier requests.
+  const content = send(bosh, 102);
+  await settled();
+  expect(content.text).toBeUndefined();
+  bosh.write("<message/>");
+  await settled();
+  now += 999;
+  const soon = send(bosh, 103, "", { ack: 101 });
+  await settled();
+  expect(soon.text).toBeUndefined();
+  now += 1;
+  const late = send(bosh, 104, "", { ack: 101 });
+  await settled();
+  expect(soon.text).toBe(empty.replace("/>", ' ack="104" report="102" time="1000"/>'));
+  expect(late.text).toBeUndefined();
+  const again = send(bosh, 102);
+  await settled();
+  expect(again.text).toBe(content.text);
+});
+
+test("a client that does not speak of answers is told of none", async () => {
+  const bosh = wire();
+  send(bosh, 101);
+  bosh.write("<message/>");
+  await settled();
+  now += 5000;
+  const next = send(bosh, 102, "", { ack: 100 });
+  await settled();
+  expect(next.text).toBeUndefined();
+});
+
+test("a request that is repeated while it waits is answered where it was made last", async () => {
+  const bosh = wire();
+  const broken = send(bosh, 101);
+  const again = send(bosh, 101);
+  await settled();
+  expect([broken.text, again.text]).toEqual([empty.replace("/>", ' type="error"/>'), undefined]);
+  bosh.write("<message/>");
+  await settled();
+  expect(again.text).toContain("<message");
+});
+
+test("only an exact copy of a request gets its answer again", async () => {
+  for (const waits of [true, false]) {
+    const key = "k";
+    const bosh = wire({ key: "13fbd79c3d390e5d6585a21e11ff5ec1970cff0c" });
+    const held = send(bosh, 101, "", { key });
+    if (!waits) bosh.write("<message/>");
+    await settled();
+    const guessed = send(bosh, 101);
+    await settled();
+    expect(guessed.text).toBe(terminated("item-not-found"));
+    if (waits) expect(held.text).toBe(terminated("item-not-found"));
+    const copy = send(bosh, 101, "", { key });
+    await settled();
+    expect(copy.text).toBe(held.text);
+  }
+});
+
+test("a session that its client ends is over on the oldest request, and the others are empty", async () => {
+  const bosh = wire();
+  onStanza = () => bosh.close();
+  const held = send(bosh, 101);
+  const last = send(bosh, 102, "<presence xmlns='jabber:client'/>", { type: "terminate" });
+  await settled();
+  expect([held.text, last.text]).toEqual([empty.replace("/>", ' type="terminate"/>'), empty]);
+});
+
+test("what ended a session is told again to whoever did not hear it", async () => {
+  const bosh = wire();
+  const held = send(bosh, 101);
+  bosh.write("<message/>");
+  bosh.close(rawXml("<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>"));
+  const again = send(bosh, 101);
+  await settled();
+  expect(again.text).toBe(held.text);
+  expect(again.text).toContain("<message");
+});
+
+test("a client from before there were conditions is told by the status of HTTP", async () => {
+  const bosh = wire({ legacy: true });
+  const fine = send(bosh, 101, "", { pause: 1 });
+  const wrong = send(bosh, 999);
+  await settled();
+  expect([fine.status, wrong.status]).toEqual([200, 404]);
+  const other = wire({ legacy: true });
+  const pause = send(other, 101, "", { pause: 301 });
+  await settled();
+  expect(pause.status).toBe(403);
 });
 
 test("the end of a stream is told to whoever is there, or comes", async () => {
@@ -203,7 +323,7 @@ test("the end of a stream is told to whoever is there, or comes", async () => {
   const late = send(bosh, 101);
   await settled();
   expect(late.text).toContain(
-    'type="terminate" condition="remote-stream-error"><message xmlns="jabber:client"/><stream:error xmlns:stream=',
+    'xmlns:stream="http://etherx.jabber.org/streams" type="terminate" condition="remote-stream-error"><message xmlns="jabber:client"/><stream:error>',
   );
   expect(bosh.open).toBe(false);
   await pass(bosh, 30_000);
@@ -224,11 +344,7 @@ test("what an orderly restart carries over is where the next one goes on", async
   before.write("<message/>");
   const { connection, state } = before.freeze();
   expect([held.text, connection]).toEqual([empty, 0]);
-  const stored = JSON.parse(JSON.stringify(state)) as {
-    agreed: BoshState;
-    pending: string[];
-    answers: [number, string][];
-  };
+  const stored = frozenBosh.parse(JSON.parse(JSON.stringify(state)));
   const after = wire(stored.agreed);
   after.thaw(stored);
   const repeated = send(after, 101);

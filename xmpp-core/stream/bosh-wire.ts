@@ -1,69 +1,27 @@
 import { createHash } from "node:crypto";
-import { z } from "zod";
 import { ns } from "../formats/namespaces.ts";
 import type { Connection, TlsFacts } from "../transport/connection.ts";
 import { type Limits, limitsBeforeLogin } from "../xml/reader.ts";
 import type { Stanza } from "../xml/stanza.ts";
 import type { Xml } from "../xml/writer.ts";
-import { type BoshBody, terminateBody, writeBody } from "./bosh-body.ts";
+import { BoshAnswers } from "./bosh-answers.ts";
+import { type BoshAnswer, type BoshBody, closing, conditionOf, terminateBody, writeBody } from "./bosh-body.ts";
+import { type Beginning, type BoshOptions, type BoshState, beginningOf, type FrozenBosh } from "./bosh-state.ts";
 import { type Visitor, visitorTls } from "./visitor.ts";
 import type { FrozenWire, Opening, Wire, WireHandler } from "./wire.ts";
 
-/** What both sides agreed on when the session began, and where it stands. JSON-able. */
-export const boshState = z.object({
-  sid: z.string(),
-  /** Of the last request that was taken in its order. */
-  rid: z.number(),
-  /** Requests that may be open at once. */
-  requests: z.number(),
-  hold: z.number(),
-  waitMs: z.number(),
-  polls: z.boolean(),
-  acks: z.boolean(),
-  key: z.string().optional(),
-  /** How long no request may be open; a pause changes it until the next request. */
-  patienceMs: z.number(),
-  visitor: z.object({ address: z.string(), secure: z.boolean(), proxied: z.boolean() }),
-});
-export type BoshState = z.infer<typeof boshState>;
-
-/** What an orderly restart carries over. */
-export const frozenBosh = z.object({
-  agreed: boshState,
-  pending: z.array(z.string()),
-  answers: z.array(z.tuple([z.number(), z.string()])),
-});
-export type FrozenBosh = z.infer<typeof frozenBosh>;
-
-/** Live values. */
-export interface BoshRules {
-  readonly inactivityMs: (polls: boolean) => number;
-  readonly pollingMs: () => number;
-  readonly maxPauseMs: () => number;
-  readonly ignoresLongPauses: () => boolean;
-  readonly ignoresOveractivity: () => boolean;
-}
-
-export interface BoshOptions {
-  readonly state: BoshState;
-  readonly rules: BoshRules;
-  readonly now: () => number;
-  readonly listener: string;
-  readonly local: Connection["local"];
-  /** The session is of no use any more. */
-  readonly over: (wire: BoshWire) => void;
-}
-
 interface Open {
   readonly rid: number;
+  readonly key: string | undefined;
   readonly since: number;
-  readonly answer: ((body: string) => void)[];
+  /** Tells whoever asked last. */
+  answer: (given: BoshAnswer) => void;
 }
 
 /** So much may wait for a client that fetches nothing. */
 const mostPendingBytes = 16 * 1024 * 1024;
 
-type Item = Stanza | "end" | { readonly to: string | undefined; readonly version: string };
+type Item = Stanza | "end" | Beginning;
 
 /** A stream in the bodies of HTTP requests: requests wait, and are answered when there is something to say. XEP-0124, XEP-0206 */
 export class BoshWire implements Wire {
@@ -79,7 +37,9 @@ export class BoshWire implements Wire {
   readonly #early = new Map<number, { readonly body: BoshBody; readonly open: Open }>();
   /** Wait for something to say, in order. */
   #held: Open[] = [];
-  #answers = new Map<number, string>();
+  readonly #answers = new BoshAnswers();
+  /** What the next answer says of one that did not arrive. XEP-0124 §9.2 */
+  #report: { readonly report: number; readonly time: number } | undefined;
   #pending: (Buffer | string)[] = [];
   #pendingBytes = 0;
   #inbox: Item[] = [];
@@ -90,7 +50,7 @@ export class BoshWire implements Wire {
   #flushing = false;
   #leaving = false;
   /** How every further request is answered: the session is over. */
-  #over: string | undefined;
+  #over: BoshAnswer | undefined;
   #idleSince: number;
   /** When the last request without content was answered without any. */
   #emptyAt: number | undefined;
@@ -124,37 +84,53 @@ export class BoshWire implements Wire {
   // ------------------------------------------------------------ requests
 
   /** The first request of the session. XEP-0124 §7.1 */
-  begin(body: BoshBody, creation: Record<string, string | number | undefined>): Promise<string> {
+  begin(body: BoshBody, creation: Record<string, string | number | undefined>): Promise<BoshAnswer> {
     this.#creation = creation;
     this.#restartDue = true;
-    return new Promise((resolve) => {
-      const { rid } = body;
-      this.#held.push({ rid, since: this.#options.now(), answer: [resolve] });
-      this.#inbox.push({ to: body.to, version: body.version ?? "1.0" }, ...body.payload);
+    return new Promise((answer) => {
+      this.#held.push({ rid: body.rid, key: undefined, since: this.#options.now(), answer });
+      this.#inbox.push(beginningOf(body), ...body.payload);
       this.#drain();
     });
   }
 
   /** The answer to one request, when it is due. XEP-0124 §8, §9, §14 */
-  take(body: BoshBody): Promise<string> {
-    const { rid } = this.#state;
+  take(body: BoshBody): Promise<BoshAnswer> {
+    const { rid, requests } = this.#state;
+    const again = this.#answers.find(body.rid);
+    // Only an exact copy is the same request again.
+    if (again !== undefined && again.key === body.key) return Promise.resolve(this.#told(again.body));
     if (this.#over !== undefined) return Promise.resolve(this.#over);
-    if (body.stream !== undefined) return this.#refuse("item-not-found");
-    const again = this.#answers.get(body.rid);
-    if (again !== undefined) return Promise.resolve(again);
+    if (body.stream !== undefined || again !== undefined) return this.#refuse("item-not-found");
     const known = this.#held.find((open) => open.rid === body.rid) ?? this.#early.get(body.rid)?.open;
-    if (known !== undefined) return new Promise((resolve) => known.answer.push(resolve));
-    if (body.rid <= rid || body.rid > rid + this.#state.requests) return this.#refuse("item-not-found");
-    return new Promise((resolve) => {
-      const open = { rid: body.rid, since: this.#options.now(), answer: [resolve] };
-      this.#early.set(body.rid, { body, open });
+    if (known === undefined && (body.rid <= rid || body.rid > rid + requests)) return this.#refuse("item-not-found");
+    if (known !== undefined && known.key !== body.key) return this.#refuse("item-not-found");
+    return new Promise((answer) => {
+      if (known !== undefined) {
+        // The earlier connection is broken, or the client asks there once more. XEP-0124 §14.3
+        known.answer(this.#told(writeBody({ type: "error" }, [])));
+        known.answer = answer;
+        return;
+      }
+      this.#early.set(body.rid, {
+        body,
+        open: { rid: body.rid, key: body.key, since: this.#options.now(), answer },
+      });
       this.#inOrder();
     });
   }
 
-  #refuse(condition: string): Promise<string> {
+  #told(body: string): BoshAnswer {
+    return { status: 200, type: this.#state.content, body };
+  }
+
+  #refuse(condition: string): Promise<BoshAnswer> {
     this.#violated(condition);
-    return Promise.resolve(terminateBody(condition));
+    return Promise.resolve(this.#over ?? this.#ending(condition));
+  }
+
+  #ending(condition: string | undefined): BoshAnswer {
+    return closing(condition, this.#state);
   }
 
   #inOrder(): void {
@@ -176,14 +152,17 @@ export class BoshWire implements Wire {
     const { inactivityMs } = this.#options.rules;
     this.#state = { ...this.#state, rid: body.rid, patienceMs: inactivityMs(this.#state.polls) };
     this.#idleSince = this.#options.now();
+    // Who does not say how far answers have come has all of them. XEP-0124 §9.2
+    if (this.#state.acks) this.#report = this.#answers.missing(body.ack ?? body.rid - 1, this.#idleSince);
     this.#handler.heard();
-    if (body.restart) this.#inbox.push({ to: body.to, version: body.version ?? "1.0" });
-    this.#inbox.push(...body.payload);
+    // What stands beside a restart is not looked at. XEP-0206 §5
+    if (body.restart) this.#inbox.push(beginningOf(body));
+    else this.#inbox.push(...body.payload);
     if (body.terminate) this.#inbox.push("end");
     this.#drain();
     if (this.#over !== undefined) return;
     if (!this.#stalled) this.#handler.took(body.bytes);
-    if (body.pause !== undefined) this.#pause(body.pause * 1000);
+    if (body.pause !== undefined) this.#pause(open, body.pause * 1000);
   }
 
   /** Whether it carries the key that the one before announced. XEP-0124 §15 */
@@ -203,15 +182,16 @@ export class BoshWire implements Wire {
     return this.#options.now() - before < this.#options.rules.pollingMs();
   }
 
-  /** Answers at once what is open and hears nothing for so long. XEP-0124 §10 */
-  #pause(forMs: number): void {
+  /** Answers at once what is open, this request with nothing in it, and hears nothing for so long. XEP-0124 §10 */
+  #pause(open: Open, forMs: number): void {
     const { maxPauseMs, ignoresLongPauses } = this.#options.rules;
     if (forMs > maxPauseMs()) {
       if (!ignoresLongPauses()) this.#violated("policy-violation");
       return;
     }
-    this.answerAll();
-    this.#state = { ...this.#state, patienceMs: Math.max(forMs, this.#state.patienceMs) };
+    while (this.#held[0] !== undefined) this.#answer(this.#held[0] !== open);
+    this.#emptyAt = undefined;
+    this.#state = { ...this.#state, patienceMs: forMs };
   }
 
   #drain(): void {
@@ -227,44 +207,45 @@ export class BoshWire implements Wire {
     this.#draining = false;
   }
 
-  #begins({ to, version }: { readonly to: string | undefined; readonly version: string }): void {
+  #begins(header: Beginning): void {
     // A restart that nobody awaits changes nothing. XEP-0206 §5
     if (!this.#restartDue) return;
     this.#restartDue = false;
-    const told = to === undefined ? undefined : { to };
-    this.#handler.header({ name: "stream", ns: ns.streams, contentNs: ns.client, version, ...told });
+    this.#handler.header({ name: "stream", ns: ns.streams, contentNs: ns.client, ...header });
   }
 
   // ------------------------------------------------------------ answers
 
   /** Answers what need not wait: all that has something to carry, and more than may be held. */
   #settle(): void {
-    if (this.#pending.length > 0 && this.#held.length > 0) this.#answer();
+    if ((this.#pending.length > 0 || this.#report !== undefined) && this.#held.length > 0) this.#answer();
     // What a stanza under way will bring is worth the wait, also to a client that polls.
     const most = this.#stalled ? Math.max(this.#state.hold, 1) : this.#state.hold;
     while (this.#held.length > most) this.#answer();
   }
 
-  /** Answers the oldest request with all that is there. */
-  #answer(extra: Record<string, string> = {}): void {
+  /** Answers the oldest request, with all that is there if it may carry it. */
+  #answer(carries = true): void {
     const open = this.#held.shift();
     if (open === undefined) return;
-    const content = this.#pending;
-    this.#pending = [];
-    this.#pendingBytes = 0;
-    const { acks, rid } = this.#state;
-    const ack = acks && rid !== open.rid ? rid : undefined;
-    const first = this.#creation;
+    const content = carries ? this.#pending : [];
+    if (carries) this.#pending = [];
+    if (carries) this.#pendingBytes = 0;
+    const { rid } = this.#state;
+    const known = this.#creation === undefined ? rid : open.rid;
+    const ack = this.#creation === undefined && known === open.rid ? undefined : known;
+    const body = writeBody({ ...this.#creation, ack, ...this.#report }, content);
     this.#creation = undefined;
-    this.#give(open, writeBody({ ...first, ack: first === undefined ? ack : open.rid, ...extra }, content));
+    this.#report = undefined;
+    this.#answers.add({ rid: open.rid, key: open.key, body }, this.#options.now());
+    this.#answers.forgetBefore(rid - this.#state.requests);
+    this.#give(open, this.#told(body));
     this.#emptyAt = content.length === 0 ? this.#options.now() : undefined;
   }
 
-  #give(open: Open, body: string): void {
-    this.#answers.set(open.rid, body);
-    for (const rid of this.#answers.keys()) if (rid < this.#state.rid - this.#state.requests) this.#answers.delete(rid);
+  #give(open: Open, answer: BoshAnswer): void {
     this.#idleSince = this.#options.now();
-    for (const answer of open.answer) answer(body);
+    open.answer(answer);
   }
 
   /** Answers everything that is open: the connections are about to close. */
@@ -276,33 +257,44 @@ export class BoshWire implements Wire {
   /** Once a second: answers what has waited long enough, and gives up who stays away. */
   sweep(now: number): void {
     if (this.#over !== undefined) {
-      if (now - this.#idleSince >= this.#state.patienceMs) this.#options.over(this);
+      if (now - this.#idleSince >= this.#state.patienceMs) this.#options.over();
       return;
     }
     while (this.#held[0] !== undefined && now - this.#held[0].since >= this.#state.waitMs) this.#answer();
     if (this.#held.length > 0 || now - this.#idleSince < this.#state.patienceMs) return;
-    this.#finish(terminateBody("item-not-found"));
-    this.#options.over(this);
+    this.#finish("item-not-found");
+    this.#options.over();
     this.#handler.gone("inactive");
   }
 
   /** The client broke the rules of BOSH. XEP-0124 §17 */
   #violated(condition: string): void {
-    this.#finish(terminateBody(condition));
+    this.#finish(condition);
     this.#handler.gone(`bosh ${condition}`);
   }
 
-  /** Every request that is open, and every one to come, hears `body`. */
-  #finish(body: string, last?: string): void {
-    this.#over = body;
+  /**
+   * Ends the session: the oldest request that is open is told `last`, or whoever asks next; all others that it is over,
+   * or nothing if the client ended it in order.
+   */
+  #finish(condition: string | undefined, last?: string): void {
+    const ending = this.#ending(condition);
+    this.#over = ending;
     this.#inbox = [];
     const open = [...this.#held, ...[...this.#early.values()].map((each) => each.open)];
     this.#held = [];
     this.#early.clear();
     this.#idleSince = this.#options.now();
-    for (const [place, each] of open.entries()) this.#give(each, place === 0 ? (last ?? body) : body);
-    // Nobody heard it yet: whoever asks next does.
-    if (open.length === 0 && last !== undefined) this.#over = last;
+    const first = last === undefined ? ending : this.#told(last);
+    // XEP-0124 §13
+    const others = condition === undefined ? this.#told(writeBody({}, [])) : ending;
+    for (const [place, each] of open.entries()) {
+      const answer = place === 0 ? first : others;
+      if (answer.status === 200)
+        this.#answers.add({ rid: each.rid, key: each.key, body: answer.body }, this.#idleSince);
+      this.#give(each, answer);
+    }
+    if (open.length === 0) this.#over = first;
   }
 
   // ------------------------------------------------------------ wire
@@ -328,7 +320,7 @@ export class BoshWire implements Wire {
 
   #dropped(reason: string): string {
     this.#pending = [];
-    this.#finish(terminateBody("internal-server-error"));
+    this.#finish("internal-server-error");
     return reason;
   }
 
@@ -360,7 +352,7 @@ export class BoshWire implements Wire {
     const content = error === undefined ? this.#pending : [...this.#pending, error];
     const first = this.#creation;
     this.#pending = [];
-    this.#finish(terminateBody(condition), writeBody({ ...first, type: "terminate", condition }, content));
+    this.#finish(condition, terminateBody(condition, content, first));
   }
 
   drop(): void {
@@ -369,7 +361,7 @@ export class BoshWire implements Wire {
 
   freeze(): FrozenWire {
     const pending = this.#pending.map(String);
-    const state: FrozenBosh = { agreed: this.#state, pending, answers: [...this.#answers] };
+    const state: FrozenBosh = { agreed: this.#state, pending, answers: this.#answers.frozen() };
     return { connection: 0, state };
   }
 
@@ -377,12 +369,6 @@ export class BoshWire implements Wire {
   thaw({ pending, answers }: FrozenBosh): void {
     this.#pending = [...pending];
     this.#pendingBytes = pending.reduce((bytes, { length }) => bytes + length, 0);
-    this.#answers = new Map(answers);
+    for (const answer of answers) this.#answers.add(answer, this.#options.now());
   }
-}
-
-/** Some ends of a stream have a name of their own in BOSH. XEP-0124 §17.2 */
-function conditionOf(error: Xml): string {
-  const condition = /^<stream:error><([\w-]+)/.exec(error)?.[1] ?? "";
-  return ["host-gone", "host-unknown", "improper-addressing"].includes(condition) ? condition : "remote-stream-error";
 }

@@ -5,8 +5,9 @@ import { addressIn } from "../properties/text-schema.ts";
 import type { Connection } from "../transport/connection.ts";
 import { XmlFault } from "../xml/fault.ts";
 import { type Limits, limitsBeforeLogin } from "../xml/reader.ts";
-import { type BoshBody, bodyBytes, parseBody, terminateBody } from "./bosh-body.ts";
-import type { BoshOptions, BoshRules, BoshState, BoshWire } from "./bosh-wire.ts";
+import { type BoshAnswer, type BoshBody, bodyBytes, closing, contentFor, parseBody } from "./bosh-body.ts";
+import type { BoshOptions, BoshRules, BoshState } from "./bosh-state.ts";
+import type { BoshWire } from "./bosh-wire.ts";
 import { trusted } from "./properties.ts";
 import type { Visitor } from "./visitor.ts";
 import * as rules from "./web-properties.ts";
@@ -16,7 +17,7 @@ export interface BoshDoor {
   /** Bytes that a body may have, as far as its beginning tells whose it is. */
   mostBytes(beginning: Buffer): number;
   /** The answer to a request, when it is due. */
-  request(body: Buffer, from: BoshVisitor): Promise<string>;
+  request(body: Buffer, from: BoshVisitor): Promise<BoshAnswer>;
   /** Answers all that is open; until the end nothing more is taken. */
   leave(): void;
   sweep(now: number): void;
@@ -38,8 +39,8 @@ interface BoshParts {
   readonly open: (options: BoshOptions) => BoshWire;
 }
 
-/** The version of XEP-0124 that is spoken. */
-const version = "1.11";
+/** The version of XEP-0124 that is spoken: 1.11. */
+const [major, minor] = [1, 11];
 /** A client that does not say how long it waits. */
 const usualWait = 60;
 const nobody = { address: "", port: 0 };
@@ -59,7 +60,7 @@ export function boshDoor(parts: BoshParts): BoshDoor {
   };
 
   function optionsOf(facts: Pick<BoshOptions, "state" | "listener" | "local">): BoshOptions {
-    return { ...facts, rules: live, now: clock.now, over: forget };
+    return { ...facts, rules: live, now: clock.now, over: () => forget(facts.state) };
   }
 
   function enter(wire: BoshWire): void {
@@ -68,7 +69,7 @@ export function boshDoor(parts: BoshParts): BoshDoor {
     bySid.set(wire.sid, wire);
   }
 
-  function forget({ sid, visitor }: BoshWire): void {
+  function forget({ sid, visitor }: BoshState): void {
     if (!bySid.delete(sid)) return;
     const { address } = placesOf(visitor.address);
     const left = (perAddress.get(address) ?? 1) - 1;
@@ -82,8 +83,10 @@ export function boshDoor(parts: BoshParts): BoshDoor {
   }
 
   /** XEP-0124 §7 */
-  function create(body: BoshBody, { listener, local, ...visitor }: BoshVisitor): Promise<string> {
-    if (tooMany(visitor)) return Promise.resolve(terminateBody("policy-violation"));
+  function create(body: BoshBody, { listener, local, ...visitor }: BoshVisitor): Promise<BoshAnswer> {
+    const content = contentFor(body.content);
+    const legacy = body.ver === undefined;
+    if (tooMany(visitor)) return Promise.resolve(closing("policy-violation", { content, legacy }));
     const most = properties.get(rules.mostRequests);
     const wait = Math.min(body.wait ?? usualWait, properties.get(rules.longestWait));
     const hold = wait === 0 ? 0 : Math.min(body.hold ?? 1, most - 1);
@@ -92,13 +95,13 @@ export function boshDoor(parts: BoshParts): BoshDoor {
     const requests = Math.min(Math.max(hold + 1, 2), most);
     const state = {
       ...{ sid: random(16).toString("base64url"), rid: body.rid, requests, hold, waitMs: wait * 1000, polls },
-      ...{ acks: body.ack === 1, patienceMs, visitor },
+      ...{ acks: body.ack === 1, patienceMs, visitor, content, legacy },
       ...(body.newKey === undefined ? undefined : { key: body.newKey }),
     };
     const wire = parts.open(optionsOf({ state, listener, local }));
     enter(wire);
     return wire.begin(body, {
-      ...{ sid: state.sid, wait, requests, hold, ver: version },
+      ...{ sid: state.sid, wait, requests, hold, ver: commonVersion(body.ver) },
       inactivity: patienceMs / 1000,
       polling: polls ? live.pollingMs() / 1000 : undefined,
       maxpause: live.maxPauseMs() / 1000,
@@ -123,17 +126,20 @@ export function boshDoor(parts: BoshParts): BoshDoor {
     async request(source, from) {
       // The connection closes in a moment, and the client asks again.
       if (leaving) return new Promise(() => undefined);
+      const seeming = known(source);
       let body: BoshBody | undefined;
       try {
-        body = parseBody(source, limitsOf(known(source)));
+        body = parseBody(source, limitsOf(seeming));
       } catch (error) {
         if (!(error instanceof XmlFault)) throw error;
       }
-      if (body === undefined) return terminateBody("bad-request");
+      if (body === undefined) return closing("bad-request");
+      // What looked like the id of another session was none: its limits are not for this one.
+      if (seeming !== undefined && seeming.sid !== body.sid) return closing("bad-request");
       if (body.sid === undefined) return create(body, from);
       const wire = bySid.get(body.sid);
       // What began in TLS does not go on without.
-      if (wire === undefined || (wire.visitor.secure && !from.secure)) return terminateBody("item-not-found");
+      if (wire === undefined || (wire.visitor.secure && !from.secure)) return closing("item-not-found");
       return wire.take(body);
     },
 
@@ -149,4 +155,11 @@ export function boshDoor(parts: BoshParts): BoshDoor {
     thawing: (state) => optionsOf({ state, listener: "web", local: nobody }),
     enter,
   };
+}
+
+/** The lower of the client's version and ours. */
+function commonVersion(told: string | undefined): string {
+  const [, theirMajor, theirMinor] = /^(\d{1,4})\.(\d{1,4})$/.exec(told ?? "") ?? [];
+  const [first, second] = [Number(theirMajor ?? major), Number(theirMinor ?? minor)];
+  return first > major || (first === major && second >= minor) ? `${major}.${minor}` : `${first}.${second}`;
 }

@@ -247,17 +247,23 @@ export class WebSocketWire implements Wire, ConnectionHandler, WebSocketHandler 
 
 const stanzaNamespace = ` xmlns="${ns.client}"`;
 const streamNamespace = ` xmlns:stream="${ns.streams}"`;
-const nothingMissing = { at: 0, text: "" };
+/** Where to insert the declaration, and whether it is that of the prefix of streams. */
+interface Missing {
+  readonly at: number;
+  readonly text: string;
+  readonly prefix: boolean;
+}
+const nothingMissing: Missing = { at: 0, text: "", prefix: false };
 const missing = {
-  message: { at: "<message".length, text: stanzaNamespace },
-  presence: { at: "<presence".length, text: stanzaNamespace },
-  iq: { at: "<iq".length, text: stanzaNamespace },
-  features: { at: "<stream:features".length, text: streamNamespace },
-  error: { at: "<stream:error".length, text: streamNamespace },
+  message: { at: "<message".length, text: stanzaNamespace, prefix: false },
+  presence: { at: "<presence".length, text: stanzaNamespace, prefix: false },
+  iq: { at: "<iq".length, text: stanzaNamespace, prefix: false },
+  features: { at: "<stream:features".length, text: streamNamespace, prefix: true },
+  error: { at: "<stream:error".length, text: streamNamespace, prefix: true },
 } as const;
 
 /** What a TCP stream declares once and an element that stands alone has to. RFC 7395 §3.3.3 */
-export function missingNamespace(data: Buffer | string): { readonly at: number; readonly text: string } {
+export function missingNamespace(data: Buffer | string): Missing {
   const start = typeof data === "string" ? data.slice(0, 10) : data.toString("latin1", 0, 10);
   // Everything else that streams carry names its namespace itself; those of these three never do.
   if (start.startsWith("<message")) return missing.message;

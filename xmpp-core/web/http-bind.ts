@@ -35,7 +35,7 @@ export function httpBindRoute(bosh: BoshDoor, { get }: Pick<Registry, "get">): W
         ...{ address: remote, secure, proxied: true },
         ...{ listener: webListeners.plain, local: { address: local, port: 0 } },
       });
-      return { status: 200, headers: { "content-type": "text/xml; charset=utf-8" }, body: answer };
+      return { status: answer.status, headers: { "content-type": answer.type }, body: answer.body };
     },
   };
 }

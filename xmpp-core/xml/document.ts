@@ -4,13 +4,19 @@ import { fault } from "./fault.ts";
 import { beginFrame, newFrame, scanFrame, takeStanza } from "./frame.ts";
 import type { Limits } from "./limits.ts";
 import { newScope } from "./scope.ts";
-import type { Stanza } from "./stanza.ts";
+import type { Prefixes, Stanza } from "./stanza.ts";
 
 /**
  * Reads exactly one element, as in a WebSocket frame (RFC 7395 §3.3) or a stored stanza, by the rules of a stream.
- * `contentNs` is the default namespace around it. Throws XmlFault. Whitespace around the element is allowed.
+ * `contentNs` is the default namespace around it, `prefixes` are declared there. Throws XmlFault. Whitespace around the
+ * element is allowed.
  */
-export function parseStanza(source: string | Buffer, contentNs: string, limits: Limits): Stanza {
+export function parseStanza(
+  source: string | Buffer,
+  contentNs: string,
+  limits: Limits,
+  prefixes: Prefixes = [],
+): Stanza {
   const bytes = typeof source === "string" ? Buffer.from(source) : source;
   let start = 0;
   let end = bytes.length;
@@ -22,7 +28,7 @@ export function parseStanza(source: string | Buffer, contentNs: string, limits: 
       encodingProblem(bytes) === "encoding" ? "unsupported-encoding" : "not-well-formed",
       "an element was expected",
     );
-  const frame = newFrame(newScope(contentNs, []));
+  const frame = newFrame(newScope(contentNs, prefixes));
   beginFrame(frame);
   const behind = scanFrame(frame, bytes, start, end, limits);
   if (behind < 0) fault("not-well-formed", "the element is not complete");
