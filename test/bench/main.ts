@@ -18,6 +18,7 @@ import {
 } from "./scenarios.ts";
 import { type SubjectName, startSubject, subjectNames } from "./subject.ts";
 import { table } from "./table.ts";
+import { uploadTable } from "./upload.ts";
 
 /** All that was measured of one subject in one setup. */
 export type Result = {
@@ -41,6 +42,7 @@ const { values } = parseArgs({
     agent: { type: "boolean", default: false },
     crowd: { type: "boolean", default: false },
     login: { type: "boolean", default: false },
+    upload: { type: "boolean", default: false },
     people: { type: "string" },
     seconds: { type: "string" },
     help: { type: "boolean", default: false },
@@ -56,6 +58,7 @@ if (values.help) {
   --agent                 the agent's looks at a large host, and nothing else
   --crowd                 rooms, presence and nodes with a thousand who read, pages of a large archive, and nothing else
   --login                 each way to log in: CPU and round trips, and nothing else
+  --upload                files by HTTPS beside nginx: rate, CPU and memory, and nothing else
   --people N              how many for --crowd (default 1000, quick 100); FILL_SECONDS bounds what fills the archive
   --json                  the figures as JSON on standard output, the table on standard error`);
   process.exit();
@@ -76,6 +79,11 @@ if (unknown.length > 0) throw new Error(`--only ${unknown.join(",")}: one of ${s
 const machine = `${cpus().length} x ${cpus()[0]?.model.trim()}, Node ${process.version}, ${new Date().toISOString()}`;
 if (values.login) {
   console.log(await loginTable(chosen, values.quick ? 50 : 200, machine));
+  process.exit();
+}
+if (values.upload) {
+  const size = values.quick ? { largeMb: 100, small: 200, hugeMb: 0 } : { largeMb: 100, small: 1000, hugeMb: 1000 };
+  console.log(await uploadTable(size, machine));
   process.exit();
 }
 if (values.crowd) {
