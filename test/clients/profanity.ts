@@ -1,15 +1,26 @@
-import { execFile } from "node:child_process";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { promisify } from "node:util";
-import { freshDirectory, installed, packageVersion } from "../peers/peer.ts";
+import { installed, packageVersion } from "../peers/peer.ts";
 import { until } from "../support/processes.ts";
 import { type ClientProgram, patienceMs } from "./real-client.ts";
+import { openTerminal, type Terminal } from "./terminal.ts";
 
-const run = promisify(execFile);
-let terminals = 0;
+/** Profanity in a terminal, offline, with what makes its screen easy to read. */
+export async function openProfanity(enter?: readonly string[]): Promise<Terminal> {
+  const terminal = await openTerminal(["profanity", "-l", "DEBUG"], enter);
+  try {
+    await terminal.shows(/Profanity/);
+    // One line a fact: no splash, no time stamps that wrap, console messages with their text.
+    for (const line of ["/splash off", "/wrap off", "/roster hide", "/console chat all", "/mam on"])
+      await terminal.type(line);
+  } catch (error) {
+    await terminal.stop();
+    throw error;
+  }
+  return terminal;
+}
 
-/** Profanity in a terminal of its own: keys in by tmux, what the screen shows out. */
+/** Profanity in a terminal of its own. */
 export const profanity: ClientProgram = {
   name: "Profanity",
   async missing() {
@@ -17,40 +28,9 @@ export const profanity: ClientProgram = {
   },
   version: () => packageVersion("profanity"),
   async login(account) {
-    const directory = await freshDirectory("profanity");
-    const socket = `firekeeper-${process.pid}-${++terminals}`;
-    const tmux = async (...argv: string[]): Promise<string> =>
-      (await run("tmux", ["-L", socket, "-f", "/dev/null", ...argv])).stdout;
-    // What tmux starts is where tmux was started.
-    const [tmuxCommand = "tmux", ...tmuxArguments] = [
-      ...(account.network?.enter ?? []),
-      ...["tmux", "-L", socket, "-f", "/dev/null"],
-    ];
+    const terminal = await openProfanity(account.network?.enter);
+    const { screen, shows, stop, transcript, type } = terminal;
     const address = `${account.user}@${account.domain}`;
-    const screens: string[] = [];
-    const screen = async (): Promise<string> => {
-      const text = await tmux("capture-pane", "-p", "-J", "-t", "main");
-      if (text !== screens.at(-1)) {
-        screens.push(text);
-        if (screens.length > 40) screens.shift();
-      }
-      return text;
-    };
-    const type = async (line: string): Promise<void> => {
-      await tmux("send-keys", "-t", "main", "-l", line);
-      await tmux("send-keys", "-t", "main", "Enter");
-    };
-    const transcript = (): string => screens.slice(-6).join("\n----------\n");
-    const shows = (pattern: RegExp): Promise<void> =>
-      until(
-        async () => pattern.test(await screen()),
-        patienceMs,
-        () => `Profanity does not show ${pattern}\n${transcript()}`,
-      );
-    const stop = async (): Promise<void> => {
-      await tmux("kill-server").catch(() => "");
-      await directory.remove();
-    };
     // A room has its window from the join on, a chat gets one by its first message.
     const open = async (whom: string, body = ""): Promise<void> => {
       if (whom !== account.room?.address) {
@@ -68,27 +48,6 @@ export const profanity: ClientProgram = {
       return shows(new RegExp(title + literal(body)));
     };
     try {
-      const environment = ["XDG_CONFIG_HOME", "XDG_DATA_HOME", "HOME"].flatMap((name) => [
-        "-e",
-        `${name}=${directory.path}`,
-      ]);
-      const start = [
-        "new-session",
-        "-d",
-        "-s",
-        "main",
-        "-x",
-        "160",
-        "-y",
-        "200",
-        ...environment,
-        "-e",
-        "LC_ALL=C.UTF-8",
-      ];
-      await run(tmuxCommand, [...tmuxArguments, ...start, "profanity", "-l", "DEBUG"]);
-      await shows(/Profanity/);
-      // One line a fact: no splash, no time stamps that wrap, console messages with their text.
-      for (const line of ["/splash off", "/wrap off", "/roster hide", "/console chat all", "/mam on"]) await type(line);
       const byHand = ` server ${account.host} port ${account.port} tls trust`;
       await type(`/connect ${address}${account.network === undefined ? byHand : ""}`);
       await shows(/password:/i);
@@ -122,7 +81,7 @@ export const profanity: ClientProgram = {
       async timesHeard(from, body) {
         await open(from);
         await showsIn(from, body);
-        return (screens.at(-1) ?? "").split(body).length - 1;
+        return terminal.last().split(body).length - 1;
       },
       async finds(from, body) {
         // With its archive support on, a new window asks for what was said before.
@@ -144,7 +103,7 @@ export const profanity: ClientProgram = {
         await shows(/\[dnd\]/);
       },
       async losses() {
-        const lines = await readLog(directory.path);
+        const lines = await readLog(terminal.home);
         return lines.match(/Lost connection|Connection handler: .*disconnected/gi)?.length ?? 0;
       },
       transcript,
