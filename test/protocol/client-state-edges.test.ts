@@ -74,6 +74,25 @@ test("who asks a client that never comes back after a crash is told so in the en
   expect((await answer).attrs.type).toBe("error");
 });
 
+test("what waited for an app comes although it cannot be called any more when the server is back", async () => {
+  const app = await core.login("alice", { resource: "app", sm: true });
+  await app.set("<enable xmlns='urn:xmpp:push:0' jid='pubsub.localhost' node='n'/>");
+  await away(app, "alice");
+  const bob = await core.login("bob", { resource: "bob" });
+  const receipt = (id: number): void =>
+    bob.send(`<message to='${app.jid}' type='chat'><received xmlns='urn:xmpp:receipts' id='${id}'/></message>`);
+  receipt(1);
+  const desk = await core.login("alice", { resource: "desk" });
+  await desk.set("<disable xmlns='urn:xmpp:push:0' jid='pubsub.localhost'/>");
+  await bob.ping();
+  await core.restart();
+  receipt(2);
+  await bob.ping();
+  await app.resume();
+  const ids = [await app.next("message"), await app.next("message")].map((m) => m.getChild("received")?.attrs.id);
+  expect(ids).toEqual(["1", "2"]);
+});
+
 test("a call that goes to a client which gets a copy of the same message turns no numbers round", async () => {
   const phone = await core.login("alice", { resource: "phone", sm: true });
   const service = await core.login("alice", { resource: "service", sm: true });

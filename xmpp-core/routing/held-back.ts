@@ -42,12 +42,18 @@ export class HeldBack {
     return this.#held.size;
   }
 
-  /** The same stanza is judged before its commit and when it is queued. */
-  judge(keeper: Keeper, data: Buffer | string, cargo: Cargo): Urgency {
-    if (this.#last?.data === data) return this.#last.urgency;
+  /** Judges what will be queued in the same turn, and is not judged again then. */
+  foresee(keeper: Keeper, data: Buffer | string, cargo: Cargo): Urgency {
     const urgency = keeper.judge(data, cargo);
     this.#last = { data, urgency };
     return urgency;
+  }
+
+  judge(keeper: Keeper, data: Buffer | string, cargo: Cargo): Urgency {
+    const last = this.#last;
+    // Not kept: it may be large, and clients that do not look are many.
+    this.#last = undefined;
+    return last?.data === data ? last.urgency : keeper.judge(data, cargo);
   }
 
   expect(archiveId: number, place: number): void {
@@ -68,7 +74,6 @@ export class HeldBack {
     if (before !== undefined) this.#remove(id, before);
     this.#held.set(id, held);
     this.bytes += held.data.length;
-    this.#last = undefined;
   }
 
   all(): readonly Held[] {

@@ -139,7 +139,7 @@ export class Outbound {
   willWait(write: () => Buffer | string, archiveId: number, place: number): boolean {
     const { back } = this;
     if (back?.keeper === undefined) return false;
-    const urgency = back.judge(back.keeper, write(), { is: "message", archiveId });
+    const urgency = back.foresee(back.keeper, write(), { is: "message", archiveId });
     if (urgency.is === "later") back.expect(archiveId, place);
     else this.letGo(urgency.from);
     return urgency.is === "later";

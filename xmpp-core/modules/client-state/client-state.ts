@@ -191,7 +191,9 @@ function start(core: Core) {
         // Whoever comes back after a crash is active; after a restart nobody was away.
         if (after === "crash") inactive.set(session, false);
         if (session.expectsConnection) restored.push(session);
-        if (inactive.get(session) || (!session.expectsConnection && hibernates(session))) hold(session);
+        const isAway = !session.expectsConnection && hibernates(session);
+        // What waits goes on waiting, whatever became of the app: else it would stay behind for ever.
+        if (inactive.get(session) || isAway || session.outbound.holdsBack) hold(session);
       },
       resumed(session: Session) {
         inactive.set(session, false);
