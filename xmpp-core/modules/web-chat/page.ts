@@ -88,6 +88,11 @@ converse.plugins.add("firekeeper", {
       for (const event of ["change:num_unread", "add", "remove", "reset"]) chatboxes.on(event, count);
       count();
     });
+    // Converse.js 14 scrolls the element around the messages, which never moves: the ribbon that names new ones led nowhere.
+    api.listen.on("chatBoxScrolledDown", ({ chatbox }) => {
+      for (const content of document.querySelectorAll("converse-chat-content"))
+        if (content.model === chatbox) content.querySelector(".chat-content__messages").scrollTop = 0;
+    });
     // A stream is resumed under the address it was bound to, and not under the one that a new login makes up.
     const bound = () => _converse.session.save({ bound_jid: api.connection.get().jid });
     for (const event of ["connected", "reconnected"]) api.listen.on(event, bound);
