@@ -1,7 +1,7 @@
 /** Users of the host who give up their accounts, with the real agent between core and host file. XEP-0077 §3.2 */
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { stringify } from "yaml";
 import type { OutcomeDocument } from "../../agent/agent.ts";
 import { askAgent } from "../../agent/agent-socket-client.ts";
@@ -9,6 +9,7 @@ import type { AgentProcess } from "../../agent/start.ts";
 import { startAgentOn } from "../support/agent-on-core.ts";
 import { explained } from "../support/commands.ts";
 import { credentialsOf, freePort, startTestCore, type TestCore } from "../support/core.ts";
+import { type PretendHost, pretendHost } from "../support/host-http.ts";
 import { browser } from "../support/pages.ts";
 import { errorCondition } from "../support/stanzas.ts";
 
@@ -21,7 +22,7 @@ const hostFile = () => join(core.home, "host.yaml");
 const ask = (what: string, params?: Record<string, unknown>) =>
   askAgent(core.home, what, params) as Promise<OutcomeDocument>;
 
-async function hostText(allowed: boolean, more: Record<string, string> = {}): Promise<string> {
+async function hostDocument(allowed: boolean, more: Record<string, string> = {}) {
   const properties = {
     ...{ "network.interface": "127.0.0.1", "xmpp.proxy.enabled": "false" },
     ...{ "xmpp.socket.plain.port": String(core.port), "xmpp.socket.ssl.port": String(core.directPort) },
@@ -38,7 +39,11 @@ async function hostText(allowed: boolean, more: Record<string, string> = {}): Pr
     }),
   );
   const settings = { "sys.xmpp.domain": "localhost", ...Object.fromEntries(prefixed) };
-  return `# kept by hand\n${stringify({ settings, roles: [], users })}...\n`;
+  return { settings, roles: [], users };
+}
+
+async function hostText(allowed: boolean, more?: Record<string, string>): Promise<string> {
+  return `# kept by hand\n${stringify(await hostDocument(allowed, more))}...\n`;
 }
 
 beforeAll(async () => {
@@ -106,4 +111,42 @@ test("where the host manages the users, the plan says whose the accounts are tha
     "sys.xmpp.properties.register.inband",
   ]);
   await writeFile(hostFile(), await hostText(true));
+});
+
+describe("a store that takes no removals", () => {
+  let host: PretendHost;
+  let http: Record<string, string>;
+  let json: Record<string, string>;
+  beforeAll(async () => {
+    await agent.stop("test");
+    const document = await hostDocument(true);
+    const file = join(core.home, "host.json");
+    await writeFile(file, JSON.stringify(document), { mode: 0o600 });
+    json = { FIREKEEPER_STORE: file };
+    host = await pretendHost();
+    host.document("/xmpp", document);
+    const config = join(core.home, "http.yaml");
+    await writeFile(config, stringify({ pollMs: 60_000, write: { password: { url: "/password" } } }), { mode: 0o600 });
+    http = { FIREKEEPER_STORE: `${host.origin}/xmpp`, FIREKEEPER_STORE_CONFIG: config };
+  });
+  afterAll(() => host.close());
+
+  test.each([
+    ["a file of another kind", () => json],
+    ["a host over HTTP that takes new passwords", () => http],
+  ])("%s: who is the host's stays, and is told where to go", async (_what, store) => {
+    agent = await startAgentOn(core, 50, store());
+    await ask("apply");
+    const xena = await core.login("xena");
+    const refused = await xena.set(removal, core.domain);
+    expect([errorCondition(refused), explained(refused)]).toEqual([
+      "not-allowed",
+      "This account belongs to the host application that manages the users: remove it there.",
+    ]);
+    expect((await browser(port).send("/account/delete", { name: "xena", password: "xena", sure: "yes" })).status).toBe(
+      403,
+    );
+    await xena.ping();
+    await agent.stop("test");
+  });
 });
