@@ -177,7 +177,7 @@ test("where a directory has the password it is not changed here, not advertised,
   await ask("apply", { scope: "roster" });
 });
 
-test("chat is opened to a role: others are shut out with a word, and a slip in the role's name changes nothing", async () => {
+test("chat is opened to a role: others are shut out with a word, and a slip in the role's name changes nothing (B23)", async () => {
   const text = await readFile(hostFile(), "utf8");
   const roles =
     "roles:\n  - { name: Instant messaging, types: [host.chat], members: [zoe, olsen, rita, mona, lena] }\n";

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { connectAgent, type TestAgent } from "../support/agent.ts";
 import { credentialsOf, startTestCore, type TestCore } from "../support/core.ts";
 import { type FakeDirectory, fakeHttp } from "../support/fake-directories.ts";
+import { authenticate, condition } from "../support/sasl2.ts";
 import { type LoginRefused, XmppClient } from "../support/xmpp-client.ts";
 
 // By crypt(3) and slappasswd.
@@ -94,7 +95,7 @@ test("what is checked against stands in no answer and no log; a hash that cannot
   await expect(set("carol", { passwordHash: `$2b$15$${"a".repeat(53)}` })).rejects.toThrow("at most 14");
 });
 
-test("who has none of the allowed roles learns so only by the right password", async () => {
+test("who has none of the allowed roles learns so only by the right password, however he logs in (B23)", async () => {
   await agent.apply({
     kind: "account-set",
     account: { name: "alice", enabled: false, barred: true, passwordHash: ssha },
@@ -103,6 +104,13 @@ test("who has none of the allowed roles learns so only by the right password", a
   await set("dora", { passwordHash: ssha });
   expect(await refused("alice", { password: right })).toMatch(/<account-disabled.*Chat is not enabled for you\./);
   expect(await refused("carol", { password: right })).toMatch(/<account-disabled.*This account is disabled\./);
+  const inOneStep = async (password: string) => {
+    const client = await XmppClient.connect({ host: "127.0.0.1", port: core.port, domain: core.domain });
+    const failure = await authenticate(client, { user: "alice", password, mechanism: "PLAIN" });
+    return [condition(failure), failure.getChildText("text")];
+  };
+  expect(await inOneStep(right)).toEqual(["account-disabled", "Chat is not enabled for you."]);
+  expect((await inOneStep("wrong"))[0]).toBe("not-authorized");
   const wrong = await refused("alice", { password: "wrong" });
   expect(wrong).toContain("<not-authorized");
   expect([await refused("carol", { password: "wrong" }), await refused("nobody", { password: "wrong" })]).toEqual([
