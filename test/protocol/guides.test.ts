@@ -1,8 +1,11 @@
 /** Guides for clients: one source, three languages, this server's values. */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { languages } from "../../xmpp-core/formats/language.ts";
 import { guideNames, guides } from "../../xmpp-core/modules/portal/guides/all.ts";
 import { freePort, startTestCore, type TestCore } from "../support/core.ts";
+import { issuedCertificate } from "../support/issued-certificate.ts";
 import { fetchPage } from "../support/public-pages.ts";
 
 let core: TestCore;
@@ -139,4 +142,36 @@ test("G11: registering is told only where anybody may", async () => {
   await core.set({ "register.inband": "false" });
   expect(step(await page("gajim", "en"), "register")).toBe("");
   await core.set({ "register.inband": "true" });
+});
+
+test("B14, B21: notes about the certificate stand there only while it is self-signed", async () => {
+  /** For each guide, which of the two kinds of steps it shows; that languages have the same steps is tested above. */
+  const noted = async (): Promise<ReadonlyMap<string, string>> => {
+    const rows = guideNames.map(async (client) => {
+      const body = await page(client, "en");
+      const ids = new Set(stepsOf(body).map(({ id }) => id));
+      const kinds = guides.get(client)?.steps.flatMap(({ id, when }) => (ids.has(id) ? [when] : []));
+      const told = kinds?.filter((when) => when === "selfSigned" || when === "trusted") ?? [];
+      if (/self-signed|Connect this account now/.test(body)) told.push("selfSigned");
+      return [client, [...new Set(told)].join()] as const;
+    });
+    return new Map(await Promise.all(rows));
+  };
+  const asked = await noted();
+  for (const client of guideNames) expect(asked.get(client), client).toBe("selfSigned");
+  expect(step(await page("thunderbird", "en"), "connect-later")).toContain("Connect this account now.");
+
+  const { chain, key } = issuedCertificate(["chat.example", "host.example"]);
+  const [chainPath, keyPath] = [join(core.home, "own-chain.pem"), join(core.home, "own-key.pem")];
+  writeFileSync(chainPath, chain);
+  writeFileSync(keyPath, key, { mode: 0o600 });
+  await core.set({ "firekeeper.certificate.chain": chainPath, "firekeeper.certificate.key": keyPath });
+  await core.server.serving.refresh();
+  const spared = await noted();
+  for (const client of guideNames) expect(spared.get(client), client).toMatch(/^(trusted)?$/);
+  expect(spared.get("thunderbird")).toBe("trusted");
+
+  await core.set({ "firekeeper.certificate.chain": null, "firekeeper.certificate.key": null });
+  await core.server.serving.refresh();
+  expect(await noted()).toEqual(asked);
 });
