@@ -5,6 +5,7 @@ import { connectFrom } from "../network/vantage.ts";
 import type { DnsQuestions } from "./dns.ts";
 import type { Facts } from "./facts.ts";
 import { type Verdict, verdict } from "./verdict.ts";
+import { checkWeb } from "./web.ts";
 
 const timeoutMs = 5000;
 const fromOutside = ["c2s", "c2s-tls", "proxy65"];
@@ -43,7 +44,7 @@ export async function checkReachability(facts: Facts, resolver: DnsQuestions): P
           ),
     );
   }
-  return [...verdicts, ...(await outside(facts, addresses)), uploads(facts)];
+  return [...verdicts, ...(await outside(facts, addresses)), uploads(facts), ...(await checkWeb(facts))];
 }
 
 function agent({ status, server, absent, place }: Facts): Verdict {

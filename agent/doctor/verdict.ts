@@ -43,6 +43,7 @@ export const checks = {
   "reachability.address": "the external address, and whether it resolves",
   "reachability.outside": "whether a listener is reached from a vantage point outside",
   "reachability.uploads": "whether uploaded files are where programs are told they are",
+  "reachability.web": "whether web clients reach the addresses that host-meta tells them",
   "login.name": "whether the name is written as a login name",
   "login.step": "one step of a login, in the order in which it is met",
   "login.pending": "whether a change of this account waits",

@@ -1,6 +1,8 @@
 /** Where a browser that knows only a domain finds WebSocket and BOSH. XEP-0156 */
 import { parse } from "ltx";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import type { Facts } from "../../agent/doctor/facts.ts";
+import { checkWeb } from "../../agent/doctor/web.ts";
 import { ask } from "../support/bosh.ts";
 import { freePort, startTestCore, type TestCore } from "../support/core.ts";
 
@@ -75,4 +77,32 @@ test("it follows the settings at once", async () => {
   await core.set({ "firekeeper.web.address": "https://chat.example" });
   expect(await links()).toEqual({ [websocket]: "wss://chat.example/ws/", [xbosh]: "https://chat.example/http-bind/" });
   await core.set({ "firekeeper.web.address": null, fqdn: null });
+});
+
+test("doctor follows what is promised as a browser does, and says where that leads nowhere", async () => {
+  const listener = { name: "web-tls", address: "127.0.0.1", port: ports.secure, state: "open" };
+  const look = (more: object = {}) =>
+    checkWeb({
+      ...{ domain: "old.example", place: { probeHost: "127.0.0.1" } },
+      server: { listeners: [{ ...listener, ...more }] },
+    } as unknown as Facts);
+  const found = async () => (await look()).map(({ standing, of, found: what }) => [standing, of, what] as const);
+  const address = "firekeeper.web.address";
+
+  await core.set({ [address]: `https://127.0.0.1:${ports.secure}` });
+  const distrust = "Answers, but browsers do not trust the certificate: DEPTH_ZERO_SELF_SIGNED_CERT.";
+  expect(await found()).toEqual([
+    ["warn", `wss://127.0.0.1:${ports.secure}/ws/`, distrust],
+    ["warn", `https://127.0.0.1:${ports.secure}/http-bind/`, distrust],
+  ]);
+  await core.set({ [address]: `https://127.0.0.1:${await freePort()}` });
+  for (const [standing, , what] of await found())
+    expect([standing, what]).toEqual(["fail", expect.stringMatching("ECONN")]);
+  await core.set({ [address]: `https://127.0.0.1:${ports.adminSecure}` });
+  expect((await found()).map(([standing, , what]) => [standing, what])).toEqual([
+    ["fail", "No WebSocket of XMPP: it was answered with 404."],
+    ["fail", "No BOSH: it was answered with 404."],
+  ]);
+  await core.set({ [address]: null });
+  expect((await look({ state: "closed" })).map(({ standing }) => standing)).toEqual(["skipped"]);
 });
