@@ -114,11 +114,13 @@ describe.skipIf(executablePath === undefined)("pages of accounts", () => {
   });
 
   test("password, removal and overview can be used as they are", async () => {
-    for (const path of ["/account", "/account/password", "/account/delete", "/account/nothing"]) {
-      const { page, complaints, close } = await open(path, { locale: "fr-FR" });
+    const { page, complaints, close } = await open("/account", { locale: "fr-FR" });
+    await usable(page);
+    for (const path of ["/account/password", "/account/delete", "/account/nothing"]) {
+      await page.goto(`https://127.0.0.1:${port}${path}`);
       await usable(page);
       expect([path, complaints]).toEqual([path, []]);
-      await close();
     }
+    await close();
   });
 });
