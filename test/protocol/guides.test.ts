@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { languages } from "../../xmpp-core/formats/language.ts";
 import { guideNames, guides } from "../../xmpp-core/modules/portal/guides/all.ts";
+import { testAuthority } from "../support/authority.ts";
 import { freePort, startTestCore, type TestCore } from "../support/core.ts";
-import { issuedCertificate } from "../support/issued-certificate.ts";
 import { fetchPage } from "../support/public-pages.ts";
 
 let core: TestCore;
@@ -161,7 +161,7 @@ test("B14, B21: notes about the certificate stand there only while it is self-si
   for (const client of guideNames) expect(asked.get(client), client).toBe("selfSigned");
   expect(step(await page("thunderbird", "en"), "connect-later")).toContain("Connect this account now.");
 
-  const { chain, key } = issuedCertificate(["chat.example", "host.example"]);
+  const { chain, key } = testAuthority().issue(["chat.example", "host.example"]);
   const [chainPath, keyPath] = [join(core.home, "own-chain.pem"), join(core.home, "own-key.pem")];
   writeFileSync(chainPath, chain);
   writeFileSync(keyPath, key, { mode: 0o600 });

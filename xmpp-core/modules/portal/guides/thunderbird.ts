@@ -99,9 +99,9 @@ export const thunderbird: Guide = {
       when: "selfSigned",
       provenBy: "certificate",
       text: {
-        en: "Untick “[now]” before [finish]: Thunderbird does not ask about the certificate otherwise.",
-        fr: "Décochez « [now] » avant [finish] : sinon, Thunderbird ne demande rien au sujet du certificat.",
-        de: "Entfernen Sie das Häkchen bei „[now]“, bevor Sie auf [finish] klicken: Sonst fragt Thunderbird nicht nach dem Zertifikat.",
+        en: "Untick “[now]” before [finish]: Thunderbird only asks about the certificate while the list of accounts is open.",
+        fr: "Décochez « [now] » avant [finish] : Thunderbird ne pose la question du certificat que si la liste des comptes est ouverte.",
+        de: "Entfernen Sie das Häkchen bei „[now]“, bevor Sie auf [finish] klicken: Thunderbird fragt nur nach dem Zertifikat, wenn die Liste der Konten offen ist.",
       },
     },
     {
