@@ -98,7 +98,8 @@ export function openDoor(
         if (stream.destroyed) return;
         const before = stream.bytesRead;
         cancel = clock.after(patienceMs, () => {
-          if (stream.bytesRead - before >= (leastRate * patienceMs) / 1000) start();
+          // Who still takes the answer before has not been asked anything yet.
+          if (stream.unsent > 0 || stream.bytesRead - before >= (leastRate * patienceMs) / 1000) start();
           else stream.destroy();
         });
       };

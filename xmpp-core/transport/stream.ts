@@ -9,6 +9,9 @@ export function connectionStream(connection: Connection): ConnectionStream {
   return new ConnectionStream(connection);
 }
 
+/** Written ahead of what the peer has taken: there is more to send while the gate sends. */
+const writeAhead = 256 * 1024;
+
 /** Looks enough like net.Socket for node:http, which sets timeouts and asks for addresses. */
 export class ConnectionStream extends Duplex {
   readonly remoteAddress: string;
@@ -63,6 +66,11 @@ export class ConnectionStream extends Duplex {
     return this.#connection;
   }
 
+  /** Bytes written that the peer has not taken, 0 for less than 16 KiB. */
+  get unsent(): number {
+    return this.#connection.unsent;
+  }
+
   /** As net.Socket's: "timeout" is emitted after `ms` of silence, 0 turns it off. */
   setTimeout(ms: number, onTimeout?: () => void): this {
     this.#idleMs = ms;
@@ -88,7 +96,7 @@ export class ConnectionStream extends Duplex {
   override _write(chunk: Buffer, _encoding: BufferEncoding, written: () => void): void {
     this.#active();
     this.#connection.write(chunk);
-    if (this.#connection.unsent === 0) written();
+    if (this.#connection.unsent <= writeAhead) written();
     else this.#blocked = written;
   }
 

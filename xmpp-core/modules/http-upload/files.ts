@@ -103,32 +103,60 @@ function forgetBackups(root: string, before: number): void {
   }
 }
 
-/** One batch is on its way to the disk while the next one is gathered; the sender waits for the disk beyond that. */
-async function writeAll(handle: FileHandle, body: Readable, size: number): Promise<void> {
-  let gathered: Buffer[] = [];
-  let bytes = 0;
-  let all = 0;
-  let writing: Promise<unknown> = Promise.resolve();
-  const write = async (): Promise<void> => {
-    await writing;
-    const batch = gathered;
-    gathered = [];
-    bytes = 0;
-    writing = writeBatch(handle, batch);
-    // It is awaited before the next one; until then a failure is nobody's.
-    writing.catch(() => undefined);
-  };
-  // Whoever sends is still to be answered when the disk fails.
-  for await (const chunk of body.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
-    gathered.push(chunk);
-    bytes += chunk.length;
-    all += chunk.length;
-    if (all > size) throw new Error("more than announced");
-    if (bytes >= batchBytes) await write();
-  }
-  if (bytes > 0) await write();
-  await writing;
-  if (all !== size) throw new Error("less than announced");
+/**
+ * One batch is on its way to the disk while the next ones are gathered; the sender waits for the disk beyond that. Chunks
+ * are taken as they come: reading them otherwise would join, and so copy, what has come meanwhile.
+ */
+function writeAll(handle: FileHandle, body: Readable, size: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let gathered: Buffer[] = [];
+    let bytes = 0;
+    let all = 0;
+    let writing = false;
+    let ended = false;
+    let settled = false;
+
+    function settle(error?: unknown): void {
+      settled = true;
+      body.off("data", take).off("end", end).off("error", settle).off("close", cut);
+      // Whoever sends is still to be answered when the disk fails.
+      if (!ended) body.pause();
+      if (error === undefined) resolve();
+      else reject(error);
+    }
+    function write(): void {
+      writing = true;
+      const batch = gathered;
+      gathered = [];
+      bytes = 0;
+      writeBatch(handle, batch).then(() => {
+        writing = false;
+        if (settled) return;
+        if (bytes >= batchBytes || (ended && bytes > 0)) write();
+        else if (ended) settle();
+        if (!ended) body.resume();
+      }, settle);
+    }
+    function take(chunk: Buffer): void {
+      gathered.push(chunk);
+      bytes += chunk.length;
+      all += chunk.length;
+      if (all > size) settle(new Error("more than announced"));
+      else if (bytes >= batchBytes && !writing) write();
+      else if (bytes >= 2 * batchBytes) body.pause();
+    }
+    function end(): void {
+      ended = true;
+      body.off("close", cut);
+      if (all !== size) settle(new Error("less than announced"));
+      else if (!writing && bytes > 0) write();
+      else if (!writing) settle();
+    }
+    const cut = (): void => settle(new Error("cut"));
+
+    if (body.destroyed) return cut();
+    body.on("data", take).once("end", end).once("error", settle).once("close", cut);
+  });
 }
 
 /** A full disk takes a part without an error; the rest then says what is wrong. */
