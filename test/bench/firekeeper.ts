@@ -33,6 +33,7 @@ export async function startFirekeeper(options: {
     version,
     setup: `archive ${options.archive ? "on" : "off"}, SQLite, synchronous=FULL`,
     target: { host: service.host, port: service.ports.plain, domain: service.domain, kind: "xmpp" },
+    webPort: service.ports.secureWeb,
     pids: () => service.pids(),
     async restart() {
       await service.run(["restart"]);

@@ -2,11 +2,12 @@ import { createHash, createHmac, pbkdf2, randomBytes } from "node:crypto";
 import { connect as connectTcp } from "node:net";
 import { connect as connectTls, createSecureContext, type TLSSocket } from "node:tls";
 import { promisify } from "node:util";
+import { handshake, speakMessages } from "./websocket-client.ts";
 
 const derive = promisify(pbkdf2);
 const context = createSecureContext({});
 
-export type LoadTarget = { host: string; port: number; domain: string; kind: "xmpp" | "relay" };
+export type LoadTarget = { host: string; port: number; domain: string; kind: "xmpp" | "relay" | "websocket" };
 
 /** What the load loop reads of one logged-in connection. */
 export type LoadClient = {
@@ -22,7 +23,7 @@ export type LoadClient = {
 /**
  * Logs one client in as fast as the protocol allows: STARTTLS, SCRAM-SHA-1, bind, optionally stream management and carbons, presence.
  * Looks for bytes and parses nothing, so that the load generator stays cheaper than the servers it loads.
- * Towards the relay it only says which pair it belongs to.
+ * Over WebSocket TLS comes first, and every element is a message. Towards the relay it only says which pair it belongs to.
  */
 export async function loadLogin(
   target: LoadTarget,
@@ -86,6 +87,11 @@ export async function loadLogin(
   });
   socket.removeAllListeners("error");
   attach(socket);
+  if (target.kind === "websocket") {
+    socket.write(handshake);
+    await seen(/^HTTP\/1\.1 101 [\s\S]*\r\n\r\n/);
+    speakMessages(socket);
+  }
 
   let jid = "";
   if (target.kind === "relay") {

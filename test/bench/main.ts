@@ -19,6 +19,7 @@ import {
 import { type SubjectName, startSubject, subjectNames } from "./subject.ts";
 import { table } from "./table.ts";
 import { uploadTable } from "./upload.ts";
+import { webTable } from "./websocket.ts";
 
 /** All that was measured of one subject in one setup. */
 export type Result = {
@@ -43,6 +44,7 @@ const { values } = parseArgs({
     crowd: { type: "boolean", default: false },
     login: { type: "boolean", default: false },
     upload: { type: "boolean", default: false },
+    web: { type: "boolean", default: false },
     people: { type: "string" },
     seconds: { type: "string" },
     help: { type: "boolean", default: false },
@@ -59,6 +61,7 @@ if (values.help) {
   --crowd                 rooms, presence and nodes with a thousand who read, pages of a large archive, and nothing else
   --login                 each way to log in: CPU and round trips, and nothing else
   --upload                files by HTTPS beside nginx: rate, CPU and memory, and nothing else
+  --web                   WebSocket beside TCP: CPU per message, memory per idle session, and nothing else
   --people N              how many for --crowd (default 1000, quick 100); FILL_SECONDS bounds what fills the archive
   --json                  the figures as JSON on standard output, the table on standard error`);
   process.exit();
@@ -84,6 +87,11 @@ if (values.login) {
 if (values.upload) {
   const size = values.quick ? { largeMb: 100, small: 200, hugeMb: 0 } : { largeMb: 100, small: 1000, hugeMb: 1000 };
   console.log(await uploadTable(size, machine));
+  process.exit();
+}
+if (values.web) {
+  const seconds = Number(values.seconds ?? (values.quick ? 4 : 10));
+  console.log(await webTable(values.quick ? 200 : 2000, seconds, machine));
   process.exit();
 }
 if (values.crowd) {

@@ -14,6 +14,8 @@ export type Subject = {
   readonly version: string;
   readonly setup: string;
   readonly target: LoadTarget;
+  /** Where WebSocket is spoken. */
+  readonly webPort?: number;
   /** Every process that works for it. */
   pids(): number[];
   /** An orderly restart of the part that handles stanzas, where connections are meant to survive one. */
