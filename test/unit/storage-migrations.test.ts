@@ -55,6 +55,12 @@ describe("migrations", () => {
       code: "storage/migration-failed",
       fields: { migration: "0003_faulty" },
     });
+    // The program before goes on even if others of the same upgrade were sound.
+    const between = { name: "0003_before-it", sql: "CREATE TABLE fine (id INTEGER)" };
+    const last = { ...faulty, name: "0004_faulty" };
+    await expect(open({ migrations: [itemTable, addColumn, between, last] })).rejects.toMatchObject({
+      fields: { migration: "0004_faulty" },
+    });
     const again = await open({ migrations: [itemTable, addColumn] });
     expect(await again.read(items)).toEqual([{ id: 1, name: "a" }]);
     const tables = read<[], { name: string }>("SELECT name FROM sqlite_schema WHERE name = 'fine'");

@@ -7,7 +7,7 @@ import { createPrivate, syncDirectoryOf, syncFile } from "./files.ts";
 export interface Migration {
   /** Order and identity: a number and a word, as in "0003_roster". Never changes once released. */
   readonly name: string;
-  /** One or more statements, run in one transaction with foreign keys checked at its end. */
+  /** One or more statements; all that is pending runs in one transaction, foreign keys are checked after each. */
   readonly sql: string;
 }
 
@@ -20,13 +20,13 @@ export interface MigrationContext {
 /**
  * Brings the schema up to date and returns the names of what was applied.
  *
- *  in the database      | in the program       | what happens
- *  ---------------------|----------------------|------------------------------------------------------------
- *  nothing              | 0001, 0002           | both applied
- *  0001                 | 0001, 0002           | copy of the file beside it (`.before-0002…`), then 0002 applied
- *  0001, 0002           | 0001                 | `storage/newer-than-program`, nothing touched
- *  0002                 | 0001, 0002           | `storage/migration-order`: 0001 came too late, nothing touched
- *  0001                 | 0001, faulty 0002    | `storage/migration-failed`, the database stays at 0001
+ *  in the database      | in the program          | what happens
+ *  ---------------------|-------------------------|------------------------------------------------------------
+ *  nothing              | 0001, 0002              | both applied
+ *  0001                 | 0001, 0002              | copy of the file beside it (`.before-0002…`), then 0002 applied
+ *  0001, 0002           | 0001                    | `storage/newer-than-program`, nothing touched
+ *  0002                 | 0001, 0002              | `storage/migration-order`: 0001 came too late, nothing touched
+ *  0001                 | 0001, 0002, faulty 0003 | `storage/migration-failed`, the database stays at 0001
  */
 export function migrate(database: Database, migrations: readonly Migration[], context: MigrationContext): string[] {
   const ordered = inOrder(migrations);
@@ -40,10 +40,16 @@ export function migrate(database: Database, migrations: readonly Migration[], co
   // Rebuilding a table that others refer to needs the constraint off; it is checked before each commit instead.
   database.exec("PRAGMA foreign_keys = OFF");
   try {
+    // In one transaction: a fresh start syncs once, and the former program goes on with what a failed upgrade leaves.
+    database.exec("BEGIN IMMEDIATE");
     database.exec(
       "CREATE TABLE IF NOT EXISTS migration (name TEXT PRIMARY KEY, applied_at INTEGER NOT NULL, program_version TEXT NOT NULL) STRICT, WITHOUT ROWID",
     );
-    for (const migration of pending) applyOne(database, migration, context);
+    for (const migration of pending) attempt(migration, context, () => applyOne(database, migration, context));
+    attempt(pending.at(-1) ?? first, context, () => database.exec("COMMIT"));
+  } catch (error) {
+    rollback(database);
+    throw error;
   } finally {
     database.exec("PRAGMA foreign_keys = ON");
   }
@@ -127,23 +133,25 @@ function copyBefore(database: Database, first: Migration, file: string): void {
 }
 
 function applyOne(database: Database, migration: Migration, context: MigrationContext): void {
-  database.exec("BEGIN IMMEDIATE");
+  database.exec(migration.sql);
+  const broken = database.prepare("PRAGMA foreign_key_check").rows([]);
+  if (broken.length > 0) throw new Error(`${broken.length} rows refer to rows that do not exist`);
+  database
+    .prepare("INSERT INTO migration (name, applied_at, program_version) VALUES (?, ?, ?)")
+    .run([migration.name, context.nowMs, context.programVersion]);
+}
+
+/** Says which migration it was that failed. */
+function attempt(migration: Migration, context: MigrationContext, work: () => void): void {
   try {
-    database.exec(migration.sql);
-    const broken = database.prepare("PRAGMA foreign_key_check").rows([]);
-    if (broken.length > 0) throw new Error(`${broken.length} rows refer to rows that do not exist`);
-    database
-      .prepare("INSERT INTO migration (name, applied_at, program_version) VALUES (?, ?, ?)")
-      .run([migration.name, context.nowMs, context.programVersion]);
-    database.exec("COMMIT");
+    work();
   } catch (error) {
-    rollback(database);
     throw new CodedError(
       "storage/migration-failed",
       `The migration "${migration.name}" of ${context.file} failed: ${error instanceof Error ? error.message : error}.`,
       {
         fields: { file: context.file, migration: migration.name, programVersion: context.programVersion },
-        hint: "The database is as it was before this migration.",
+        hint: "The database is as it was before the upgrade.",
         cause: error,
       },
     );
