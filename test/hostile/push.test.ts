@@ -129,23 +129,21 @@ test("nobody but the service answers for it", async () => {
   for (let i = 0; i < 5; i++) await forge();
 });
 
-test.each([
-  "localhost",
-  "alice@localhost",
-  "bob@localhost",
-  "nobody@localhost",
-  "elsewhere.example",
-  "pubsub.localhost",
-])("a registration that leads to %s costs nothing but itself", async (jid) => {
-  const app = await core.login("alice", { resource: "app" });
-  await enable(app, "here", jid);
-  await app.close();
+test("registrations that lead nowhere, to oneself or to the server cost nothing but themselves", async () => {
   const bob = await core.login("bob");
-  for (let i = 0; i < 10; i++) bob.message("alice@localhost", "hello");
-  await bob.ping();
   const desk = await core.login("alice", { resource: "desk" });
-  await desk.set(`<disable xmlns='${push}' jid='${jid}'/>`);
-  expect(await rows()).toBe(0);
+  for (const jid of [
+    ...["localhost", "alice@localhost", "bob@localhost", "nobody@localhost"],
+    ...["elsewhere.example", "pubsub.localhost"],
+  ]) {
+    const app = await core.login("alice", { resource: "app" });
+    await enable(app, "here", jid);
+    await app.close();
+    for (let i = 0; i < 10; i++) bob.message("alice@localhost", "hello");
+    await bob.ping();
+    await desk.set(`<disable xmlns='${push}' jid='${jid}'/>`);
+    expect(await rows()).toBe(0);
+  }
 });
 
 test("a client that changes its mind a hundred thousand times gets what is its own, once", async () => {
@@ -169,7 +167,7 @@ test("while nobody looks, a flood is held back within bounds", async () => {
   phone.send("<inactive xmlns='urn:xmpp:csi:0'/>");
   await phone.ping();
   const filler = "x".repeat(1000);
-  for (let i = 0; i < 2000; i++)
+  for (let i = 0; i < 1000; i++)
     mallory.send(
       `<message to='alice@localhost/phone' type='chat'><received xmlns='urn:xmpp:receipts' id='${i}${filler}'/></message>`,
     );
@@ -180,5 +178,5 @@ test("while nobody looks, a flood is held back within bounds", async () => {
   expect(held.length).toBeLessThanOrEqual(500);
   expect(held.reduce((sum, { data }) => sum + data.length, 0)).toBeLessThanOrEqual(262_144);
   await phone.ping();
-  expect(phone.connection.inbox.filter((stanza) => stanza.is("message")).length + held.length).toBe(2000);
+  expect(phone.connection.inbox.filter((stanza) => stanza.is("message")).length + held.length).toBe(1000);
 });

@@ -1,12 +1,14 @@
 import type { Element } from "ltx";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { startTestCore, type TestCore } from "../support/core.ts";
+import { manualClock } from "../support/manual-clock.ts";
 import { authenticate, bindElement } from "../support/sasl2.ts";
 import { XmppClient } from "../support/xmpp-client.ts";
 
+const clock = manualClock();
 let core: TestCore;
 beforeAll(async () => {
-  core = await startTestCore({ users: ["alice", "bob", "carol"] });
+  core = await startTestCore({ users: ["alice", "bob", "carol"], clock });
   // They see each other.
   const [alice, bob] = await Promise.all([core.login("alice"), core.login("bob")]);
   await alice.roster();
@@ -346,6 +348,10 @@ test("too many, too large or too old: then everything goes out", async () => {
   expect(await arrived(phone)).toHaveLength(2);
   await core.set({ "firekeeper.csi.queue-bytes": null, "xmpp.client.csi.delay.max-duration": "1" });
   receipts(1);
+  await bob.ping();
+  // Once to see that something waits, once that it has for too long.
+  clock.pass(1000);
+  clock.pass(1000);
   await phone.next("message");
   await core.set({ "xmpp.client.csi.delay.max-duration": null, "xmpp.client.csi.delay.enabled": "false" });
   bob.presence("<show>away</show>");

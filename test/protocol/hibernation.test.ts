@@ -4,7 +4,7 @@ import { write } from "../../xmpp-core/storage/statement.ts";
 import { freePort, startTestCore, type TestCore } from "../support/core.ts";
 import { mam } from "../support/mam.ts";
 import { manualClock } from "../support/manual-clock.ts";
-import { PushService } from "../support/push-service.ts";
+import { PushService, tidyPush } from "../support/push-service.ts";
 import { authenticate, bindElement, sasl2 } from "../support/sasl2.ts";
 import { XmppClient } from "../support/xmpp-client.ts";
 
@@ -41,17 +41,7 @@ beforeAll(async () => {
   await alice.next("presence", (stanza) => stanza.attrs.type === "subscribed");
   await Promise.all([alice.close(), bob.close()]);
 });
-afterEach(async () => {
-  XmppClient.dropAll();
-  const alice = await core.login("alice", { resource: "tidy" });
-  await alice.set("<disable xmlns='urn:xmpp:push:0' jid='push.localhost'/>");
-  await alice.close();
-  while (core.server.sessions.size > 0) {
-    clock.pass(20 * minutes);
-    await new Promise((next) => setImmediate(next));
-  }
-  await core.server.storage.write([write<[]>("DELETE FROM offline").with()]);
-});
+afterEach(() => tidyPush(core, clock));
 afterAll(async () => {
   await service.leave();
   await core.close();

@@ -1,9 +1,9 @@
-import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { command, formFields } from "../support/commands.ts";
 import { freePort, startTestCore, type TestCore } from "../support/core.ts";
 import { manualClock } from "../support/manual-clock.ts";
-import { PushService } from "../support/push-service.ts";
-import { XmppClient } from "../support/xmpp-client.ts";
+import { PushService, tidyPush } from "../support/push-service.ts";
+import type { XmppClient } from "../support/xmpp-client.ts";
 
 const clock = manualClock();
 let core: TestCore;
@@ -20,23 +20,12 @@ beforeAll(async () => {
       "xmpp.component.defaultSecret": "secret",
       "xmpp.client.idle": "-1",
       "xmpp.component.idle": "-1",
+      "firekeeper.push.interval": "0",
     },
   });
   service = await PushService.join(port, "secret");
 });
-beforeEach(async () => {
-  await core.set({ "firekeeper.push.interval": "0" });
-});
-afterEach(async () => {
-  XmppClient.dropAll();
-  // Nobody is registered any more.
-  for (const user of ["alice", "carol"]) {
-    const client = await core.login(user);
-    await client.set("<disable xmlns='urn:xmpp:push:0' jid='push.localhost'/>");
-    await client.close();
-  }
-  await core.set({ "firekeeper.push.interval": null });
-});
+afterEach(() => tidyPush(core, clock));
 afterAll(async () => {
   await service.leave();
   await core.close();
@@ -215,7 +204,7 @@ test("what comes within the interval, or before the service has answered, is tol
   service.component.send(`<iq type='result' id='${open.id}' from='push.localhost' to='${open.from}'/>`);
   expect((await service.call()).summary["message-count"]).toBe("4");
   await service.quiet();
-  await core.set({ "firekeeper.push.interval": "5000" });
+  await core.set({ "firekeeper.push.interval": null });
   bob.message("alice@localhost", "5");
   expect((await service.call()).summary["message-count"]).toBe("5");
   await service.component.ping();
@@ -223,8 +212,9 @@ test("what comes within the interval, or before the service has answered, is tol
   bob.message("alice@localhost", "7");
   await bob.ping();
   await service.quiet();
-  clock.pass(5000);
+  clock.pass(1000);
   expect((await service.call()).summary["message-count"]).toBe("7");
+  await core.set({ "firekeeper.push.interval": "0" });
 });
 
 test("a service that never answers is asked again, with growing pauses; one that is not there is not given up", async () => {

@@ -168,6 +168,7 @@ export async function startTestCore(options: TestCoreOptions = {}): Promise<Test
       await rm(home, { recursive: true, force: true, maxRetries: 10 });
     },
   };
-  for (const user of options.users ?? []) await core.addUser(user);
+  // In their order, and one sync for all.
+  await Promise.all((options.users ?? []).map((user) => core.addUser(user)));
   return core;
 }

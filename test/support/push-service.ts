@@ -1,5 +1,26 @@
 import type { Element } from "ltx";
+import { read, write } from "../../xmpp-core/storage/statement.ts";
 import { TestComponent } from "./component.ts";
+import type { TestCore } from "./core.ts";
+import type { ManualClock } from "./manual-clock.ts";
+import { XmppClient } from "./xmpp-client.ts";
+
+const registered = read<[], { name: string }>("SELECT DISTINCT a.name FROM push p JOIN account a ON a.id = p.account");
+
+/** For `afterEach`: nobody is logged in or registered at `push.localhost` any more, no session waits and no message. */
+export async function tidyPush(core: TestCore, clock: ManualClock): Promise<void> {
+  XmppClient.dropAll();
+  for (const { name } of await core.server.storage.read(registered)) {
+    const client = await core.login(name);
+    await client.set("<disable xmlns='urn:xmpp:push:0' jid='push.localhost'/>");
+    await client.close();
+  }
+  while (core.server.sessions.size > 0) {
+    clock.pass(20 * 60_000);
+    await new Promise((next) => setImmediate(next));
+  }
+  await core.server.storage.write([write<[]>("DELETE FROM offline").with()]);
+}
 
 /** One call of an app, as its service got it. */
 export interface Call {
