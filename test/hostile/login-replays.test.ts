@@ -1,4 +1,4 @@
-import { randomUUID } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 import type { Element } from "ltx";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { mostDevices } from "../../xmpp-core/auth/devices.ts";
@@ -164,6 +164,31 @@ function rows(): { devices: number; tokens: number } {
     database.close();
   }
 }
+
+test("a token in two messages: one that is none locks nobody out, and one that is good is taken and counted", async () => {
+  const begin = async (user: string, mechanism: string, message: (client: XmppClient) => Buffer) => {
+    const client = await connect();
+    const inside = fast("count='7'");
+    client.send(authenticateElement(mechanism, undefined, { user, agent: phone, inside }));
+    expect((await client.next("challenge")).getText()).toBe("");
+    client.send(`<response xmlns='${sasl2.sasl2}'>${message(client).toString("base64")}</response>`);
+    return condition(await client.next((one) => one.getNS() === sasl2.sasl2));
+  };
+  const mechanism = "HT-SHA-256-NONE";
+  for (const user of ["alice", "nobody"]) {
+    const guess = () => Buffer.concat([Buffer.from(`${user}\0`), randomBytes(32)]);
+    expect(await begin(user, mechanism, guess)).toBe("not-authorized");
+  }
+  const success = await authenticate(await connect(), {
+    ...{ user: "alice", mechanism: "PLAIN", agent: phone, inside: requestToken(mechanism) },
+  });
+  const token = tokenOf(success) ?? "";
+  const good = (client: XmppClient) => tokenMessage(client, "alice", mechanism, token);
+  expect(await begin("alice", mechanism, good)).toBe("success");
+  expect(await begin("alice", mechanism, good)).toBe("credentials-expired");
+  const again = { user: "alice", agent: phone, mechanism, token, fast: "count='8'" };
+  expect(condition(await authenticate(await connect(), again))).toBe("success");
+});
 
 test("two hundred user agents of one person leave what fifty leave", async () => {
   const { accounts, names, storage } = core.server;

@@ -229,27 +229,31 @@ export function sasl2(
     await finish(request, account, mechanism, undefined);
   }
 
+  const underway = (): boolean => request !== undefined && (login.underway || tasks !== undefined);
+
+  async function handle(stanza: Stanza): Promise<void> {
+    const { name } = stanza;
+    const busy = underway();
+    if (name === "abort") return refused(login.refuse("aborted"));
+    if (name === "authenticate" && !busy) return begin(stanza);
+    if (name === "response" && busy && tasks === undefined)
+      return judged(await login.respond(dataOf(stanza.element())));
+    if ((name === "next" || name === "task-data") && tasks !== undefined) return goOn(stanza);
+    stream.end("policy-violation", `<${name}/> is out of place here.`);
+  }
+
   return {
     get underway() {
-      return request !== undefined && (login.underway || tasks !== undefined);
+      return underway();
     },
     async take(stanza) {
-      const { name } = stanza;
-      const busy = request !== undefined && (login.underway || tasks !== undefined);
-      if (name === "abort") return refused(login.refuse("aborted"));
-      if (name === "authenticate" && !busy) {
-        try {
-          return await begin(stanza);
-        } finally {
-          // Who was not let in holds nobody up.
-          shown?.leave?.();
-          shown = undefined;
-        }
+      try {
+        await handle(stanza);
+      } finally {
+        // Whoever was judged, in one message or in two, holds nobody up any more.
+        shown?.leave?.();
+        if (!underway()) shown = undefined;
       }
-      if (name === "response" && busy && tasks === undefined)
-        return judged(await login.respond(dataOf(stanza.element())));
-      if ((name === "next" || name === "task-data") && tasks !== undefined) return goOn(stanza);
-      stream.end("policy-violation", `<${name}/> is out of place here.`);
     },
   };
 }
