@@ -25,7 +25,7 @@ export interface Clients {
   /** Takes requests that carry streams. */
   readonly bosh: BoshDoor;
   readonly size: number;
-  /** Connects sessions that the predecessor stored with the connections it left; unknown connections are closed. */
+  /** Connects sessions that the predecessor stored with the connections it left; unknown connections are closed. Once, before anything else. */
   thaw(stored: readonly StoredSession[], adopted: readonly Connection[]): void;
   /** Answers requests that wait, since their connections are about to close, and takes no others. */
   answerRequests(): Promise<void>;
@@ -84,7 +84,7 @@ export function clients(parts: StreamParts): Clients {
     }
     management.sweep(now);
   }
-  const stopSweep = parts.clock.every(sweepEveryMs, sweep);
+  let stopSweep = (): void => undefined;
 
   function take(connection: Connection): ClientStream<TcpWire> {
     const stream = new ClientStream(parts, owner, (handler) => new TcpWire(connection, handler));
@@ -145,6 +145,8 @@ export function clients(parts: StreamParts): Clients {
         }
       }
       for (const connection of byNumber.values()) connection.drop();
+      // Not sooner: a session from before a restart would pass for one that nobody came back to.
+      stopSweep = parts.clock.every(sweepEveryMs, sweep);
     },
     async answerRequests() {
       bosh.leave();
@@ -172,6 +174,6 @@ export function clients(parts: StreamParts): Clients {
       }
       return (session) => states.get(session)?.();
     },
-    stop: stopSweep,
+    stop: () => stopSweep(),
   };
 }
