@@ -49,8 +49,8 @@ test("the host file that docs/settings.md shows is one", () => {
 
 describe("error codes", () => {
   const codePattern = /"([a-z][a-z0-9-]*\/[a-z][a-z0-9-]*)"/g;
-  /** Media types, and a library whose name has a slash. */
-  const mediaTypes = /^(text|application|image|font|mysql2)\//;
+  /** Media types by their registered top-level names (RFC 6838 §4.2), and a library whose name has a slash. */
+  const mediaTypes = /^(text|application|image|audio|video|font|model|multipart|message|mysql2)\//;
   // The gate's own start says its codes in a sentence: it has nobody to throw to.
   const spoken = /console\.error\(`([a-z-]+\/[a-z-]+):/g;
   // The console is a program of the browser: it shows the server's codes and has none of its own.
