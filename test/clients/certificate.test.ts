@@ -13,7 +13,6 @@ import { startThunderbird, type Thunderbird, thunderbird } from "./thunderbird.t
 
 const domain = "chat.example";
 const missing = await thunderbird.missing();
-if (missing !== undefined) console.warn(`skipped: Thunderbird is not installed (${missing}); .ci/run installs it`);
 const result = results("Thunderbird", thunderbird, missing);
 
 let core: TestCore;

@@ -8,7 +8,6 @@ import { type Account, patienceMs, type RealClient } from "./real-client.ts";
 
 const domain = "chat.example";
 const missing = (await finch.missing()) ?? (await networkMissing());
-if (missing !== undefined) console.warn(`skipped: ${missing}`);
 
 let core: TestCore;
 let network: Network;

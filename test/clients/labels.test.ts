@@ -7,7 +7,6 @@ import { readArchive } from "../support/mam.ts";
 import { slixmpp } from "./slixmpp.ts";
 
 const missing = await slixmpp.missing();
-if (missing !== undefined) console.warn(`skipped: ${missing}`);
 const script = fileURLToPath(new URL("slixmpp-label.py", import.meta.url));
 
 /** Lets slixmpp send it; resolves with the label as it went out. */

@@ -34,6 +34,3 @@ export const actors: (Driven & { readonly dns: "never" | "if there is" | "only" 
     dns: one.program === dino ? ("only" as const) : ("never" as const),
   })),
 ];
-
-for (const { name, missing } of actors)
-  if (missing !== undefined) console.warn(`skipped: ${name} is not installed (${missing}); .ci/run installs it`);

@@ -12,7 +12,6 @@ import { keep, results } from "./results.ts";
 const domain = "chat.example";
 const room = `lobby@conference.${domain}`;
 const noNetwork = await networkMissing();
-if (noNetwork !== undefined) console.warn(`skipped: programs that find the server by DNS (${noNetwork})`);
 
 describe.each(actors)("$name", ({ name, program, missing, dns }) => {
   const why = missing ?? (dns === "only" ? noNetwork : undefined);

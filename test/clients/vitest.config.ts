@@ -4,6 +4,7 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     root: new URL("../..", import.meta.url).pathname,
+    globalSetup: ["test/clients/present.ts"],
     include: ["test/clients/**/*.test.ts"],
     testTimeout: 180_000,
     hookTimeout: 120_000,

@@ -18,7 +18,6 @@ const missing =
     : (await openConverse()) === undefined
       ? "converse.js is not installed"
       : undefined;
-if (missing !== undefined) console.warn(`web-chat.test.ts is skipped: ${missing}`);
 
 const desks = await Promise.all(
   [
@@ -26,7 +25,6 @@ const desks = await Promise.all(
     { program: profanity, copies: true },
   ].map(async (one) => ({ ...one, absent: await one.program.missing() })),
 );
-for (const { program, absent } of desks) if (absent !== undefined) console.warn(`skipped: ${program.name} (${absent})`);
 
 /** Whether its middle is what somebody sees at that place; what is further on is not in the page at all. */
 async function inSight(of: Locator): Promise<boolean> {
