@@ -2,7 +2,6 @@ import { mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
-import { syncDirectoryOf } from "../../storage/files.ts";
 
 /** Where uploaded files lie: `uploads/` of the home directory, each by its token, none by the name somebody gave it. */
 export interface Files {
@@ -40,11 +39,18 @@ export function openFiles(home: string, now: number): Files {
   const placeOf = (token: Uint8Array): string => join(directoryOf(token), nameOf(token));
 
   async function settle(token: Uint8Array, partial: string): Promise<void> {
+    const directory = directoryOf(token);
     const place = placeOf(token);
-    const made = await mkdir(directoryOf(token), { recursive: true, mode: 0o700 });
-    await rename(partial, place);
-    syncDirectoryOf(place);
-    if (made !== undefined) syncDirectoryOf(made);
+    try {
+      await rename(partial, place);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+      // The first file of its folder.
+      await mkdir(directory, { recursive: true, mode: 0o700 });
+      await rename(partial, place);
+      await syncDirectory(root);
+    }
+    await syncDirectory(directory);
   }
 
   return {
@@ -92,6 +98,16 @@ export function openFiles(home: string, now: number): Files {
       return bavail * bsize;
     },
   };
+}
+
+/** A name is there for good once its folder is on disk. It takes milliseconds, which others do not wait for. */
+async function syncDirectory(path: string): Promise<void> {
+  const handle = await open(path, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
 }
 
 /** Second names that a backup gave to files and could not take away again, as it was killed. */
