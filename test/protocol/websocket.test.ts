@@ -210,3 +210,21 @@ test("what a stream must not do ends it with the error of RFC 6120, and the WebS
   expect(await rejected(open, "<message xmlns='jabber:client'/>")).toBe("not-authorized");
   expect(await rejected(`<open a='${"x".repeat(9000)}'/>`)).toBe("policy-violation");
 });
+
+test("after a login nothing is taken until the stream has begun anew", async () => {
+  await core.set({ "sasl.mechs": "PLAIN" });
+  const { socket, next, closed } = await raw();
+  const said = async (text: string) => {
+    socket.write(frame(1, text));
+    return (await next()).payload.toString();
+  };
+  expect(await said(open)).toContain("<open");
+  expect((await next()).payload.toString()).toContain("PLAIN");
+  const secret = Buffer.from("\0alice\0alice").toString("base64");
+  const auth = `<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>${secret}</auth>`;
+  expect(await said(auth)).toContain("<success");
+  const bind = "<iq xmlns='jabber:client' type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>";
+  expect(await said(bind)).toContain("bad-format");
+  await closed;
+  await core.set({ "sasl.mechs": null });
+});

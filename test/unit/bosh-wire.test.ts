@@ -187,6 +187,17 @@ test("a client that polls gets the answer to what it asks, if that takes no long
   expect(asked.text).toContain("result");
 });
 
+test("requests are taken and answered in the order of their numbers, whichever comes first", async () => {
+  const bosh = wire();
+  const second = send(bosh, 102, "<presence xmlns='jabber:client'/>");
+  expect(told).toEqual([]);
+  bosh.write("<message/>");
+  const first = send(bosh, 101, "<iq xmlns='jabber:client'/>");
+  expect(told.filter((what) => !what.startsWith("took"))).toEqual(["iq", "presence"]);
+  await settled();
+  expect([first.text, second.text]).toEqual([expect.stringContaining("<message"), undefined]);
+});
+
 test("what comes while a stanza is under way waits its turn", async () => {
   const bosh = wire();
   onStanza = ({ name }) => name === "iq" && bosh.hold();
