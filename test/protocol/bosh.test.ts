@@ -149,7 +149,7 @@ test("what is said to a session while the server restarts reaches it, each once 
   const [alice, carol] = [await login("alice"), await login("carol", { sm: true })];
   const bob = await core.login("bob");
   const said = [];
-  for (const round of [1, 2, 3]) {
+  for (const round of [1, 2]) {
     const bodies = ["before", "meanwhile", "after"].map((when) => `${when} ${round}`);
     const [before = "", meanwhile = "", after = ""] = bodies;
     const tell = (body: string) => [alice, carol].map(({ jid }) => bob.message(jid, body));
