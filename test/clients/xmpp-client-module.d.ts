@@ -14,7 +14,11 @@ declare module "@xmpp/client" {
     readonly iqCallee: {
       set(namespace: string, name: string, answer: (context: { element: Element }) => unknown): void;
     };
-    readonly reconnect: { stop(): void; delay: number };
+    once(event: "disconnect", listener: (detail: unknown) => void): void;
+    /** ms that each step of opening a stream may take. */
+    timeout: number;
+    readonly reconnect: { stop(): void; reconnect(): Promise<void>; delay: number };
+    readonly streamManagement: { once(event: "resumed", listener: (detail: unknown) => void): void };
   };
   export function client(options: { service: string; domain: string; username: string; password: string }): Entity;
   export function xml(name: string, attributes?: Record<string, string>, ...children: (Element | string)[]): Element;

@@ -19,6 +19,8 @@ export const xmppJs: ClientProgram = {
     process.env.NODE_TLS_REJECT_UNAUTHORIZED = "0";
     const { domain, user, password, room } = account;
     const entity = client({ service: `xmpp://${account.host}:${account.port}`, domain, username: user, password });
+    // Its own two seconds for each step of a login are too few for a machine that is busy with other things.
+    entity.timeout = patienceMs;
     const lines: string[] = [];
     const messages: { from: string; body: string }[] = [];
     const archived: { from: string; body: string }[] = [];
