@@ -93,6 +93,23 @@ test("what waited for an app comes although it cannot be called any more when th
   expect(ids).toEqual(["1", "2"]);
 });
 
+test("what waited, came and was acknowledged does not come again after a crash", async () => {
+  const phone = await core.login("alice", { resource: "phone", sm: true });
+  phone.send("<inactive xmlns='urn:xmpp:csi:0'/>");
+  await phone.ping();
+  const bob = await core.login("bob");
+  bob.send(`<message to='${phone.jid}' type='chat'><received xmlns='urn:xmpp:receipts' id='1'/></message>`);
+  await bob.ping();
+  phone.send("<active xmlns='urn:xmpp:csi:0'/>");
+  await phone.next("message");
+  phone.ack();
+  await phone.ping();
+  await core.server.storage.write([]);
+  await core.crash();
+  await phone.resume();
+  await phone.none("message");
+});
+
 test("a call that goes to a client which gets a copy of the same message turns no numbers round", async () => {
   const phone = await core.login("alice", { resource: "phone", sm: true });
   const service = await core.login("alice", { resource: "service", sm: true });

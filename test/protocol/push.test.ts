@@ -238,6 +238,25 @@ test("a service that never answers is asked again, with growing pauses; one that
   expect((await service.call()).summary["message-count"]).toBe("3");
 });
 
+test("a call that a service could not take is made again, without a further message, until the app is back", async () => {
+  const app = await phone();
+  await away(app);
+  const bob = await core.login("bob");
+  bob.message("alice@localhost", "only this");
+  for (const pause of [1000, 2000, 4000]) {
+    await service.call("resource-constraint");
+    await service.component.ping();
+    clock.pass(pause - 1);
+    await service.quiet();
+    clock.pass(1);
+  }
+  await service.call("resource-constraint");
+  await service.component.ping();
+  await app.resume();
+  clock.pass(600_000);
+  await service.quiet();
+});
+
 test("after three permanent errors in a row it is given up, until its owner logs in again", async () => {
   const app = await phone();
   await away(app);
@@ -275,6 +294,10 @@ test("registrations outlive restarts and crashes, and follow the names of the do
   await say();
   await core.crash();
   service = await PushService.join(port, "secret");
+  // It is called again for what it was called for before, since nobody knows whether it was.
+  clock.pass(1000);
+  await service.call();
+  await service.component.ping();
   await say();
   await core.rename("example.test", null);
   await say();

@@ -283,9 +283,13 @@ function start(core: Core) {
     message: { notify },
     session: {
       opened: (session: Session) => again(session.account),
-      restored(session: Session) {
+      restored(session: Session, after: "restart" | "crash") {
         if (session.expectsConnection) restored.push(session);
         else if (callable(session)) sleep(session);
+        const { length } = session.remembered;
+        if (after === "restart" || length === 0) return;
+        // Calls that were due when the server was killed are forgotten; what they were for is not.
+        for (const registration of ofSession(session)) send.call(registration, undefined, length);
       },
       resumed: awake,
       detached,

@@ -18,8 +18,8 @@ export interface Notice {
 }
 
 export interface Sending {
-  /** Calls the app, now or as soon as it may be called again; what comes meanwhile is told in one call. */
-  call(registration: Registration, notice: Notice): void;
+  /** Calls the app for so many messages, now or as soon as it may be called again; what comes meanwhile is told in one call. */
+  call(registration: Registration, notice: Notice | undefined, messages?: number): void;
   /** The app is there again: nothing is to be told any more. */
   seen(registration: Registration): void;
   /** The registration is no more. */
@@ -180,9 +180,10 @@ export function sending(core: Core, registrations: Registrations): Sending {
     core.storage.commit([registrations.row(registration)]);
   }
 
-  /** It may be better later: pauses grow, and nothing is given up. */
+  /** It may be better later: the call is made again, pauses grow, and nothing is given up. */
   function troubled(line: Line, outcome: "refused" | "unanswered"): void {
     core.report.pushed({ outcome });
+    line.waits = true;
     const pause = Math.min(longestPauseMs, 1000 * 2 ** line.troubles++);
     line.notBefore = Math.max(line.notBefore, core.clock.now() + pause);
   }
@@ -195,10 +196,10 @@ export function sending(core: Core, registrations: Registrations): Sending {
 
   return {
     isGivenUp,
-    call(registration, notice) {
+    call(registration, notice, messages = 1) {
       if (!core.properties.get(properties.enabled) || isGivenUp(registration)) return;
       const line = lineOf(registration);
-      line.count++;
+      line.count += messages;
       line.last = notice;
       if (line.waits) return;
       line.waits = true;
