@@ -71,7 +71,7 @@ export async function openMarionette(port: number, withinMs: number, alive: () =
       const answer = (await command("WebDriver:ExecuteScript", {
         script: `return (async (...values) => {${script}})(...arguments)`,
         args: values,
-        scriptTimeout: 20_000,
+        scriptTimeout: 60_000,
       })) as { value: Result };
       return answer.value;
     },

@@ -54,4 +54,4 @@ export type ClientProgram = {
 export const startMs = 75_000;
 
 /** How long a real program may take to show something. */
-export const patienceMs = 20_000;
+export const patienceMs = 45_000;

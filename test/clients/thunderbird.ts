@@ -192,7 +192,7 @@ const { IMServices } = ChromeUtils.importESModule("resource:///modules/IMService
 const { setTimeout } = ChromeUtils.importESModule("resource://gre/modules/Timer.sys.mjs");
 const windows = (part) => [...Services.wm.getEnumerator(null)].filter((one) => one.location.href.includes(part));
 const soon = async (holds, what) => {
-  for (let tries = 0; tries < 300; tries++) {
+  for (let tries = 0; tries < 900; tries++) {
     const held = await holds();
     if (held) return held;
     await new Promise((resolve) => setTimeout(resolve, 50));

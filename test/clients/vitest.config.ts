@@ -6,6 +6,7 @@ export default defineConfig({
     root: new URL("../..", import.meta.url).pathname,
     globalSetup: ["test/clients/present.ts"],
     include: ["test/clients/**/*.test.ts"],
+    env: { FIREKEEPER_TEST_PATIENCE_MS: "45000" },
     testTimeout: 180_000,
     hookTimeout: 120_000,
     fileParallelism: false,

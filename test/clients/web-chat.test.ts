@@ -77,6 +77,7 @@ describe.skipIf(missing !== undefined)("the web chat", () => {
   /** A browser with the login form; whatever it complains about, and whatever leaves the host, fails the test. */
   async function open(options: { locale?: string; withoutWebSocket?: boolean } = {}) {
     const context = await browser.newContext({ ignoreHTTPSErrors: true, locale: options.locale ?? "en-GB" });
+    context.setDefaultTimeout(patienceMs);
     const page = await context.newPage();
     const complaints: string[] = [];
     const asked = new Set<string>();
@@ -138,7 +139,7 @@ describe.skipIf(missing !== undefined)("the web chat", () => {
     do {
       await contact.click({ timeout: patienceMs });
       await field(page)
-        .waitFor({ timeout: 2000 })
+        .waitFor({ timeout: 5000 })
         .catch(() => undefined);
     } while (!(await field(page).isVisible()) && Date.now() < deadline);
   }

@@ -6,8 +6,8 @@ import { boshStream } from "./bosh.ts";
 import { type StrictReader, strictReader } from "./strict-reader.ts";
 import { webSocketStream } from "./websocket.ts";
 
-/** How long a test waits for one stanza before it fails with the transcript. */
-export const patienceMs = 10_000;
+/** How long a test waits for one stanza before it fails with the transcript; where whole programs have to move first, longer. */
+export const patienceMs = Number(process.env.FIREKEEPER_TEST_PATIENCE_MS ?? 10_000);
 
 export type Matcher = (stanza: Element) => boolean;
 
