@@ -228,3 +228,10 @@ test("after a login nothing is taken until the stream has begun anew", async () 
   await closed;
   await core.set({ "sasl.mechs": null });
 });
+
+test("a message that is too large is refused when its length is known, not when it has come", async () => {
+  const alice = await login("alice");
+  alice.message(alice.bare, "x".repeat(100_000));
+  alice.send(frame(1, "<message><body>", { length: 1_048_577n }));
+  expect(await alice.streamError()).toBe("policy-violation");
+});
