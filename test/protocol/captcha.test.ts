@@ -132,6 +132,38 @@ test("it cannot be skipped: no form, no challenge, an empty answer, one of anoth
   await expect(core.login("skip", { password: "correct horse" })).rejects.toThrow("not-authorized");
 });
 
+test("an answer is good for a quarter of an hour", async () => {
+  const client = await stranger();
+  const [soon, late] = [challengeOf(await form(client)), challengeOf(await form(client))];
+  const { clock } = core.server.core;
+  const at = (ms: number) => Object.assign(core.server.core, { clock: { ...clock, now: () => clock.now() + ms } });
+  at(14 * 60_000);
+  expect((await client.set(wanted("punctual", { challenge: soon, ocr: letters }))).attrs.type).toBe("result");
+  at(15 * 60_000);
+  expect(errorCondition(await client.set(wanted("tardy", { challenge: late, ocr: letters })))).toBe("not-acceptable");
+  expect((await browser(port).get(`/captcha/${late}`)).status).toBe(404);
+  Object.assign(core.server.core, { clock });
+});
+
+test("one address is given sixty at once", async () => {
+  const flood = () =>
+    XmppClient.connect({ host: "127.0.0.1", port: core.port, domain: core.domain, from: "127.0.0.2" });
+  // The clock stands still: nothing is earned back however long it takes.
+  const { clock } = core.server.core;
+  const now = clock.now();
+  Object.assign(core.server.core, { clock: { ...clock, now: () => now } });
+  const answers: string[] = [];
+  for (let streams = 0; streams < 7; streams++) {
+    const client = await flood();
+    for (let asked = 0; asked < 10; asked++) {
+      const answer = await client.get(`<query xmlns='${register}'/>`);
+      answers.push(answer.attrs.type === "result" ? "form" : errorCondition(answer));
+    }
+  }
+  Object.assign(core.server.core, { clock });
+  expect(answers).toEqual([...Array(60).fill("form"), ...Array(10).fill("resource-constraint")]);
+});
+
 test("two who use one answer at the same time: one account", async () => {
   const [one, other] = [await stranger(), await stranger()];
   const challenge = challengeOf(await form(one));

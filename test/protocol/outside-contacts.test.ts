@@ -176,9 +176,9 @@ test("nobody can subscribe to a component that is away, nor to the services of t
 });
 
 test("who was invited is a contact at once, once; a token of somebody else asks as usual (XEP-0379)", async () => {
-  const irc = await join();
+  let irc = await join();
   const guest = "guest@irc.localhost";
-  const [alice, bob] = [await online("alice"), await online("bob")];
+  let [alice, bob] = [await online("alice"), await online("bob")];
   const tokenOf = async (who: XmppClient) =>
     /preauth=([\w-]{22})/.exec(formFields(await command(who, "urn:xmpp:invite#invite")).get("uri")?.[0] ?? "")?.[1];
   const [token, foreign] = [await tokenOf(alice), await tokenOf(bob)];
@@ -193,6 +193,8 @@ test("who was invited is a contact at once, once; a token of somebody else asks 
   await alice.next("roster push", (push) => push.getChild("query")?.getChild("item")?.attrs.subscription === "from");
   irc.send(`<presence type='subscribed' from='${guest}' to='alice@localhost'/>`);
   await alice.next("roster push", (push) => push.getChild("query")?.getChild("item")?.attrs.subscription === "both");
+  await core.crash();
+  [alice, bob, irc] = [await online("alice"), await online("bob"), await join()];
   for (const [who, shown] of [
     ["late@irc.localhost", token],
     ["third@irc.localhost", foreign],
