@@ -87,8 +87,8 @@ export function slots(core: Core, files: Files, key: Buffer): Slots {
       );
     const wanted = read(request);
     if ("kind" in wanted) return request.error(wanted);
-    const until = crowded.get(keyOf(owner)) ?? 0;
-    if (until > clock.now()) return no(request, owner, manyOpen(until));
+    const many = crowding(owner);
+    if (many !== undefined) return no(request, owner, many);
     const given = last.then(() => grant(request, owner, wanted, base));
     last = given.catch(() => undefined);
     return given;
@@ -150,6 +150,11 @@ export function slots(core: Core, files: Files, key: Buffer): Slots {
     return request.error(why);
   }
 
+  function crowding(owner: Owner): StanzaError | undefined {
+    const until = crowded.get(keyOf(owner)) ?? 0;
+    return until > clock.now() ? manyOpen(until) : undefined;
+  }
+
   /** Undefined: it fits. */
   async function refused(owner: Owner, wanted: Wanted): Promise<StanzaError | undefined> {
     const { account, component } = owner;
@@ -191,7 +196,8 @@ export function slots(core: Core, files: Files, key: Buffer): Slots {
   }
 
   async function grant(request: OpenRequest, owner: Owner, wanted: Wanted, base: string): Promise<IqAnswer> {
-    const why = await refused(owner, wanted);
+    // Those who waited in front may have taken the last place.
+    const why = crowding(owner) ?? (await refused(owner, wanted));
     if (why !== undefined) return no(request, owner, why);
     const token = core.random(16);
     const now = clock.now();
