@@ -70,3 +70,37 @@ test("who takes the end of an answer slowly gets all of it, and is waited for no
     )
     .toBe(true);
 });
+
+test("who takes nothing of an answer is cut off, and not as long as something is taken", async () => {
+  const piece = Buffer.alloc(64 * 1024, "x");
+  let stuck: ConnectionStream | undefined;
+  const { clock, port } = await serve(async (response) => {
+    stuck = response.socket as unknown as ConnectionStream;
+    while (!response.closed) await new Promise((resolve) => response.write(piece, resolve));
+  });
+  const reader = connect(port, "127.0.0.1");
+  reader.on("error", () => undefined);
+  await once(reader, "connect");
+  reader.pause();
+  reader.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+  const stands = () => expect.poll(() => (stuck?.unsent ?? 0) > 128 * 1024, { timeout: 20_000 }).toBe(true);
+  await stands();
+  for (let look = 0; look < 5; look++) clock.pass(60_000);
+  const before = stuck?.taken ?? 0;
+  reader.resume();
+  await expect.poll(() => (stuck?.taken ?? 0) > before, { timeout: 20_000 }).toBe(true);
+  reader.pause();
+  await stands();
+  for (let look = 0; look < 5; look++) clock.pass(60_000);
+  expect(stuck?.destroyed).toBe(false);
+  await expect
+    .poll(
+      () => {
+        clock.pass(60_000);
+        return stuck?.destroyed;
+      },
+      { timeout: 20_000 },
+    )
+    .toBe(true);
+  reader.destroy();
+});

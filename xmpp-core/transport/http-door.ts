@@ -12,6 +12,9 @@ export type RequestListener = (request: IncomingMessage, response: ServerRespons
 /** From connecting, or from the last answer, to the end of the next request's headers; then the same for its body. */
 const patienceMs = 30_000;
 const closingMs = 1000;
+/** Who takes nothing of an answer is looked at so often, and cut off at the last look; a network's buffers are large. */
+const lookMs = 60_000;
+const mostLooks = 5;
 
 export interface Door {
   readonly server: Server;
@@ -54,7 +57,8 @@ export function openDoor(
   { wantsBodies = true, leastRate = Number.POSITIVE_INFINITY } = {},
 ): Door {
   const hurry = new WeakMap<object, { start(): void; stop(): void }>();
-  const open = new Set<ConnectionStream>();
+  /** How much each connection had taken of its answers, and at how many looks it was no more. */
+  const open = new Map<ConnectionStream, { taken: number; looks: number }>();
   const waiting = new Set<ServerResponse>();
   let closed = false;
 
@@ -83,6 +87,15 @@ export function openDoor(
     server.emit("request", request, response);
   });
 
+  const stopLooking = clock.every(lookMs, () => {
+    for (const [stream, seen] of open) {
+      const { taken } = stream;
+      const stands = stream.unsent > 0 && taken === seen.taken;
+      open.set(stream, { taken, looks: stands ? seen.looks + 1 : 0 });
+      if (stands && seen.looks + 1 >= mostLooks) stream.destroy();
+    }
+  });
+
   return {
     server,
     take(connection) {
@@ -104,7 +117,7 @@ export function openDoor(
         });
       };
       hurry.set(stream, { start, stop });
-      open.add(stream);
+      open.set(stream, { taken: 0, looks: 0 });
       stream.on("error", () => undefined);
       stream.once("close", () => {
         stop();
@@ -115,6 +128,7 @@ export function openDoor(
     },
     close() {
       closed = true;
+      stopLooking();
       for (const response of waiting) {
         if (response.headersSent) continue;
         protect(response);
@@ -125,7 +139,7 @@ export function openDoor(
           '{"error":{"code":"admin/leaving","message":"The server is being replaced. Ask again in a moment."}}',
         );
       }
-      for (const stream of open) {
+      for (const stream of open.keys()) {
         stream.end();
         clock.after(closingMs, () => stream.destroy());
       }

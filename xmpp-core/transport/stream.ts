@@ -22,6 +22,7 @@ export class ConnectionStream extends Duplex {
   readonly encrypted: boolean;
   /** As net.Socket's. */
   bytesRead = 0;
+  #bytesWritten = 0;
   readonly #connection: Connection;
   #blocked: (() => void) | undefined;
   #detached = false;
@@ -71,6 +72,11 @@ export class ConnectionStream extends Duplex {
     return this.#connection.unsent;
   }
 
+  /** Bytes that the peer has taken, to 16 KiB. */
+  get taken(): number {
+    return this.#bytesWritten - this.unsent;
+  }
+
   /** As net.Socket's: "timeout" is emitted after `ms` of silence, 0 turns it off. */
   setTimeout(ms: number, onTimeout?: () => void): this {
     this.#idleMs = ms;
@@ -96,6 +102,7 @@ export class ConnectionStream extends Duplex {
   override _write(chunk: Buffer, _encoding: BufferEncoding, written: () => void): void {
     this.#active();
     this.#connection.write(chunk);
+    this.#bytesWritten += chunk.length;
     if (this.#connection.unsent <= writeAhead) written();
     else this.#blocked = written;
   }
