@@ -132,7 +132,7 @@ test.each(["deep", "wide"] as const)(
         how === "deep" ? nested(limitsAfterLogin.depth - kind.levels) : names(limitsAfterLogin.namespaces - kind.names);
       bob.send(kind.write(inside));
       await bob.ping();
-      }
+    }
     await phone.ping();
     await phone.get(`<query xmlns='urn:xmpp:mam:2'/>`);
     await bob.set(`<query xmlns='urn:xmpp:mam:2'/>`);
@@ -158,10 +158,10 @@ test.each(["deep", "wide"] as const)(
     await late.next("message");
     for (const to of ["", room.replace("localhost", "chat.example")])
       await late.set(`<query xmlns='urn:xmpp:mam:2'/>`, to);
-    late.message("bob@chat.example", "hello", how === "deep" ? nested(63) : names(1024));
-    expect((await bob.next("message", (m) => m.getChildText("body") === "hello")).attrs.from).toContain(
-      "carol@localhost",
-    );
+    late.message("bob@chat.example", "hello chat.example", how === "deep" ? nested(63) : names(1024));
+    expect(
+      (await bob.next("message", (m) => m.getChildText("body")?.startsWith("hello") === true)).attrs.from,
+    ).toContain("carol@localhost");
     await late.set("<enable xmlns='urn:xmpp:push:0' jid='alice@chat.example/phone' node='x'/>");
     await core.crash();
     await phone.resume();
