@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { ClientStream } from "../../xmpp-core/stream/client-stream.ts";
-import { TestComponent } from "../support/component.ts";
+import { TestComponent, takesComponents } from "../support/component.ts";
 import { freePort, startTestCore, type TestCore } from "../support/core.ts";
 import { manualClock } from "../support/manual-clock.ts";
 import { random as seeded } from "../support/seeded-random.ts";
@@ -23,9 +23,7 @@ beforeAll(async () => {
     users: ["alice"],
     clock,
     properties: {
-      "xmpp.component.socket.port": String(port),
-      "xmpp.component.ssl.active": "false",
-      "xmpp.component.defaultSecret": "secret",
+      ...takesComponents(port, "secret"),
       "xmpp.component.idle": "-1",
     },
   });

@@ -3,6 +3,8 @@ import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { takesComponents } from "../support/component.ts";
+import { subscribe } from "../support/contacts.ts";
 import { freePort, startTestCore, type TestCore } from "../support/core.ts";
 import { until } from "../support/processes.ts";
 import { PushService } from "../support/push-service.ts";
@@ -28,21 +30,11 @@ beforeAll(async () => {
   core = await startTestCore({
     users: ["alice", "bob"],
     properties: {
-      "xmpp.component.socket.port": String(port),
-      "xmpp.component.ssl.active": "false",
-      "xmpp.component.defaultSecret": "secret",
+      ...takesComponents(port, "secret"),
     },
   });
   service = await PushService.join(port, "secret");
-  const [alice, bob] = await Promise.all([core.login("alice"), core.login("bob")]);
-  await alice.roster();
-  alice.presence();
-  bob.presence();
-  alice.presence("", "type='subscribe' to='bob@localhost'");
-  await bob.next("presence", (stanza) => stanza.attrs.type === "subscribe");
-  bob.presence("", "type='subscribed' to='alice@localhost'");
-  await alice.next("presence", (stanza) => stanza.attrs.type === "subscribed");
-  await Promise.all([alice.close(), bob.close()]);
+  await subscribe(core, "alice", "bob");
   phone = spawn("/usr/bin/python3", [fileURLToPath(new URL("slixmpp-phone.py", import.meta.url))], { stdio: "pipe" });
   phone.stderr.setEncoding("utf8").on("data", (text: string) => {
     log = (log + text).slice(-30_000);

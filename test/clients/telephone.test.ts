@@ -1,7 +1,7 @@
 /** Finch shows the telephone that a component sets for somebody who is not there. Row M36 of the host's needs. */
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { groups, type SharedGroupChange } from "../../xmpp-core/modules/points.ts";
-import { TestComponent } from "../support/component.ts";
+import { TestComponent, takesComponents } from "../support/component.ts";
 import { freePort, startTestCore, type TestCore } from "../support/core.ts";
 import { finch } from "./finch.ts";
 import type { RealClient } from "./real-client.ts";
@@ -18,9 +18,7 @@ beforeAll(async () => {
     domain: "chat.example",
     users: ["alice", "bob"],
     properties: {
-      "xmpp.component.socket.port": String(port),
-      "xmpp.component.ssl.active": "false",
-      "xmpp.component.defaultSecret": "secret",
+      ...takesComponents(port, "secret"),
       "firekeeper.component.grants": "pbx:virtual-presence",
     },
   });

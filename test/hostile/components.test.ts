@@ -1,6 +1,6 @@
 /** Bad bytes, wrong secrets and forged stanzas on the port of components. */
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { TestComponent } from "../support/component.ts";
+import { TestComponent, takesComponents } from "../support/component.ts";
 import { freePort, startTestCore, type TestCore } from "../support/core.ts";
 import { manualClock } from "../support/manual-clock.ts";
 import { rawConnection } from "./doors.ts";
@@ -15,9 +15,7 @@ beforeAll(async () => {
     users: ["alice", "bob"],
     clock,
     properties: {
-      "xmpp.component.socket.port": String(port),
-      "xmpp.component.ssl.active": "false",
-      "xmpp.component.defaultSecret": "secret",
+      ...takesComponents(port, "secret"),
     },
   });
 });

@@ -1,6 +1,7 @@
 import type { Element } from "ltx";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { read } from "../../xmpp-core/storage/statement.ts";
+import { takesComponents } from "../support/component.ts";
 import { freePort, startTestCore, type TestCore } from "../support/core.ts";
 import { manualClock } from "../support/manual-clock.ts";
 import { PushService } from "../support/push-service.ts";
@@ -17,9 +18,7 @@ beforeAll(async () => {
     users: ["alice", "bob", "mallory"],
     clock,
     properties: {
-      "xmpp.component.socket.port": String(port),
-      "xmpp.component.ssl.active": "false",
-      "xmpp.component.defaultSecret": "secret",
+      ...takesComponents(port, "secret"),
       "xmpp.component.idle": "-1",
       "xmpp.offline.type": "store",
       "xmpp.client.idle": "-1",

@@ -1,5 +1,6 @@
 import type { Element } from "ltx";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { subscribe } from "../support/contacts.ts";
 import { startTestCore, type TestCore } from "../support/core.ts";
 import { manualClock } from "../support/manual-clock.ts";
 import { authenticate, bindElement } from "../support/sasl2.ts";
@@ -9,16 +10,7 @@ const clock = manualClock();
 let core: TestCore;
 beforeAll(async () => {
   core = await startTestCore({ users: ["alice", "bob", "carol"], clock });
-  // They see each other.
-  const [alice, bob] = await Promise.all([core.login("alice"), core.login("bob")]);
-  await alice.roster();
-  alice.presence();
-  bob.presence();
-  alice.presence("", "type='subscribe' to='bob@localhost'");
-  await bob.next("presence", (stanza) => stanza.attrs.type === "subscribe");
-  bob.presence("", "type='subscribed' to='alice@localhost'");
-  await alice.next("presence", (stanza) => stanza.attrs.type === "subscribed");
-  await Promise.all([alice.close(), bob.close()]);
+  await subscribe(core, "alice", "bob");
 });
 afterEach(() => XmppClient.dropAll());
 afterAll(() => core.close());

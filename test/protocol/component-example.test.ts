@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { join } from "node:path";
 import type { Element } from "ltx";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { takesComponents } from "../support/component.ts";
 import { freePort, startTestCore, type TestCore } from "../support/core.ts";
 import type { XmppClient } from "../support/xmpp-client.ts";
 
@@ -15,9 +16,7 @@ beforeAll(async () => {
   core = await startTestCore({
     users: ["alice", "bob"],
     properties: {
-      "xmpp.component.socket.port": String(port),
-      "xmpp.component.ssl.active": "false",
-      "xmpp.component.defaultSecret": "s3cret",
+      ...takesComponents(port, "s3cret"),
       "firekeeper.component.grants":
         "pbx:virtual-presence,pbx:delegate=http://www.pascom.net/mobydick,pbx:setting=roster.shownumbers",
     },

@@ -1,6 +1,6 @@
 /** External components: how they connect, who they may speak as, and what passes. XEP-0114 */
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { TestComponent } from "../support/component.ts";
+import { TestComponent, takesComponents } from "../support/component.ts";
 import { freePort, startTestCore, type TestCore } from "../support/core.ts";
 import { XmppClient } from "../support/xmpp-client.ts";
 
@@ -18,9 +18,7 @@ beforeAll(async () => {
   core = await startTestCore({
     users: ["alice", "bob"],
     properties: {
-      "xmpp.component.socket.port": String(port),
-      "xmpp.component.ssl.active": "false",
-      "xmpp.component.defaultSecret": "secret",
+      ...takesComponents(port, "secret"),
       "firekeeper.component.secrets": "sms:another",
     },
   });

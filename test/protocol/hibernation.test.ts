@@ -1,6 +1,8 @@
 import type { Element } from "ltx";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { write } from "../../xmpp-core/storage/statement.ts";
+import { takesComponents } from "../support/component.ts";
+import { subscribe } from "../support/contacts.ts";
 import { freePort, startTestCore, type TestCore } from "../support/core.ts";
 import { mam } from "../support/mam.ts";
 import { manualClock } from "../support/manual-clock.ts";
@@ -21,9 +23,7 @@ beforeAll(async () => {
     users: ["alice", "bob"],
     clock,
     properties: {
-      "xmpp.component.socket.port": String(port),
-      "xmpp.component.ssl.active": "false",
-      "xmpp.component.defaultSecret": "secret",
+      ...takesComponents(port, "secret"),
       "xmpp.client.idle": "-1",
       "xmpp.component.idle": "-1",
       "firekeeper.push.interval": "0",
@@ -31,15 +31,7 @@ beforeAll(async () => {
     },
   });
   service = await PushService.join(port, "secret");
-  const [alice, bob] = await Promise.all([core.login("alice"), core.login("bob")]);
-  await alice.roster();
-  alice.presence();
-  bob.presence();
-  alice.presence("", "type='subscribe' to='bob@localhost'");
-  await bob.next("presence", (stanza) => stanza.attrs.type === "subscribe");
-  bob.presence("", "type='subscribed' to='alice@localhost'");
-  await alice.next("presence", (stanza) => stanza.attrs.type === "subscribed");
-  await Promise.all([alice.close(), bob.close()]);
+  await subscribe(core, "alice", "bob");
 });
 afterEach(() => tidyPush(core, clock));
 afterAll(async () => {

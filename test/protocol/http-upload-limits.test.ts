@@ -1,4 +1,4 @@
-import { mkdir, readdir, utimes, writeFile } from "node:fs/promises";
+import { mkdir, utimes, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -7,48 +7,26 @@ import { resolverAt } from "../../agent/doctor/dns.ts";
 import type { Facts } from "../../agent/doctor/facts.ts";
 import { checkReachability } from "../../agent/doctor/reachability.ts";
 import { connectAgent } from "../support/agent.ts";
-import { freePort, startTestCore, type TestCore } from "../support/core.ts";
-import { type ManualClock, manualClock } from "../support/manual-clock.ts";
-import { askSlot, http, upload, uploaded } from "../support/uploads.ts";
+import { freePort, type TestCore } from "../support/core.ts";
+import type { ManualClock } from "../support/manual-clock.ts";
+import { askSlot, errorOf, http, mib, soon, startUploads, type Uploads, upload, uploaded } from "../support/uploads.ts";
 import type { XmppClient } from "../support/xmpp-client.ts";
 
 // XEP-0363: what is refused, how long files are kept, and where people are sent instead
 const hour = 3600_000;
 const day = 24 * hour;
-const mib = 1024 * 1024;
-/** A machine that is busy with other tests writes to its disk in its own time. */
-const soon = { timeout: 20_000 };
 let core: TestCore;
 let clock: ManualClock;
 let alice: XmppClient;
-let port: number;
 let secure: number;
+let set: Uploads["set"];
+let reset: Uploads["reset"];
+let onDisk: Uploads["onDisk"];
 beforeAll(async () => {
-  clock = manualClock();
-  [port, secure] = [await freePort(), await freePort()];
-  const web = {
-    "httpbind.port.plain": String(port),
-    "httpbind.port.secure": String(secure),
-    "httpbind.enabled": "true",
-  };
-  const properties = { ...web, "xmpp.client.idle": "-1", "firekeeper.upload.keep-free-bytes": "0" };
-  core = await startTestCore({ users: ["admin", "alice", "bob"], clock, properties });
-  alice = await core.login("alice", { resource: "a" });
+  ({ core, clock, alice, secure, set, reset, onDisk } = await startUploads());
 });
 afterAll(() => core.close());
-const changed: Record<string, null> = {};
-afterEach(() => core.set(changed));
-async function set(properties: Record<string, string>): Promise<void> {
-  for (const key of Object.keys(properties)) changed[key] = null;
-  await core.set(properties);
-}
-
-/** Files on disk, without those that are still coming in. */
-async function onDisk(): Promise<string[]> {
-  const names = await readdir(join(core.home, "uploads"), { recursive: true });
-  return names.filter((name) => /[0-9a-f]{32}$/.test(name));
-}
-const errorOf = (answer: Awaited<ReturnType<typeof askSlot>>) => answer.getChild("error");
+afterEach(() => reset());
 
 describe("refused are", () => {
   test("files beyond the limit, which the error names (seeds G15)", async () => {

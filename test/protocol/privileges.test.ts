@@ -1,7 +1,7 @@
 /** Components that act for people, as far as they were granted it. XEP-0356 */
 import type { Element } from "ltx";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { TestComponent } from "../support/component.ts";
+import { TestComponent, takesComponents } from "../support/component.ts";
 import { freePort, startTestCore, type TestCore } from "../support/core.ts";
 import { XmppClient } from "../support/xmpp-client.ts";
 
@@ -29,9 +29,7 @@ beforeAll(async () => {
   core = await startTestCore({
     users: ["alice", "bob", "carol"],
     properties: {
-      "xmpp.component.socket.port": String(port),
-      "xmpp.component.ssl.active": "false",
-      "xmpp.component.defaultSecret": "secret",
+      ...takesComponents(port, "secret"),
       "firekeeper.component.grants": grants,
     },
   });

@@ -3,7 +3,7 @@ import { connect } from "node:net";
 import { networkInterfaces } from "node:os";
 import { connect as connectTls } from "node:tls";
 import { expect } from "vitest";
-import { TestComponent } from "../support/component.ts";
+import { TestComponent, takesComponents } from "../support/component.ts";
 import { freePort } from "../support/core.ts";
 import type { Proof, World } from "./properties-world.ts";
 
@@ -33,9 +33,7 @@ function greeting(port: number, kind: "clear" | "tls", from = "127.0.0.1", host 
 async function opened(world: World, more: Record<string, string> = {}): Promise<number> {
   const port = await freePort();
   await world.set({
-    "xmpp.component.socket.port": String(port),
-    "xmpp.component.ssl.active": "false",
-    "xmpp.component.defaultSecret": "secret",
+    ...takesComponents(port, "secret"),
     ...more,
   });
   return port;

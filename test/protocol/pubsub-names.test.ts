@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import type { Account } from "../../xmpp-core/routing/accounts.ts";
 import type { Write } from "../../xmpp-core/storage/statement.ts";
-import { TestComponent } from "../support/component.ts";
+import { TestComponent, takesComponents } from "../support/component.ts";
 import { freePort, startTestCore, type TestCore } from "../support/core.ts";
 import {
   affiliate,
@@ -28,9 +28,7 @@ beforeAll(async () => {
     domain: before,
     users: ["alice", "bob", "carol", "dave"],
     properties: {
-      "xmpp.component.socket.port": String(port),
-      "xmpp.component.ssl.active": "false",
-      "xmpp.component.defaultSecret": "secret",
+      ...takesComponents(port, "secret"),
     },
   });
 });

@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { command, formFields } from "../support/commands.ts";
+import { takesComponents } from "../support/component.ts";
 import { freePort, startTestCore, type TestCore } from "../support/core.ts";
 import { manualClock } from "../support/manual-clock.ts";
 import { PushService, tidyPush } from "../support/push-service.ts";
@@ -15,9 +16,7 @@ beforeAll(async () => {
     users: ["alice", "bob", "carol"],
     clock,
     properties: {
-      "xmpp.component.socket.port": String(port),
-      "xmpp.component.ssl.active": "false",
-      "xmpp.component.defaultSecret": "secret",
+      ...takesComponents(port, "secret"),
       "xmpp.client.idle": "-1",
       "xmpp.component.idle": "-1",
       "firekeeper.push.interval": "0",

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { TestComponent } from "../support/component.ts";
+import { TestComponent, takesComponents } from "../support/component.ts";
 import { freePort, startTestCore, type TestCore } from "../support/core.ts";
 import { XmppClient } from "../support/xmpp-client.ts";
 import { admin, at, body, create, itemOf, muc, presenceOf, say, statusCodes } from "./rooms-fixture.ts";
@@ -12,9 +12,7 @@ beforeAll(async () => {
   core = await startTestCore({
     users: ["alice", "bob"],
     properties: {
-      "xmpp.component.socket.port": String(port),
-      "xmpp.component.ssl.active": "false",
-      "xmpp.component.defaultSecret": "secret",
+      ...takesComponents(port, "secret"),
     },
   });
 });

@@ -2,7 +2,7 @@
 import type { Element } from "ltx";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { groups, type SharedGroupChange } from "../../xmpp-core/modules/points.ts";
-import { TestComponent } from "../support/component.ts";
+import { TestComponent, takesComponents } from "../support/component.ts";
 import { freePort, startTestCore, type TestCore } from "../support/core.ts";
 import { XmppClient } from "../support/xmpp-client.ts";
 
@@ -20,9 +20,7 @@ beforeAll(async () => {
   core = await startTestCore({
     users: ["alice", "bob", "carol"],
     properties: {
-      "xmpp.component.socket.port": String(port),
-      "xmpp.component.ssl.active": "false",
-      "xmpp.component.defaultSecret": "secret",
+      ...takesComponents(port, "secret"),
       "firekeeper.component.grants": "pbx:virtual-presence",
     },
   });

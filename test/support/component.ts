@@ -2,6 +2,13 @@ import { createHash } from "node:crypto";
 import { type Element, escapeXML } from "ltx";
 import { type Matcher, XmppConnection } from "./xmpp-connection.ts";
 
+/** Properties of a server that takes components on this port. */
+export const takesComponents = (port: number, secret: string): Record<string, string> => ({
+  "xmpp.component.socket.port": String(port),
+  "xmpp.component.ssl.active": "false",
+  "xmpp.component.defaultSecret": secret,
+});
+
 /**
  * A component under the test's control. XEP-0114
  *

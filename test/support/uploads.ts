@@ -1,10 +1,60 @@
+import { readdir } from "node:fs/promises";
 import { type IncomingHttpHeaders, request as plainRequest } from "node:http";
 import { request as secureRequest } from "node:https";
+import { join } from "node:path";
 import type { Element } from "ltx";
 import { escapeXML } from "ltx";
+import { freePort, startTestCore, type TestCore } from "./core.ts";
+import { type ManualClock, manualClock } from "./manual-clock.ts";
 import type { XmppClient } from "./xmpp-client.ts";
 
 export const upload = "urn:xmpp:http:upload:0";
+export const mib = 1024 * 1024;
+/** A machine that is busy with other tests writes to its disk in its own time. */
+export const soon = { timeout: 20_000 };
+
+export interface Uploads {
+  readonly core: TestCore;
+  readonly clock: ManualClock;
+  readonly alice: XmppClient;
+  /** The ports for browsers. */
+  readonly port: number;
+  readonly secure: number;
+  /** Changes properties until `reset`. */
+  set(properties: Record<string, string>): Promise<void>;
+  reset(): Promise<void>;
+  /** Files on disk, without those that are still coming in. */
+  onDisk(): Promise<string[]>;
+}
+
+/** A server that takes files, with admin, alice, who is logged in, and bob. */
+export async function startUploads(): Promise<Uploads> {
+  const clock = manualClock();
+  const [port, secure] = [await freePort(), await freePort()];
+  const web = {
+    "httpbind.port.plain": String(port),
+    "httpbind.port.secure": String(secure),
+    "httpbind.enabled": "true",
+  };
+  const properties = { ...web, "xmpp.client.idle": "-1", "firekeeper.upload.keep-free-bytes": "0" };
+  const core = await startTestCore({ users: ["admin", "alice", "bob"], clock, properties });
+  const changed: Record<string, null> = {};
+  return {
+    ...{ core, clock, port, secure },
+    alice: await core.login("alice", { resource: "a" }),
+    async set(values) {
+      for (const key of Object.keys(values)) changed[key] = null;
+      await core.set(values);
+    },
+    reset: () => core.set(changed),
+    async onDisk() {
+      const names = await readdir(join(core.home, "uploads"), { recursive: true });
+      return names.filter((name) => /[0-9a-f]{32}$/.test(name));
+    },
+  };
+}
+
+export const errorOf = (answer: Element): Element | undefined => answer.getChild("error");
 
 export interface Slot {
   readonly put: string;
