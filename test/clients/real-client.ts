@@ -37,6 +37,8 @@ export type Account = {
   network?: Network;
   /** The port for browsers, over HTTPS. */
   web?: number;
+  /** It is of no use to try again: the login has failed when the first connection ends. */
+  once?: true;
 };
 
 /** A client program that tests can start. */

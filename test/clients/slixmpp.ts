@@ -48,7 +48,8 @@ export const slixmpp: ClientProgram = {
       until(
         () => {
           if (events.some(matches)) return true;
-          if (ended) throw new Error(`slixmpp ended before ${what}\n${transcript()}`);
+          const over = ended || (account.once && events.some(({ event }) => event === "disconnected"));
+          if (over) throw new Error(`slixmpp ended before ${what}\n${transcript()}`);
           return false;
         },
         patienceMs,
