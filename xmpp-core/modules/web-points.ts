@@ -68,6 +68,14 @@ export interface WebAnswer {
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string | Buffer | Readable;
 }
+/** An answer that is one sentence. */
+export function plainAnswer(
+  status: number,
+  sentence: string,
+  headers: Readonly<Record<string, string>> = {},
+): WebAnswer {
+  return { status, headers: { "content-type": "text/plain; charset=utf-8", ...headers }, body: `${sentence}\n` };
+}
 export const webRoutes = point<WebRoute>("web routes");
 
 /** Services whose addresses people type into their programs; the public page of the domain shows them. docs/guides.md */

@@ -1,14 +1,8 @@
 import type { Readable } from "node:stream";
-import type { WebAnswer, WebRoute } from "../modules/web-points.ts";
+import { plainAnswer, type WebRoute } from "../modules/web-points.ts";
 import type { Registry } from "../properties/registry.ts";
 import type { BoshDoor } from "../stream/bosh.ts";
 import { corsDomains, corsEnabled, corsHeaders, corsMaxAge, webListeners } from "../stream/web-ports.ts";
-
-const plain = (status: number, text: string, headers: Record<string, string> = {}): WebAnswer => ({
-  status,
-  headers: { "content-type": "text/plain; charset=utf-8", ...headers },
-  body: `${text}\n`,
-});
 
 /** Where BOSH is spoken: Openfire's path. XEP-0124 */
 export function httpBindRoute(bosh: BoshDoor, { get }: Pick<Registry, "get">): WebRoute {
@@ -20,9 +14,9 @@ export function httpBindRoute(bosh: BoshDoor, { get }: Pick<Registry, "get">): W
         ? { origins: get(corsDomains), headers: get(corsHeaders), maxAgeSeconds: get(corsMaxAge) }
         : undefined,
     async answer({ method, segments, body, remote, secure, local }) {
-      if (segments.length > 0) return plain(404, "There is nothing here.");
+      if (segments.length > 0) return plainAnswer(404, "There is nothing here.");
       if (method === "GET")
-        return plain(
+        return plainAnswer(
           405,
           "BOSH is spoken here, by POST. Answers as scripts (JSONP) are not to be had: CORS does it safely.",
           {
@@ -30,7 +24,7 @@ export function httpBindRoute(bosh: BoshDoor, { get }: Pick<Registry, "get">): W
           },
         );
       const read = await whole(body, bosh.mostBytes);
-      if (read === undefined) return plain(413, "A body is too large.");
+      if (read === undefined) return plainAnswer(413, "A body is too large.");
       const answer = await bosh.request(read, {
         ...{ address: remote, secure, proxied: true },
         ...{ listener: webListeners.plain, local: { address: local, port: 0 } },

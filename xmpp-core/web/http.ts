@@ -2,7 +2,14 @@
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from "node:http";
 import { pipeline } from "node:stream";
 import type { Clock } from "../clock.ts";
-import type { CrossOrigin, PublicPage, WebAnswer, WebRequest, WebRoute } from "../modules/web-points.ts";
+import {
+  type CrossOrigin,
+  type PublicPage,
+  plainAnswer,
+  type WebAnswer,
+  type WebRequest,
+  type WebRoute,
+} from "../modules/web-points.ts";
 import type { Registry } from "../properties/registry.ts";
 import type { Report } from "../report.ts";
 import type { Visitor } from "../stream/visitor.ts";
@@ -63,7 +70,7 @@ export function openWeb(parts: WebParts): Web {
         (given) => send(request, response, { ...given, headers: { ...policy(), ...given.headers } }),
         (error: unknown) => {
           parts.report.wrong({ what: `${request.method} on the web port`, error });
-          send(request, response, plain(500, "The server failed by its own fault."));
+          send(request, response, plainAnswer(500, "The server failed by its own fault."));
         },
       );
     },
@@ -75,26 +82,27 @@ export function openWeb(parts: WebParts): Web {
     const who = visitor(request);
     const refused =
       segments === undefined || namesTwoHosts(request)
-        ? plain(404, "There is nothing here.")
+        ? plainAnswer(404, "There is nothing here.")
         : who === undefined
-          ? plain(400, contradiction)
+          ? plainAnswer(400, contradiction)
           : parts.upgrade({ segments, headers, method, ...who }, () => socket.detach(head));
     if (refused !== undefined) sendRaw(socket, refused);
   });
 
   async function answer(request: IncomingMessage): Promise<WebAnswer> {
-    if (namesTwoHosts(request)) return plain(400, "A request is for one host.", { connection: "close" });
+    if (namesTwoHosts(request)) return plainAnswer(400, "A request is for one host.", { connection: "close" });
     const who = visitor(request);
-    if (who === undefined) return plain(400, contradiction);
+    if (who === undefined) return plainAnswer(400, contradiction);
     const segments = segmentsOf(request.url);
     const [root = "", ...rest] = segments ?? [];
     const route = segments && routes.get(root);
-    if (route === undefined) return plain(404, "There is nothing here.");
+    if (route === undefined) return plainAnswer(404, "There is nothing here.");
     const method = request.method ?? "";
     if (method === "OPTIONS") return preflight(route, request);
     const shared = crossOrigin(route, request);
     const asked = route.methods.find((one) => one === (method === "HEAD" ? "GET" : method));
-    if (asked === undefined) return plain(405, "Not by this method.", { allow: allowed(route).join(", "), ...shared });
+    if (asked === undefined)
+      return plainAnswer(405, "Not by this method.", { allow: allowed(route).join(", "), ...shared });
     const given = await route.answer({
       ...{ method: asked, segments: rest, headers: request.headers, body: request },
       query: new URL(request.url ?? "/", "http://host").searchParams,
@@ -138,7 +146,7 @@ function asRoute({ root, answer }: PublicPage): WebRoute {
     async answer({ segments, host }) {
       const page = await answer(segments, host);
       return page === undefined
-        ? plain(404, "There is nothing here.")
+        ? plainAnswer(404, "There is nothing here.")
         : { status: 200, headers: { "content-type": page.type }, body: page.body };
     },
   };
@@ -184,10 +192,6 @@ function preflight(route: WebRoute, request: IncomingMessage): WebAnswer {
     headers["access-control-max-age"] = String(rules.maxAgeSeconds);
   }
   return { status: 204, headers };
-}
-
-function plain(status: number, text: string, headers: Record<string, string> = {}): WebAnswer {
-  return { status, headers: { "content-type": "text/plain; charset=utf-8", ...headers }, body: `${text}\n` };
 }
 
 /** An answer on a connection that node gave up since it asked for another protocol. */

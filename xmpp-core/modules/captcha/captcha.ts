@@ -4,7 +4,7 @@ import { recentlyUsed } from "../../recently-used.ts";
 import { type Answers, challenges } from "../account-points.ts";
 import { attempts } from "../attempts.ts";
 import { type Core, defineModule } from "../module.ts";
-import { type WebAnswer, webRoutes } from "../web-points.ts";
+import { plainAnswer, webRoutes } from "../web-points.ts";
 import { alphabet, height, picture, width } from "./picture.ts";
 
 const needed = property("firekeeper.register.captcha", {
@@ -98,11 +98,7 @@ function start(core: Core) {
     return plain(given.answer) !== "" && plain(given.answer) === plain(expected);
   }
 
-  const none: WebAnswer = {
-    status: 404,
-    headers: { "content-type": "text/plain; charset=utf-8" },
-    body: "There is no such picture, or no longer.\n",
-  };
+  const none = plainAnswer(404, "There is no such picture, or no longer.");
   core.offer(webRoutes, {
     root: "captcha",
     methods: ["GET"],

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { languageOf, type Text } from "../../formats/language.ts";
 import { text, x } from "../../xml/writer.ts";
-import type { WebAnswer } from "../web-points.ts";
+import { plainAnswer, type WebAnswer } from "../web-points.ts";
 
 /** What people read when a file is not to be had or not taken: in their language, or as JSON for programs. */
 
@@ -100,11 +100,7 @@ function page(headers: IncomingHttpHeaders, told: Page, more: Record<string, num
     };
   const language = languageOf(null, headers["accept-language"]);
   if (!accept.includes("text/html"))
-    return {
-      status,
-      headers: { "content-type": "text/plain; charset=utf-8", "content-language": language, ...vary },
-      body: `${told.says[language]}\n`,
-    };
+    return plainAnswer(status, told.says[language], { "content-language": language, ...vary });
   const html = x(
     "html",
     { lang: language },

@@ -1,7 +1,7 @@
 import type { Readable } from "node:stream";
 import { explain } from "../../errors.ts";
 import type { Core } from "../module.ts";
-import type { WebAnswer, WebRequest } from "../web-points.ts";
+import { plainAnswer, type WebAnswer, type WebRequest } from "../web-points.ts";
 import { contentHeaders, mediaType } from "./content.ts";
 import { proof, readClaim, readToken } from "./credential.ts";
 import type { Files } from "./files.ts";
@@ -150,7 +150,7 @@ export function transfers(core: Core, files: Files, key: Buffer, filled: () => v
     }
     filled();
     report.uploaded({ by: nameOf(row), bytes: row.size, purpose: row.purpose });
-    return { status: 201, headers: { "content-type": "text/plain; charset=utf-8" }, body: "Stored.\n" };
+    return plainAnswer(201, "Stored.");
   }
 
   function nameOf({ account, component }: UploadRow): string {

@@ -3,7 +3,7 @@ import { property } from "../../properties/property.ts";
 import { boolean, list, type TextSchema, text } from "../../properties/text-schema.ts";
 import { defineModule } from "../module.ts";
 import { fresh, pathPrefix, viewOf } from "../public-page.ts";
-import { type WebAnswer, type WebRequest, webRoutes } from "../web-points.ts";
+import { plainAnswer, type WebAnswer, type WebRequest, webRoutes } from "../web-points.ts";
 import { certificatesFacts } from "./certificate-facts.ts";
 import { certificatesPage } from "./certificates-page.ts";
 import { leads } from "./dns-lead.ts";
@@ -118,6 +118,5 @@ const asText = (value: unknown): string => `${JSON.stringify(value, undefined, 2
 
 function missing(place: Place): WebAnswer {
   const { missing: why, missingTitle } = words[place.language];
-  const headers = { "content-type": "text/plain; charset=utf-8", ...inLanguage(place) };
-  return { status: 404, headers, body: `${missingTitle}. ${why}\n` };
+  return plainAnswer(404, `${missingTitle}. ${why}`, inLanguage(place));
 }

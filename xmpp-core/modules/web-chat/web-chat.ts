@@ -5,7 +5,7 @@ import { webAddress } from "../../stream/web-ports.ts";
 import { defineModule } from "../module.ts";
 import { discoExtra } from "../points.ts";
 import { fresh, pathPrefix, viewOf } from "../public-page.ts";
-import { accountPages, typedServices, type WebAnswer, type WebRequest, webRoutes } from "../web-points.ts";
+import { accountPages, plainAnswer, typedServices, type WebAnswer, type WebRequest, webRoutes } from "../web-points.ts";
 import { type ConverseFiles, openConverse } from "./converse-files.ts";
 import { chatPage, chatPolicy, chatSettings, startScript } from "./page.ts";
 
@@ -47,16 +47,16 @@ export const webChat = defineModule({
     return undefined;
 
     async function answer(request: WebRequest): Promise<WebAnswer> {
-      if (!get(enabled) || files === undefined) return plain(404, "There is no web chat here.");
+      if (!get(enabled) || files === undefined) return plainAnswer(404, "There is no web chat here.");
       const found = await files;
       if (found === undefined)
-        return plain(
+        return plainAnswer(
           503,
           "The web chat is switched on, but its program is not installed: npm install converse.js, then build again.",
         );
       const [first, ...more] = request.segments;
       if (first === found.version) return file(request, found.file(more.join("/")));
-      if (more.length > 0) return plain(404, "There is nothing here.");
+      if (more.length > 0) return plainAnswer(404, "There is nothing here.");
       const view = viewOf(core, request);
       const base = `${pathPrefix(core)}/${root}`;
       // A page that asks for passwords is not shown where they could be read on the way.
@@ -66,7 +66,7 @@ export const webChat = defineModule({
           "content-security-policy": chatPolicy,
         });
       if (first === "start.js") return fresh(request, "text/javascript; charset=utf-8", startScript);
-      if (first !== "settings.json") return plain(404, "There is nothing here.");
+      if (first !== "settings.json") return plainAnswer(404, "There is nothing here.");
       const rooms = core
         .offered(typedServices)
         .flatMap((each) => each.services())
@@ -81,14 +81,14 @@ export const webChat = defineModule({
 
     function toSecure(view: string): WebAnswer {
       const to = webAddress(get, view);
-      if (to === undefined) return plain(404, "The web chat is only to be had over HTTPS.");
+      if (to === undefined) return plainAnswer(404, "The web chat is only to be had over HTTPS.");
       return { status: 307, headers: { location: `${to}/${root}/`, "cache-control": "no-store" } };
     }
   },
 });
 
 async function file(request: WebRequest, asked: ReturnType<ConverseFiles["file"]>): Promise<WebAnswer> {
-  if (asked === undefined) return plain(404, "There is nothing here.");
+  if (asked === undefined) return plainAnswer(404, "There is nothing here.");
   const { type, bytes, gzipped } = await asked;
   const headers = {
     "content-type": type,
@@ -98,8 +98,4 @@ async function file(request: WebRequest, asked: ReturnType<ConverseFiles["file"]
   const takesGzip = /\bgzip\b(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))/.test(request.headers["accept-encoding"] ?? "");
   if (gzipped === undefined || !takesGzip) return { status: 200, headers, body: bytes };
   return { status: 200, headers: { ...headers, "content-encoding": "gzip" }, body: gzipped };
-}
-
-function plain(status: number, sentence: string): WebAnswer {
-  return { status, headers: { "content-type": "text/plain; charset=utf-8" }, body: `${sentence}\n` };
 }
